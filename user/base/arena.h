@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory that dies together: one arena a stream, a connection, a snapshot. All zero is a valid
+ * empty arena. arena_reset keeps the first block, so a recycled stream does not call malloc.
+ */
+#ifndef SKIFF_BASE_ARENA_H
+#define SKIFF_BASE_ARENA_H
+
+#include "base/slice.h"
+
+#define ARENA_BLOCK 4096
+
+struct arena_block;
+
+struct arena {
+	struct arena_block *blocks; /* newest first; the last one is kept by reset */
+	char *at;
+	size_t left;
+	size_t total; /* bytes asked of malloc, for limits */
+};
+
+void *arena_grow(struct arena *a, size_t n);
+
+/* Aligned to 8 bytes, not cleared. */
+static inline void *arena_alloc(struct arena *a, size_t n)
+{
+	n = (n + 7) & ~(size_t)7;
+	if (likely(a->left >= n)) {
+		void *p = a->at;
+
+		a->at += n;
+		a->left -= n;
+		return p;
+	}
+	return arena_grow(a, n);
+}
+
+static inline void *arena_zalloc(struct arena *a, size_t n)
+{
+	return memset(arena_alloc(a, n), 0, n);
+}
+
+#define arena_new(a, type) ((type *)arena_zalloc(a, sizeof(type)))
+#define arena_array(a, type, n) ((type *)arena_zalloc(a, sizeof(type) * (n)))
+
+/* Copy of @s that lives as long as the arena. */
+struct slice arena_slice(struct arena *a, struct slice s);
+char *arena_str(struct arena *a, struct slice s); /* the same, NUL-terminated */
+struct slice arena_printf(struct arena *a, const char *fmt, ...) printf_like(2, 3);
+
+void arena_reset(struct arena *a);
+void arena_done(struct arena *a);
+
+#endif

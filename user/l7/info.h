@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is known of one stream (or one plain connection) at its end: for access logs, formats in
+ * header values, and statistics. Filled by the engine as the stream goes.
+ */
+#ifndef SKIFF_L7_INFO_H
+#define SKIFF_L7_INFO_H
+
+#include "base/addr.h"
+#include "l7/l7.h"
+
+/* Envoy's response flags: short and long name. */
+#define L7_FLAGS(X) \
+	X(UH, "UH", "NoHealthyUpstream") X(UF, "UF", "UpstreamConnectionFailure") \
+	X(UO, "UO", "UpstreamOverflow") X(NR, "NR", "NoRouteFound") \
+	X(URX, "URX", "UpstreamRetryLimitExceeded") X(NC, "NC", "NoClusterFound") \
+	X(DT, "DT", "DurationTimeout") X(DC, "DC", "DownstreamConnectionTermination") \
+	X(LH, "LH", "FailedLocalHealthCheck") X(UT, "UT", "UpstreamRequestTimeout") \
+	X(LR, "LR", "LocalReset") X(UR, "UR", "UpstreamRemoteReset") \
+	X(UC, "UC", "UpstreamConnectionTermination") X(DI, "DI", "DelayInjected") \
+	X(FI, "FI", "FaultInjected") X(RL, "RL", "RateLimited") \
+	X(UAEX, "UAEX", "UnauthorizedExternalService") X(IH, "IH", "InvalidEnvoyRequestHeaders") \
+	X(SI, "SI", "StreamIdleTimeout") X(DPE, "DPE", "DownstreamProtocolError") \
+	X(UPE, "UPE", "UpstreamProtocolError") X(UMSDR, "UMSDR", "UpstreamMaxStreamDurationReached") \
+	X(OM, "OM", "OverloadManagerTerminated") X(DF, "DF", "DnsResolutionFailed")
+
+enum l7_flag {
+#define X(id, s, l) L7_FLAG_##id##_BIT,
+	L7_FLAGS(X)
+#undef X
+	L7_FLAG_COUNT
+};
+#define L7_FLAG(id) (1u << L7_FLAG_##id##_BIT)
+
+struct l7_info {
+	uint64_t start_wall_ns;	  /* first byte of the request */
+	uint64_t start_ns;	  /* the same, monotonic; the following too; 0 = did not happen */
+	uint64_t request_end_ns;  /* last byte of the request received */
+	uint64_t upstream_first_tx_ns, upstream_last_tx_ns;
+	uint64_t upstream_first_rx_ns, upstream_last_rx_ns;
+	uint64_t response_first_ns; /* first byte of the answer sent down */
+	uint64_t end_ns;
+	uint64_t bytes_received;  /* request body (connection: bytes from the client) */
+	uint64_t bytes_sent;	  /* response body */
+	uint64_t upstream_wire_tx, upstream_wire_rx, downstream_wire_tx, downstream_wire_rx;
+	uint32_t flags;		  /* L7_FLAG(...) */
+	uint32_t status;	  /* of the answer, 0 = none */
+	uint32_t attempts;	  /* upstream attempts */
+	struct slice details;	  /* %RESPONSE_CODE_DETAILS% */
+	struct slice termination_details; /* %CONNECTION_TERMINATION_DETAILS% */
+	struct slice upstream_failure;	  /* %UPSTREAM_TRANSPORT_FAILURE_REASON% */
+	struct slice route_name, virtual_host, cluster, cluster_stat_name, filter_chain;
+	struct slice listener;
+	struct slice protocol;	  /* %PROTOCOL% */
+	struct slice requested_server_name; /* SNI */
+	struct slice pod;	  /* "ns/name" of the pod that the stream belongs to */
+	struct addr downstream_remote, downstream_direct, downstream_local;
+	struct addr upstream_remote, upstream_local;
+	bool has_upstream;	  /* upstream_remote is set */
+	bool has_upstream_local;
+	uint64_t connection_id, stream_id;
+	const struct l7_msg *request;	 /* as it is now; NULL for plain connections */
+	const struct l7_msg *response;	 /* NULL before it is there */
+	const struct l7_props *trailers; /* of the response, NULL if none */
+	struct slice original_path;	 /* for %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% */
+};
+
+#endif

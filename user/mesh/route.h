@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Route tables as data (envoy.config.route.v3 and dubbo_proxy's routes), immutable. */
+#ifndef SKIFF_MESH_ROUTE_H
+#define SKIFF_MESH_ROUTE_H
+
+#include "mesh/match.h"
+
+struct l7_format; /* l7/format.h: compiled when the configuration is read */
+struct mesh_cluster;
+struct mesh_local_ratelimit;
+
+enum mesh_append { MESH_APPEND_OR_ADD, MESH_ADD_IF_ABSENT, MESH_OVERWRITE_OR_ADD, MESH_OVERWRITE_IF_EXISTS };
+
+/* envoy.config.core.v3.HeaderValueOption */
+struct mesh_header_add {
+	struct slice name; /* lower case */
+	const struct l7_format *value;
+	enum mesh_append action;
+	bool keep_empty;
+};
+
+struct mesh_header_ops {
+	struct mesh_header_add *add;
+	uint32_t n_add;
+	struct slice *remove;
+	uint32_t n_remove;
+};
+
+/* The changes that one level (route, virtual host, table, weighted cluster) makes. */
+struct mesh_mutations {
+	struct mesh_header_ops request, response;
+};
+
+enum mesh_path_kind { MESH_PATH_ANY, MESH_PATH_PREFIX, MESH_PATH_EXACT, MESH_PATH_REGEX, MESH_PATH_SEPARATED, MESH_PATH_CONNECT };
+
+/* Per-route settings of one HTTP filter (typed_per_filter_config), by filter name. */
+struct mesh_filter_override {
+	struct slice name;	/* filter name as in http_filters */
+	const char *kind;	/* enum name, static: "local_ratelimit" ... */
+	bool disabled;
+	const void *config;	/* the filter's own struct (mesh/filters.h), NULL when only disabled */
+};
+
+struct mesh_overrides {
+	struct mesh_filter_override *v;
+	uint32_t n;
+};
+
+struct mesh_weighted {
+	struct slice name; /* of the cluster */
+	struct slice header; /* cluster_header of this entry, or empty */
+	uint32_t weight;
+	struct slice host_rewrite; /* host_rewrite_literal */
+	struct mesh_mutations mutations;
+	struct mesh_overrides overrides;
+};
+
+/* RateLimit.Action, the kinds that local rate limits can use. */
+enum mesh_rl_action_kind { MESH_RL_REQUEST_HEADERS, MESH_RL_GENERIC_KEY, MESH_RL_HEADER_VALUE_MATCH, MESH_RL_REMOTE_ADDRESS, MESH_RL_DESTINATION_CLUSTER, MESH_RL_SOURCE_CLUSTER, MESH_RL_QUERY_VALUE_MATCH, MESH_RL_QUERY_PARAMETERS };
+
+struct mesh_rl_action {
+	enum mesh_rl_action_kind kind;
+	struct slice header;	 /* or query parameter */
+	struct slice key, value; /* descriptor */
+	bool skip_if_absent;
+	bool expect_match; /* header_value_match: default true */
+	struct mesh_header_match *headers;
+	struct mesh_query_match *queries;
+	uint32_t n_headers, n_queries;
+};
+
+struct mesh_rl_descriptor_source { /* one RateLimit of a route or virtual host */
+	struct mesh_rl_action *actions;
+	uint32_t n_actions;
+};
+
+struct mesh_upgrade {
+	struct slice type; /* "websocket", lower case */
+	bool enabled;
+};
+
+enum mesh_route_action { MESH_ROUTE_CLUSTER, MESH_ROUTE_REDIRECT, MESH_ROUTE_DIRECT, MESH_ROUTE_NONE };
+enum mesh_host_rewrite { MESH_HOST_KEEP, MESH_HOST_LITERAL, MESH_HOST_AUTO, MESH_HOST_HEADER, MESH_HOST_PATH_REGEX };
+enum mesh_path_rewrite { MESH_PATH_KEEP, MESH_PATH_REWRITE_PREFIX, MESH_PATH_REWRITE_REGEX };
+enum mesh_redirect_path { MESH_REDIRECT_PATH_KEEP, MESH_REDIRECT_PATH_REPLACE, MESH_REDIRECT_PATH_PREFIX, MESH_REDIRECT_PATH_REGEX };
+
+struct mesh_redirect {
+	struct slice host, scheme, path; /* empty: keep */
+	enum mesh_redirect_path path_kind;
+	const struct regex *regex;	 /* REGEX: pattern; path is the substitution */
+	bool https;
+	uint32_t port;			 /* 0: keep */
+	uint32_t code;			 /* 301 ... */
+	bool strip_query;
+};
+
+/* Milliseconds; has_x false: the default applies. */
+struct mesh_retry {
+	uint32_t on;	   /* bits MESH_RETRY_* */
+	uint32_t num;	   /* default 1 */
+	uint32_t per_try_timeout_ms; /* 0: the route's */
+	uint32_t base_ms, max_ms; /* back-off, 0: 25 ms and 10 times that */
+	uint32_t *codes;
+	uint32_t n_codes;
+};
+enum { MESH_RETRY_5XX = 1, MESH_RETRY_GATEWAY = 2, MESH_RETRY_RESET = 4, MESH_RETRY_CONNECT = 8, MESH_RETRY_REFUSED = 16, MESH_RETRY_4XX = 32, MESH_RETRY_CODES = 64, MESH_RETRY_RESET_BEFORE_REQUEST = 128 };
+
+struct mesh_route {
+	struct slice name;
+	/* match */
+	enum mesh_path_kind path_kind;
+	struct slice path; /* prefix, path or separated prefix */
+	const struct regex *path_regex;
+	bool ignore_case; /* case_sensitive: false */
+	struct mesh_header_match *headers;
+	uint32_t n_headers;
+	struct mesh_query_match *queries;
+	uint32_t n_queries;
+	uint32_t fraction; /* runtime_fraction default: parts of a million; 1000000 = always */
+	bool grpc;	   /* only gRPC requests */
+	/* action */
+	enum mesh_route_action action;
+	struct slice cluster;	     /* name; empty with header or weighted */
+	struct slice cluster_header;
+	struct mesh_weighted *weighted;
+	uint32_t n_weighted, total_weight;
+	uint32_t no_cluster_status; /* cluster_not_found_response_code: 503 or 404 */
+	enum mesh_path_rewrite rewrite;
+	struct slice prefix_rewrite;	   /* or the regex's substitution */
+	const struct regex *rewrite_regex;
+	enum mesh_host_rewrite host_rewrite;
+	struct slice host_literal;	   /* literal, header name, or substitution */
+	const struct regex *host_regex;
+	bool append_x_forwarded_host;
+	bool has_timeout, has_idle_timeout, has_max_grpc_timeout;
+	uint32_t timeout_ms;	  /* route time-out; default 15000; 0 = none */
+	uint32_t idle_timeout_ms; /* overrides the manager's stream_idle_timeout */
+	struct mesh_retry *retry; /* NULL: none */
+	struct mesh_upgrade *upgrades;
+	uint32_t n_upgrades;
+	struct mesh_redirect *redirect;
+	uint32_t direct_status;
+	struct slice direct_body;
+	const struct l7_format *direct_format; /* body_format, or NULL */
+	struct mesh_rl_descriptor_source *rate_limits;
+	uint32_t n_rate_limits;
+	bool include_vh_rate_limits;
+	struct mesh_mutations mutations;
+	struct mesh_overrides overrides;
+	struct slice decorator; /* operation */
+	struct slice stat_prefix;
+};
+
+struct mesh_vhost {
+	struct slice name;
+	struct slice *domains; /* lower case */
+	uint32_t n_domains;
+	enum { MESH_TLS_NONE, MESH_TLS_EXTERNAL_ONLY, MESH_TLS_ALL } require_tls;
+	struct mesh_route *routes;
+	uint32_t n_routes;
+	struct mesh_mutations mutations;
+	struct mesh_overrides overrides;
+	struct mesh_rl_descriptor_source *rate_limits;
+	uint32_t n_rate_limits;
+	struct mesh_retry *retry;
+	bool include_attempt_count;		/* x-envoy-attempt-count in the request */
+	bool include_attempt_count_in_response;
+};
+
+struct mesh_route_table {
+	struct slice name;
+	struct mesh_vhost *vhosts;
+	uint32_t n_vhosts;
+	/* domain -> virtual host; built once by route_table_index (route/): opaque here */
+	const void *index;
+	bool ignore_port_in_host;
+	bool most_specific_wins; /* most_specific_header_mutations_wins */
+	struct slice *internal_only;
+	uint32_t n_internal_only;
+	struct mesh_mutations mutations;
+	struct mesh_overrides overrides;
+};
+
+/* ---- routes of RPC protocols (dubbo_proxy) -------------------------------------------------- */
+
+struct mesh_rpc_route {
+	struct slice name;
+	bool has_method;
+	struct mesh_string method;
+	struct mesh_header_match *headers; /* attachments */
+	uint32_t n_headers;
+	struct slice cluster;
+	struct mesh_weighted *weighted;
+	uint32_t n_weighted, total_weight;
+};
+
+struct mesh_rpc_table {
+	struct slice name;
+	struct slice interface; /* exact; "*" and a leading or trailing '*' are patterns */
+	struct slice group, version; /* empty: any */
+	struct mesh_rpc_route *routes;
+	uint32_t n_routes;
+};
+
+#endif
