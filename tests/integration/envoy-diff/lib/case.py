@@ -1,5 +1,6 @@
 """Registry: a Group is one subject configuration with its cases."""
 import re
+import time
 
 GROUPS = []
 
@@ -78,6 +79,27 @@ class Group:
     def get(self, name, port, path, headers=(), method="GET", body=b"", host="h.test", version="1.1", **kw):
         """Declares a case that is one plain request."""
         self.case(name)(lambda t: t.req(port, method, path, headers, body, host, version, **kw))
+
+
+def script(group, name, port, *steps, ordered=False):
+    """A case that takes its steps on one connection: text is sent, a float is slept; "answer" reads an answer ("head" one to HEAD),
+    "state" and "closed?" tell whether the connection is open (the second waits for its end), "shut" ends the sending side."""
+    @group.case(name)
+    def _(t):
+        c = t.conn(port)
+        out = []
+        for s in steps:
+            if s in ("answer", "head"):
+                out.append(t.answer(c, "HEAD" if s == "head" else "GET", ordered=ordered))
+            elif s in ("state", "closed?"):
+                out.append(c.state(0.1 if s == "state" else 2.0))
+            elif s == "shut":
+                c.half_close()
+            elif isinstance(s, float):
+                time.sleep(s)
+            else:
+                c.send(s)
+        return out
 
 
 def ep(host, more=""):

@@ -2,10 +2,9 @@
 
 A script comes in the header `x-do` or in the path after `/do/`: commands `word` or `word=value`, separated by `;`:
   status=N reason=T version=V hdr=N:V ctype=T body=T big=N cl=N chunked noclen trailer=N:V 1xx=N slow=N,MS
-  delay=MS partial=N abort close reset bye early raw=BASE64URL stay hang upgrade no100 count seq=A,B key=K at=NAME
+  delay=MS partial=N abort close reset bye early raw=NAME stay hang upgrade no100 count seq=A,B key=K at=NAME
 All servers run on one asyncio loop in a thread of the suite."""
 import asyncio
-import base64
 import hashlib
 import itertools
 import json
@@ -49,6 +48,7 @@ class Upstreams:
     def __init__(self, ports):
         self.ports = ports
         self.seen, self.seq, self.conns = [], {}, {}
+        self.raws = {}              # answers to the byte, by name
         self.closing = False        # some script made a server close a connection
         self.cids = itertools.count(1)
         self.loop = asyncio.new_event_loop()
@@ -191,8 +191,7 @@ class Upstreams:
             self.abort(w)
             return False
         if "raw" in do:
-            b = do.get("raw")
-            w.write(base64.urlsafe_b64decode(b + "=" * (-len(b) % 4)))
+            w.write(self.raws[do.get("raw")])
             await w.drain()
             if "hang" in do:
                 await asyncio.sleep(3)
