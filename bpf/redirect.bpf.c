@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: (BSD-3-Clause OR GPL-2.0-only) */
+/*
+ * sk_msg: conversations move from socket to socket without the TCP stack, streams stay on TCP
+ * (rule 1 of docs/contract-bpf.md). Every miss means SK_PASS.
+ * Sockets enter skiff_socks in sockops.bpf.c, never here.
+ */
+#include <linux/bpf.h>
+#include <linux/socket.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "log.bpf.h"
+
+#define AF_INET 2
+
+/* The few kernel fields that are read; offsets are relocated at load time. */
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct list_head {
+	struct list_head *next;
+};
+struct sk_psock {
+	struct list_head ingress_msg;
+	__u32 msg_tot_len; /* since 6.18.8 or so */
+};
+struct sock {
+	void *sk_user_data;
+};
+#pragma clang attribute pop
+
+#define SK_USER_DATA_FLAGS 7ul
+
+static __always_inline void ends_read(struct sk_msg_md *msg, struct skiff_sock_key *key)
+{
+	key->netns = bpf_get_netns_cookie(msg);
+	key->local_port = msg->local_port;
+	key->remote_port = bpf_ntohl(msg->remote_port);
+	if (msg->family == AF_INET) {
+		ip_from_v4(&key->local, msg->local_ip4);
+		ip_from_v4(&key->remote, msg->remote_ip4);
+		return;
+	}
+	ip_set_word(&key->local, 0, msg->local_ip6[0]);
+	ip_set_word(&key->local, 1, msg->local_ip6[1]);
+	ip_set_word(&key->local, 2, msg->local_ip6[2]);
+	ip_set_word(&key->local, 3, msg->local_ip6[3]);
+	ip_set_word(&key->remote, 0, msg->remote_ip6[0]);
+	ip_set_word(&key->remote, 1, msg->remote_ip6[1]);
+	ip_set_word(&key->remote, 2, msg->remote_ip6[2]);
+	ip_set_word(&key->remote, 3, msg->remote_ip6[3]);
+}
+
+/*
+ * The other end's use of its credit now that this one speaks. Speaking alone proves nothing about
+ * reading, so where the kernel lets us see what waits in our own queue, that is what counts.
+ */
+static __always_inline __u64 credit_used(struct bpf_sock *self, __u64 used)
+{
+	struct sk_psock *psock;
+	struct list_head *first;
+	struct sock *sk;
+
+	if (!cfg_unread)
+		return 0;
+	sk = (struct sock *)bpf_skc_to_tcp_sock(self);
+	if (!sk)
+		return used;
+	psock = (void *)((unsigned long)BPF_CORE_READ(sk, sk_user_data) & ~SK_USER_DATA_FLAGS);
+	if (!psock)
+		return used;
+	if (bpf_core_field_exists(psock->msg_tot_len))
+		return BPF_CORE_READ(psock, msg_tot_len);
+	first = BPF_CORE_READ(psock, ingress_msg.next);
+	return (void *)first == (void *)__builtin_preserve_access_index(&psock->ingress_msg) ?
+		       0 :
+		       used;
+}
+
+SEC("sk_msg")
+int skiff_redirect(struct sk_msg_md *msg)
+{
+	struct bpf_sock *sk = msg->sk;
+	struct skiff_sock_key key = {}, peer;
+	struct skiff_pair_key pair_key;
+	enum redirect_step step;
+	struct skiff_pair *pair;
+	struct skiff_sock *st;
+	__u32 size = msg->size;
+	int me;
+
+	if (!sk)
+		return SK_PASS;
+	st = bpf_sk_storage_get(&skiff_sock, sk, 0, 0);
+	if (!st || !(st->flags & SKIFF_SOCK_ACCEL))
+		return SK_PASS;
+	ends_read(msg, &key);
+	me = pair_key_from(&pair_key, &key);
+	pair = bpf_map_lookup_elem(&skiff_pairs, &pair_key);
+	step = decide_redirect(st->flags, pair, me, size, cfg_credit);
+	if (pair) {
+		pair->sent[!me] = credit_used(sk, pair->sent[!me]);
+		pair->sent[me & 1] += size;
+	}
+	if (step != REDIRECT_GO) {
+		st->flags |= SKIFF_SOCK_TCP;
+		if (step == REDIRECT_MISS)
+			report(SKIFF_R_MSG_MISS, 0, &key, 0);
+		else if (step == REDIRECT_OVER)
+			report(SKIFF_R_MSG_FALLBACK, 0, &key, 0);
+		return SK_PASS;
+	}
+	count(SKIFF_R_MSG_REDIRECT);
+	count_by(SKIFF_R_MSG_BYTES, size);
+	peer = sock_key_peer(&key);
+	return bpf_msg_redirect_hash(msg, &skiff_socks, &peer, BPF_F_INGRESS);
+}
+
+char _license[] __weak SEC("license") = "Dual BSD/GPL";
