@@ -77,7 +77,8 @@ FUZZ_BINS := $(FUZZ_SRCS:tests/fuzz/fuzz_%.c=$(B)/tests/fuzz/fuzz_%)
 TOOL_SRCS := $(wildcard tests/lib/*.c tests/bench/*.c)
 TOOL_BINS := $(TOOL_SRCS:%.c=$(B)/%)
 
-.PHONY: all help clean demo test check unit fuzz-replay fuzz bench install format analyze layers style tools
+.PHONY: all help clean demo test check unit unit-bins fuzz-replay fuzz-bins fuzz bench install format \
+        analyze layers style tools
 all: $(PROGS) $(TOOL_BINS) ## build skiffd, skiffctl and the test tools
 
 help: ## this text
@@ -96,7 +97,7 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto
 # Generated code is compiled with the warnings that it can pass.
 $(B)/gen/%.pb-c.o: $(B)/gen/%.pb-c.c | $(PB_HDRS)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS) $(OPT) $(HARDEN) $(SANF) -w -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(OPT) $(HARDEN) $(SANF) -w -MMD -MP -c $< -o $@
 
 $(B)/gen/llhttp/%.o: /usr/share/llhttp/%.c
 	$(call say,CC,$<)
@@ -144,7 +145,8 @@ $(B)/tests/unit/%: tests/unit/%.c $(LIB)
 $(B)/tests/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(LIB)
 	$(call say,FUZZ,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -I. -Ibpf $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ $(filter %.c,$^) $(LIB) $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) -I. -Ibpf $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ \
+		$(filter %.c,$^) $(LIB) $(LDLIBS)
 
 $(B)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(LIB)
 	$(call say,FUZZ,$<)
@@ -162,6 +164,9 @@ $(B)/tests/bench/%: tests/bench/%.c
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 $(OPT) -Wall -Wextra -Werror -o $@ $< -lpthread
 tools: $(TOOL_BINS)
 
+unit-bins: $(UNIT_BINS)
+fuzz-bins: $(FUZZ_REPLAY)
+
 unit: $(UNIT_BINS) ## build and run the unit tests
 	$(Q)scripts/run-tests unit $(B)
 
@@ -177,7 +182,7 @@ style: ## the conventions that a script can see
 	$(Q)scripts/check-style
 
 check: ## warnings on gcc and clang, unit tests, fuzz corpora, layers, style, ASan + UBSan
-	$(Q)scripts/check
+	$(Q)scripts/check $(B)
 
 test: ## make check, then the integration tests with real peers (root)
 	$(Q)scripts/run-tests all $(B)
@@ -192,6 +197,11 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(B)/skiffd $(DESTDIR)$(PREFIX)/sbin/skiffd
 	install -m 755 $(B)/skiffctl $(DESTDIR)$(PREFIX)/bin/skiffctl
+	install -d $(DESTDIR)$(PREFIX)/share/doc/skiff/examples $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/skiff
+	install -m 644 examples/*.yaml $(DESTDIR)$(PREFIX)/share/doc/skiff/examples
+	sed 's|@PREFIX@|$(PREFIX)|' packaging/skiffd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/skiffd.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/skiffd.service
 
 format: ## clang-format over our sources, if it is installed
 	$(Q)command -v clang-format >/dev/null || { echo "make format needs clang-format: apt-get install clang-format"; exit 1; }
@@ -200,4 +210,4 @@ format: ## clang-format over our sources, if it is installed
 analyze: ## gcc -fanalyzer and clang --analyze
 	$(Q)scripts/analyze
 
--include $(OBJS:.o=.d) $(wildcard $(B)/tests/unit/*/*.d)
+-include $(OBJS:.o=.d) $(PB_OBJS:.o=.d) $(wildcard $(B)/obj/cmd/*.d $(B)/tests/unit/*/*.d)
