@@ -254,7 +254,7 @@ g.cluster("b1")
 g.http("head", B, hcm="request_headers_timeout: 0.3s")
 g.http("request", B, hcm="request_timeout: 0.3s")
 g.http("stream", B, hcm="stream_idle_timeout: 0.3s")
-g.http("idle", B, hcm="common_http_protocol_options: {idle_timeout: 0.3s}")
+g.http("idle", B, hcm="common_http_protocol_options: {idle_timeout: 0.3s}\ndrain_timeout: 0.1s")
 g.http("duration", B, hcm="common_http_protocol_options: {max_connection_duration: 0.3s}\ndrain_timeout: 0.1s")
 g.http("maxstream", B, hcm="common_http_protocol_options: {max_stream_duration: 0.3s}")
 
