@@ -128,7 +128,7 @@ void io_set_turn_hook(struct io *io, void (*fn)(void *arg), void *arg)
 	io->hook_arg = arg;
 }
 
-/* ---- other threads ------------------------------------------------------------------------ */
+/* ---- other threads ------------------------------------------------------------------- */
 
 static void io_wake(struct io *io)
 {
@@ -184,7 +184,7 @@ static void io_run_calls(struct io *io)
 	}
 }
 
-/* ---- turns --------------------------------------------------------------------------------- */
+/* ---- turns --------------------------------------------------------------------------- */
 
 /* How long the turn may sleep: the caller's limit, the next timer, not at all with work left. */
 static int64_t io_patience(struct io *io, int timeout_ms)
@@ -195,9 +195,11 @@ static int64_t io_patience(struct io *io, int timeout_ms)
 	if (!list_is_empty(&io->dirty) || !list_is_empty(&io->ready))
 		return 0;
 	next = wheel_next(&io->wheel);
-	if (next <= UINT64_MAX / NSEC_PER_MSEC) {
-		uint64_t now = clock_mono_ns();
-		int64_t left = next * NSEC_PER_MSEC > now ? (int64_t)(next * NSEC_PER_MSEC - now) : 0;
+	if (next <= INT64_MAX / NSEC_PER_MSEC) {
+		int64_t left = (int64_t)(next * NSEC_PER_MSEC) - (int64_t)clock_mono_ns();
+
+		if (left < 0)
+			left = 0;
 
 		if (ns < 0 || left < ns)
 			ns = left;

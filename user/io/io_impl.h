@@ -22,11 +22,11 @@
 #define IO_MARK_HIGH (256 * 1024)
 #define IO_MARK_LOW (128 * 1024)
 #define IO_ACCEPT_PAUSE_MS 100
-#define IO_BROKEN_MS 100	     /* from a failed send to failed(), for input that is under way */
+#define IO_BROKEN_MS 100	     /* from a failed send to failed(): for input under way */
 #define IO_FLUSH_MIN_MS 1000	     /* least patience of io_stream_close_flush with output */
 #define IO_HOME_MS 1000		     /* longest stay in a pod's network namespace */
 
-/* ---- timer wheel (timer.c) ---------------------------------------------------------------- */
+/* ---- timer wheel (timer.c) ----------------------------------------------------------- */
 
 #define WHEEL_BITS 8
 #define WHEEL_SLOTS (1u << WHEEL_BITS)
@@ -49,7 +49,7 @@ void wheel_run(struct wheel *w, uint64_t now_ns);
  */
 uint64_t wheel_next(struct wheel *w);
 
-/* ---- backends ----------------------------------------------------------------------------- */
+/* ---- backends ------------------------------------------------------------------------ */
 
 /* Operations of one stream that the backend holds (io_stream.flight). */
 enum { IO_RECV = 1, IO_SEND = 2, IO_CONN = 4 };
@@ -77,7 +77,7 @@ struct io_backend_ops {
 
 extern const struct io_backend_ops io_uring_ops, io_epoll_ops;
 
-/* ---- loop ---------------------------------------------------------------------------------- */
+/* ---- loop ---------------------------------------------------------------------------- */
 
 struct io_call { /* a post */
 	struct io_call *next;
@@ -112,7 +112,7 @@ struct io {
 	struct wheel wheel;
 };
 
-/* ---- streams (stream.c) --------------------------------------------------------------------- */
+/* ---- streams (stream.c) -------------------------------------------------------------- */
 
 enum io_phase { IO_CONNECTING, IO_OPEN, IO_FAILED, IO_DEAD };
 
@@ -137,6 +137,7 @@ struct io_stream {
 	int broken;	    /* -errno of a failed send whose input is still awaited */
 	int early;	    /* -errno of a connection that failed before it began */
 	unsigned int linger_ms;
+	uint32_t turn, turn_bytes; /* told in that turn, for IO_TURN_BYTES */
 	uint32_t high, low;
 	uint32_t poll_mask; /* epoll: events asked for */
 	uint8_t phase;
@@ -180,7 +181,7 @@ void streams_tell_ready(struct io *io);
 void streams_settle(struct io *io);
 void streams_reap(struct io *io);
 
-/* ---- listeners (listener.c) ------------------------------------------------------------------ */
+/* ---- listeners (listener.c) ---------------------------------------------------------- */
 
 struct io_listener {
 	struct io *io;
@@ -200,7 +201,7 @@ void listener_on_accept(struct io_listener *l, int res);
 void listener_on_idle(struct io_listener *l);
 void listeners_reap(struct io *io);
 
-/* ---- sockets (socket.c) ----------------------------------------------------------------------- */
+/* ---- sockets (socket.c) -------------------------------------------------------------- */
 
 /*
  * Makes a TCP socket for the family of @a in @opts->netns, with its mark. @type_flags: SOCK_*

@@ -28,7 +28,7 @@ static struct poller *poller_of(const struct io *io)
 	return io->impl;
 }
 
-/* ---- interest --------------------------------------------------------------------------------- */
+/* ---- interest ------------------------------------------------------------------------ */
 
 static void poll_ctl(struct io *io, int op, int fd, uint32_t mask, uintptr_t name)
 {
@@ -114,7 +114,7 @@ static void epoll_accept_cancel(struct io_listener *l)
 	listener_on_idle(l);
 }
 
-/* ---- events ------------------------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------------------- */
 
 static int socket_error(int fd)
 {
@@ -238,7 +238,7 @@ static void epoll_wait_ns(struct io *io, int64_t ns)
 	}
 }
 
-/* ---- open and close -------------------------------------------------------------------------------- */
+/* ---- open and close ------------------------------------------------------------------ */
 
 static int epoll_open(struct io *io, struct err *e)
 {

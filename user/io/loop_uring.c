@@ -35,7 +35,7 @@ static struct uring *uring_of(const struct io *io)
 	return io->impl;
 }
 
-/* ---- set-up ------------------------------------------------------------------------------------- */
+/* ---- set-up -------------------------------------------------------------------------- */
 
 static void buffer_give(struct uring *u, unsigned int bid, int offset)
 {
@@ -78,7 +78,7 @@ static void buffers_close(struct uring *u)
 		munmap(u->memory, (size_t)IO_RECV_BUFFERS * IO_RECV_BUFFER);
 }
 
-/* ---- arming --------------------------------------------------------------------------------------- */
+/* ---- arming -------------------------------------------------------------------------- */
 
 static struct io_uring_sqe *uring_sqe(struct io *io)
 {
@@ -201,7 +201,7 @@ static void uring_arm_wake(struct io *io)
 	uring_name(sqe, NULL, OP_WAKE);
 }
 
-/* ---- completions ------------------------------------------------------------------------------------ */
+/* ---- completions --------------------------------------------------------------------- */
 
 /*
  * Ends that say nothing about the connection. -ENOBUFS: the other streams' input has all buffers;
@@ -318,7 +318,7 @@ static void uring_wait(struct io *io, int64_t ns)
 	must(rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
 }
 
-/* ---- open and close ------------------------------------------------------------------------------------ */
+/* ---- open and close ------------------------------------------------------------------ */
 
 static void uring_close(struct io *io)
 {

@@ -30,7 +30,7 @@ static void stream_mark_ready(struct io_stream *s)
 		list_push(&s->io->ready, &s->ready_node);
 }
 
-/* ---- output buffers -------------------------------------------------------------------------- */
+/* ---- output buffers ------------------------------------------------------------------ */
 
 static void out_take(struct io *io, struct buf *b)
 {
@@ -64,7 +64,7 @@ static void out_drop(struct io_stream *s)
 		out_give(s->io, &s->sending);
 }
 
-/* ---- ends -------------------------------------------------------------------------------------- */
+/* ---- ends ---------------------------------------------------------------------------- */
 
 static void stream_bury(struct io_stream *s)
 {
@@ -164,17 +164,37 @@ static void stream_break(struct io_stream *s, int err)
 	io_timer_set(s->io, &s->timer, IO_BROKEN_MS);
 }
 
-/* ---- input --------------------------------------------------------------------------------------- */
+/* ---- input --------------------------------------------------------------------------- */
+
+/* May @n more bytes be told in this turn? */
+static bool stream_has_turn(struct io_stream *s, size_t n)
+{
+	uint32_t turn = (uint32_t)s->io->totals.turns;
+
+	if (s->turn != turn) {
+		s->turn = turn;
+		s->turn_bytes = 0;
+	}
+	if (s->turn_bytes + n > IO_TURN_BYTES)
+		return false;
+	s->turn_bytes += (uint32_t)n;
+	return true;
+}
 
 void stream_on_data(struct io_stream *s, char *p, size_t n)
 {
 	s->io->totals.bytes_in += n;
 	if (!stream_is_owned(s))
 		return;
-	if (!s->reading || buf_len(&s->held))
-		buf_add(&s->held, p, n);
-	else
+	if (s->reading && !buf_len(&s->held) && stream_has_turn(s, n)) {
 		s->ops->data(s, p, n);
+		return;
+	}
+	/* Reading goes on when these are told, so they are at most what was under way. */
+	buf_add(&s->held, p, n);
+	if (s->reading)
+		stream_mark_ready(s);
+	stream_mark_dirty(s);
 }
 
 static void stream_tell_eof(struct io_stream *s)
@@ -192,15 +212,15 @@ static void stream_tell_held(struct io_stream *s)
 {
 	/* Taken out: the callback may close, and its memory is lent until it returns. */
 	struct buf b = s->held;
-	size_t told = 0;
 
 	s->held = (struct buf){ 0 };
-	while (buf_len(&b) && stream_is_owned(s) && s->reading && told < IO_TURN_BYTES) {
+	while (buf_len(&b) && stream_is_owned(s) && s->reading) {
 		size_t n = buf_len(&b) < IO_RECV_BUFFER ? buf_len(&b) : IO_RECV_BUFFER;
 		char *p = buf_ptr(&b);
 
+		if (!stream_has_turn(s, n))
+			break;
 		b.head += n;
-		told += n;
 		s->ops->data(s, p, n);
 	}
 	if (buf_len(&b) && stream_is_owned(s)) {
@@ -283,7 +303,7 @@ static void stream_settle_input(struct io_stream *s)
 		s->io->backend->recv_cancel(s);
 }
 
-/* ---- output --------------------------------------------------------------------------------------- */
+/* ---- output -------------------------------------------------------------------------- */
 
 static void stream_took(struct io_stream *s, size_t n)
 {
@@ -438,7 +458,7 @@ size_t io_stream_high(const struct io_stream *s)
 	return s->high;
 }
 
-/* ---- beginning -------------------------------------------------------------------------------------- */
+/* ---- beginning ----------------------------------------------------------------------- */
 
 static struct io_stream *stream_new(struct io *io, int fd, const struct io_stream_ops *ops,
 				    void *owner)
@@ -460,7 +480,8 @@ static struct io_stream *stream_new(struct io *io, int fd, const struct io_strea
 	return s;
 }
 
-struct io_stream *io_stream_new(struct io *io, int fd, const struct io_stream_ops *ops, void *owner)
+struct io_stream *io_stream_new(struct io *io, int fd, const struct io_stream_ops *ops,
+				void *owner)
 {
 	struct io_stream *s = stream_new(io, fd, ops, owner);
 
@@ -522,7 +543,7 @@ void stream_on_connect(struct io_stream *s, int res)
 		s->ops->connected(s, 0);
 }
 
-/* ---- the owner's other calls -------------------------------------------------------------------------- */
+/* ---- the owner's other calls --------------------------------------------------------- */
 
 void io_stream_shutdown(struct io_stream *s)
 {

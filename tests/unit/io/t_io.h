@@ -70,7 +70,7 @@ static inline void t_free(struct io *io)
 	io_free(io);
 }
 
-/* ---- one end that remembers --------------------------------------------------------------- */
+/* ---- one end that remembers ---------------------------------------------------------- */
 
 struct t_end {
 	struct io_stream *s;
@@ -161,7 +161,7 @@ static inline void t_close(struct t_end *e)
 	buf_done(&e->got);
 }
 
-/* ---- listener that hands its connections to ends in turn ----------------------------------- */
+/* ---- listener that hands its connections to ends in turn ----------------------------- */
 
 struct t_server {
 	struct io *io;
