@@ -49,6 +49,7 @@ struct codec_opts {
 struct codec_fault {
 	enum l7_reply_code code; /* the answer that the protocol defines, through reject() */
 	const char *details;	 /* static text for logs and statistics, as Envoy names it where it does */
+	uint32_t status;	 /* HTTP-like number of the answer, 0 = the default of code */
 };
 
 /*
@@ -124,8 +125,19 @@ struct codec {
 	bool (*is_reusable)(const void *conn);
 	/* Tell the peer with the next response that we will close (connection: close; else no-op). */
 	void (*want_close)(void *conn);
-	/* Is a message half read or half answered? */
+	/* Is no message half read or half answered? */
 	bool (*is_idle)(const void *conn);
+	/*
+	 * The stream became another protocol (is_upgrade agreed to): from now on decode passes all
+	 * bytes as body() of the message in progress until eof(), encode_body writes them plain.
+	 * NULL where the protocol has no such thing.
+	 */
+	void (*set_raw)(void *conn);
+	/*
+	 * Multiplexed: is a message half written, so that no other one may be begun on this connection
+	 * before encode_end, nor the control answers be sent? NULL: messages may be mixed.
+	 */
+	bool (*is_writing)(const void *conn);
 };
 
 /* Tries every codec of the NULL-terminated table. SNIFF_YES sets @ret_codec. */
