@@ -76,10 +76,12 @@ FUZZ_REPLAY := $(FUZZ_SRCS:tests/fuzz/fuzz_%.c=$(B)/tests/fuzz/replay_%)
 FUZZ_BINS := $(FUZZ_SRCS:tests/fuzz/fuzz_%.c=$(B)/tests/fuzz/fuzz_%)
 TOOL_SRCS := $(wildcard tests/lib/*.c tests/bench/*.c)
 TOOL_BINS := $(TOOL_SRCS:%.c=$(B)/%)
+ITEST_SRCS := $(wildcard tests/integration/*/*.c)
+ITEST_BINS := $(ITEST_SRCS:%.c=$(B)/%)
 
 .PHONY: all help clean demo test check unit unit-bins fuzz-replay fuzz-bins fuzz bench install format \
         analyze layers style tools
-all: $(PROGS) $(TOOL_BINS) ## build skiffd, skiffctl and the test tools
+all: $(PROGS) $(TOOL_BINS) $(ITEST_BINS) ## build skiffd, skiffctl and the test tools
 
 help: ## this text
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -102,7 +104,7 @@ $(B)/gen/%.pb-c.o: $(B)/gen/%.pb-c.c | $(PB_HDRS)
 $(B)/gen/llhttp/%.o: /usr/share/llhttp/%.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(OPT) $(HARDEN) $(if $(FUZZ),$(SANF)) -w -c $< -o $@
+	$(Q)$(CC) $(CPPFLAGS) -DLLHTTP_STRICT_MODE=1 $(OPT) $(HARDEN) $(if $(FUZZ),$(SANF)) -w -c $< -o $@
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) include/skiff/bpf.h
 	$(call say,BPF,$<)
@@ -153,6 +155,12 @@ $(B)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -I. -Ibpf $(CFLAGS) -fsanitize=fuzzer -Wno-missing-prototypes $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 
+# Programs of the integration tests that need the library.
+$(B)/tests/integration/%: tests/integration/%.c $(LIB)
+	$(call say,TOOL,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+
 # Small programs of the tests, the demo and the bench: no dependency on the library.
 $(B)/tests/lib/%: tests/lib/%.c
 	$(call say,TOOL,$<)
@@ -162,7 +170,7 @@ $(B)/tests/bench/%: tests/bench/%.c
 	$(call say,TOOL,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 $(OPT) -Wall -Wextra -Werror -o $@ $< -lpthread
-tools: $(TOOL_BINS)
+tools: $(TOOL_BINS) $(ITEST_BINS)
 
 unit-bins: $(UNIT_BINS)
 fuzz-bins: $(FUZZ_REPLAY)

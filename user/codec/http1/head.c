@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a head means: the first line's exact form, host and path, the framing of the body (RFC 9112
+ * §6), keep-alive, upgrades. Whatever could be read in two ways is a fault.
+ */
+#include "codec/http1/http1_impl.h"
+
+#define LENGTH_MAX 18 /* digits of a content-length */
+
+static const char http10[] = " HTTP/1.0";
+static const char http11[] = " HTTP/1.1";
+
+static bool has_blank(struct slice s)
+{
+	return slice_find(s, ' ') >= 0 || slice_find(s, '\t') >= 0;
+}
+
+static enum http1_fault check_request_line(struct http1 *c, struct slice line)
+{
+	ptrdiff_t method = slice_find(line, ' ');
+	struct slice target, version;
+
+	if (method <= 0 || slice_find(slice_first(line, (size_t)method), '-') >= 0)
+		return HTTP1_FAULT_CODEC;
+	target = slice_skip(line, (size_t)method + 1);
+	if (target.len < sizeof(http11))
+		return HTTP1_FAULT_CODEC;
+	version = slice_skip(target, target.len - (sizeof(http11) - 1));
+	target.len -= version.len;
+	if (has_blank(target))
+		return HTTP1_FAULT_CODEC;
+	c->http10 = slice_is_equal(version, slice_of(http10, sizeof(http10) - 1));
+	if (!c->http10 && !slice_is_equal(version, slice_of(http11, sizeof(http11) - 1)))
+		return HTTP1_FAULT_CODEC;
+	return HTTP1_OK;
+}
+
+static enum http1_fault check_status_line(struct http1 *c, struct slice line)
+{
+	struct slice version = slice_first(line, 8), rest = slice_skip(line, 8);
+
+	c->http10 = slice_is_equal(version, slice_of(http10 + 1, 8));
+	if (!c->http10 && !slice_is_equal(version, slice_of(http11 + 1, 8)))
+		return HTTP1_FAULT_CODEC;
+	if (rest.len < 4 || rest.ptr[0] != ' ' || rest.ptr[1] < '1' || rest.ptr[1] > '9' ||
+	    (rest.len > 4 && rest.ptr[4] != ' '))
+		return HTTP1_FAULT_CODEC;
+	return HTTP1_OK;
+}
+
+enum http1_fault http1_check_first_line(struct http1 *c, struct slice line)
+{
+	return c->side == CODEC_SERVER ? check_request_line(c, line) : check_status_line(c, line);
+}
+
+/* ---- properties that the codec itself needs ------------------------------------------------- */
+
+struct head {
+	struct slice host, upgrade;
+	int64_t length; /* -1: not given */
+	bool has_host, has_upgrade, chunked;
+	bool close, keep_alive, wants_upgrade;
+};
+
+static enum http1_fault read_length(struct head *h, struct slice v)
+{
+	uint64_t n;
+
+	/* Two of them are refused even when they are equal, as are lists. */
+	if (h->length >= 0 || v.len > LENGTH_MAX || slice_to_u64(v, &n) < 0)
+		return HTTP1_FAULT_CODEC;
+	h->length = (int64_t)n;
+	return HTTP1_OK;
+}
+
+static void read_connection(struct head *h, struct slice v)
+{
+	while (v.ptr) {
+		struct slice token = slice_trim(slice_split(&v, ','));
+
+		if (slice_is_equal_nocase(token, SLICE("close")))
+			h->close = true;
+		else if (slice_is_equal_nocase(token, SLICE("keep-alive")))
+			h->keep_alive = true;
+		else if (slice_is_equal_nocase(token, SLICE("upgrade")))
+			h->wants_upgrade = true;
+	}
+}
+
+static enum http1_fault read_prop(struct http1 *c, struct head *h, struct l7_prop *p)
+{
+	switch ((int)p->key) {
+	case L7_KEY_HOST:
+		if (c->side != CODEC_SERVER)
+			break;
+		if (h->has_host)
+			return HTTP1_FAULT_CODEC;
+		h->has_host = true;
+		h->host = p->value;
+		p->dead = true;
+		break;
+	case L7_KEY_CONTENT_LENGTH:
+		return read_length(h, p->value);
+	case L7_KEY_TRANSFER_ENCODING:
+		if (h->chunked || !slice_is_equal_nocase(p->value, SLICE("chunked")))
+			return HTTP1_FAULT_TRANSFER;
+		h->chunked = true;
+		break;
+	case L7_KEY_CONNECTION:
+		read_connection(h, p->value);
+		break;
+	case L7_KEY_PROXY_CONNECTION:
+		if (slice_is_equal_nocase(p->value, SLICE("close")))
+			h->close = true;
+		break;
+	case L7_KEY_UPGRADE:
+		h->has_upgrade = true;
+		h->upgrade = p->value;
+		break;
+	case L7_KEY_EXPECT:
+		if (slice_is_equal_nocase(p->value, SLICE("100-continue")))
+			c->m.expect_continue = true;
+		break;
+	}
+	return HTTP1_OK;
+}
+
+static enum http1_fault read_props(struct http1 *c, struct head *h)
+{
+	*h = (struct head){ .length = -1 };
+	l7_props_each(&c->m.props, i) {
+		enum http1_fault f;
+
+		if (c->m.props.v[i].key == L7_KEY_NONE)
+			continue;
+		f = read_prop(c, h, &c->m.props.v[i]);
+		if (f)
+			return f;
+	}
+	c->keep = !h->close && (!c->http10 || h->keep_alive);
+	c->m.close = !c->keep;
+	c->m.protocol = c->http10 ? SLICE("HTTP/1.0") : SLICE("HTTP/1.1");
+	return HTTP1_OK;
+}
+
+/* ---- target --------------------------------------------------------------------------------- */
+
+static bool is_host(struct slice s)
+{
+	static const char marks[] = "-._~%!$&'()*+,;=:[]";
+
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.ptr[i];
+
+		if (!(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z') &&
+		    (c == '\0' || !strchr(marks, c)))
+			return false;
+	}
+	return true;
+}
+
+/* "host:port" with a port, which is all that CONNECT may name. */
+static enum http1_fault target_connect(struct http1 *c, struct slice url)
+{
+	const char *colon = memrchr(url.ptr, ':', url.len);
+	uint64_t port;
+
+	if (!colon || colon == url.ptr || !is_host(url) ||
+	    slice_to_u64(slice_skip(url, (size_t)(colon - url.ptr) + 1), &port) < 0 || port > 65535)
+		return HTTP1_FAULT_URL;
+	c->m.host = url;
+	c->m.path = SLICE_NONE;
+	return HTTP1_OK;
+}
+
+static enum http1_fault target_absolute(struct http1 *c, struct slice url, bool allowed)
+{
+	static const char sep[] = "://";
+	const char *at = memmem(url.ptr, url.len, sep, 3);
+	struct slice scheme, host;
+	const char *user;
+	size_t end = 0;
+
+	if (!at || !allowed)
+		return HTTP1_FAULT_URL;
+	scheme = slice_first(url, (size_t)(at - url.ptr));
+	if (slice_is_equal_nocase(scheme, SLICE("http")))
+		c->m.scheme = SLICE("http");
+	else if (slice_is_equal_nocase(scheme, SLICE("https")))
+		c->m.scheme = SLICE("https");
+	else
+		return HTTP1_FAULT_SCHEME;
+	host = slice_skip(url, scheme.len + 3);
+	while (end < host.len && host.ptr[end] != '/' && host.ptr[end] != '?')
+		end++;
+	c->m.path = end < host.len ? slice_skip(host, end) : SLICE("/");
+	host.len = end;
+	user = memrchr(host.ptr, '@', host.len);
+	if (user)
+		host = slice_skip(host, (size_t)(user - host.ptr) + 1);
+	if (!host.len || !is_host(host))
+		return HTTP1_FAULT_URL;
+	c->m.host = host;
+	return HTTP1_OK;
+}
+
+static enum http1_fault read_target(struct http1 *c, const struct head *h)
+{
+	struct slice url = c->m.path;
+
+	if (!url.len)
+		return HTTP1_FAULT_URL;
+	if (c->is_connect)
+		return target_connect(c, url);
+	if (slice_find(url, '#') >= 0)
+		return HTTP1_FAULT_FRAGMENT;
+	if (url.ptr[0] != '/' &&
+	    !(slice_is_equal(url, SLICE("*")) && slice_is_equal(c->m.method, SLICE("OPTIONS"))))
+		return target_absolute(c, url, c->opts.allow_absolute_url);
+	if (h->has_host)
+		c->m.host = h->host;
+	else if (c->http10)
+		c->m.host = c->opts.default_host;
+	if (!h->has_host && !c->m.host.len)
+		return HTTP1_FAULT_NO_HOST;
+	return is_host(c->m.host) ? HTTP1_OK : HTTP1_FAULT_HOST;
+}
+
+/* ---- framing -------------------------------------------------------------------------------- */
+
+static enum http1_fault frame_request(struct http1 *c, struct head *h)
+{
+	if (c->is_connect && h->chunked)
+		return HTTP1_FAULT_TRANSFER_DENIED;
+	if (c->is_connect && h->length > 0)
+		return HTTP1_FAULT_LENGTH_DENIED;
+	if (h->chunked && h->length >= 0) {
+		if (!c->opts.allow_chunked_length)
+			return HTTP1_FAULT_LENGTH_DENIED;
+		l7_props_remove(&c->m.props, L7_KEY_CONTENT_LENGTH);
+		c->keep = false;
+	}
+	/* RFC 9112 6.1: a chunked HTTP/1.0 message is suspect; nothing may follow it. */
+	if (h->chunked && c->http10)
+		c->keep = false;
+	c->m.close = !c->keep;
+	c->m.body_len = h->chunked ? -1 : h->length > 0 ? h->length : 0;
+	c->body = h->chunked ? RX_CHUNKED : h->length > 0 ? RX_LENGTH : RX_START;
+	c->left = h->length > 0 ? (uint64_t)h->length : 0;
+	return HTTP1_OK;
+}
+
+/* An upgrade request with a body is an ordinary request: RFC 9110 7.8 lets us ignore the wish. */
+static void read_upgrade(struct http1 *c, const struct head *h)
+{
+	c->is_upgrade = h->wants_upgrade && h->has_upgrade && c->body == RX_START && !c->http10;
+	if (c->is_upgrade && slice_is_equal_nocase(h->upgrade, SLICE("h2c"))) {
+		c->is_upgrade = false;
+		l7_props_remove(&c->m.props, L7_KEY_UPGRADE);
+		l7_props_remove_name(&c->m.props, SLICE("http2-settings"));
+	}
+	c->is_upgrade = c->is_upgrade || c->is_connect;
+	c->m.is_upgrade = c->is_upgrade;
+	if (c->is_upgrade)
+		c->body = RX_HOLD;
+}
+
+enum http1_fault http1_head_request(struct http1 *c)
+{
+	enum http1_fault f;
+	struct head h;
+
+	if (c->http10 && !c->opts.accept_http10)
+		return HTTP1_FAULT_VERSION;
+	c->peer10 = c->http10;
+	c->is_head = slice_is_equal(c->m.method, SLICE("HEAD"));
+	c->is_connect = slice_is_equal(c->m.method, SLICE("CONNECT"));
+	c->m.scheme = SLICE("http");
+	f = read_props(c, &h);
+	if (!f)
+		f = frame_request(c, &h);
+	if (!f)
+		f = read_target(c, &h);
+	if (!f)
+		read_upgrade(c, &h);
+	return f;
+}
+
+static enum http1_fault frame_response(struct http1 *c, const struct head *h)
+{
+	uint32_t status = c->m.status;
+
+	if ((h->chunked && (h->length >= 0 || c->http10)))
+		return HTTP1_FAULT_LENGTH_DENIED;
+	if (status == 101 || (c->is_connect && status / 100 == 2)) {
+		if (!c->is_upgrade)
+			return HTTP1_FAULT_UNASKED;
+		c->m.is_upgrade = true;
+		c->body = RX_RAW;
+		return HTTP1_OK;
+	}
+	if (status < 200 || status == 204) {
+		/* A length here desynchronizes whoever believes it. */
+		if (h->length > 0 || h->chunked)
+			return HTTP1_FAULT_LENGTH_DENIED;
+		c->m.body_len = 0;
+		return HTTP1_OK;
+	}
+	c->m.body_len = h->length;
+	if (c->is_head || status == 304)
+		return HTTP1_OK;
+	c->body = h->chunked ? RX_CHUNKED : h->length < 0 ? RX_UNTIL_CLOSE :
+		  h->length ? RX_LENGTH : RX_START;
+	c->left = h->length > 0 ? (uint64_t)h->length : 0;
+	if (c->body == RX_UNTIL_CLOSE)
+		c->keep = false;
+	return HTTP1_OK;
+}
+
+enum http1_fault http1_head_response(struct http1 *c)
+{
+	enum http1_fault f;
+	struct head h;
+
+	if (c->m.status < 100)
+		return HTTP1_FAULT_CODEC;
+	c->m.is_ok = c->m.status < 500;
+	c->body = RX_START;
+	f = read_props(c, &h);
+	return f ? f : frame_response(c, &h);
+}
