@@ -211,9 +211,8 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	sed 's|@PREFIX@|$(PREFIX)|' packaging/skiffd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/skiffd.service
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/skiffd.service
 
-format: ## clang-format over our sources, if it is installed
-	$(Q)command -v clang-format >/dev/null || { echo "make format needs clang-format: apt-get install clang-format"; exit 1; }
-	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+format: ## clang-format the lines that are too long, if it is installed
+	$(Q)scripts/format
 
 analyze: ## gcc -fanalyzer and clang --analyze
 	$(Q)scripts/analyze
