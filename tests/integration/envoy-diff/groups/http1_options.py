@@ -1,7 +1,7 @@
 """Options of the connection manager: forwarded headers, identifiers, paths, hosts, limits, time-outs."""
 import time
 
-from lib.case import Group, script
+from lib.case import Group
 from lib.client import request
 from lib.context import took
 
@@ -208,9 +208,6 @@ g.cluster("b1")
 g.http("p", B)
 g.http("small", B, hcm="max_request_headers_kb: 2")
 g.http("count", B, hcm="common_http_protocol_options: {max_headers_count: 10}")
-g.http("under", B, hcm="common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}")
-g.http("drop", B, hcm="common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}")
-g.http("requests", B, hcm="common_http_protocol_options: {max_requests_per_connection: 2}")
 
 
 def big(name, port, path="/", n=0, count=0):
@@ -232,10 +229,20 @@ big("small.over", "small", n=2500)
 big("small.path", "small", path="/" + "a" * 3000)
 big("count.under", "count", count=6)
 big("count.over", "count", count=15)
+
+g = Group("http1-underscores", "http1")
+g.cluster("b1")
+g.http("p", B)
+g.http("under", B, hcm="common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}")
+g.http("drop", B, hcm="common_http_protocol_options: {headers_with_underscores_action: DROP_HEADER}")
 g.get("underscore.default", "p", "/", [("x_a", "1")])
 g.get("underscore.reject", "under", "/", [("x_a", "1")])
 g.get("underscore.drop", "drop", "/", [("x_a", "1"), ("x-b", "2")])
 g.get("underscore.value", "under", "/", [("x-a", "1_2")])
+
+g = Group("http1-max-requests", "http1")
+g.cluster("b1")
+g.http("requests", B, hcm="common_http_protocol_options: {max_requests_per_connection: 2}")
 
 
 @g.case("requests-per-connection")
@@ -249,21 +256,18 @@ def _(t):
 
 
 # ---- time-outs of a connection
-g = Group("http1-timeouts", "http1")
-g.cluster("b1")
-g.http("head", B, hcm="request_headers_timeout: 0.3s")
-g.http("request", B, hcm="request_timeout: 0.3s")
-g.http("stream", B, hcm="stream_idle_timeout: 0.3s")
-g.http("idle", B, hcm="common_http_protocol_options: {idle_timeout: 0.3s}\ndrain_timeout: 0.1s")
-g.http("duration", B, hcm="common_http_protocol_options: {max_connection_duration: 0.3s}\ndrain_timeout: 0.1s")
-g.http("maxstream", B, hcm="common_http_protocol_options: {max_stream_duration: 0.3s}")
+def option(name, hcm):
+    group = Group("http1-" + name, "http1")
+    group.cluster("b1")
+    group.http("p", B, hcm=hcm)
+    return group
 
 
-def timed(name, port, *steps, low=.25, high=1.5, more=()):
+def timed(group, name, *steps, low=.25, high=1.5):
     """An exchange that ends by a time-out, and whether that came in time."""
-    @g.case(name)
+    @group.case(name)
     def _(t):
-        c = t.conn(port)
+        c = t.conn("p")
         for s in steps:
             time.sleep(s) if isinstance(s, float) else c.send(s)
         r, when = took(lambda: t.answer(c), low, high)
@@ -272,24 +276,35 @@ def timed(name, port, *steps, low=.25, high=1.5, more=()):
         return {"when": when, **r}
 
 
-timed("request-headers.nothing", "head", low=0, high=4.5)
-timed("request-headers.part", "head", "GET / HTTP/1.1\r\nHost:")
-timed("request-headers.line-only", "head", "GET / HTTP/1.1\r\n")
-timed("request-headers.done", "head", f"GET / HTTP/1.1\r\n{H}x-do: delay=500;body=ok\r\n\r\n", low=.45)
-timed("request-headers.body-late", "head", f"POST / HTTP/1.1\r\n{H}x-do: body=ok\r\nContent-Length: 2\r\n\r\n", .5, "ab", low=0, high=.2)
-timed("request.body-missing", "request", f"POST / HTTP/1.1\r\n{H}Content-Length: 5\r\n\r\nab")
-timed("request.answer-late", "request", f"GET / HTTP/1.1\r\n{H}x-do: delay=500;body=ok\r\n\r\n", low=.45)
-timed("stream-idle.body-missing", "stream", f"POST / HTTP/1.1\r\n{H}Content-Length: 5\r\n\r\nab")
-timed("stream-idle.answer-late", "stream", f"GET / HTTP/1.1\r\n{H}x-do: delay=900;body=ok\r\n\r\n")
-timed("stream-idle.body-stops", "stream", f"GET / HTTP/1.1\r\n{H}x-do: slow=2,900\r\n\r\n")
-timed("stream-idle.part-of-head", "stream", "GET / HTTP/1.1\r\nHost:")
-timed("max-stream.answer-late", "maxstream", f"GET / HTTP/1.1\r\n{H}x-do: delay=900;body=ok\r\n\r\n")
-timed("max-stream.in-answer", "maxstream", f"GET / HTTP/1.1\r\n{H}x-do: slow=2,900\r\n\r\n")
+g = option("request-headers-timeout", "request_headers_timeout: 0.3s")
+timed(g, "nothing", low=0, high=4.5)
+timed(g, "part", "GET / HTTP/1.1\r\nHost:")
+timed(g, "line-only", "GET / HTTP/1.1\r\n")
+timed(g, "done", f"GET / HTTP/1.1\r\n{H}x-do: delay=500;body=ok\r\n\r\n", low=.45)
+timed(g, "body-late", f"POST / HTTP/1.1\r\n{H}x-do: body=ok\r\nContent-Length: 2\r\n\r\n", .5, "ab", low=0, high=.2)
+
+g = option("request-timeout", "request_timeout: 0.3s")
+timed(g, "body-missing", f"POST / HTTP/1.1\r\n{H}Content-Length: 5\r\n\r\nab")
+timed(g, "answer-late", f"GET / HTTP/1.1\r\n{H}x-do: delay=500;body=ok\r\n\r\n", low=.45)
+
+g = option("stream-idle-timeout", "stream_idle_timeout: 0.3s")
+timed(g, "body-missing", f"POST / HTTP/1.1\r\n{H}Content-Length: 5\r\n\r\nab")
+timed(g, "answer-late", f"GET / HTTP/1.1\r\n{H}x-do: delay=900;body=ok\r\n\r\n")
+timed(g, "body-stops", f"GET / HTTP/1.1\r\n{H}x-do: slow=2,900\r\n\r\n")
+timed(g, "part-of-head", "GET / HTTP/1.1\r\nHost:")
+
+g = option("max-stream-duration", "common_http_protocol_options: {max_stream_duration: 0.3s}")
+timed(g, "answer-late", f"GET / HTTP/1.1\r\n{H}x-do: delay=900;body=ok\r\n\r\n")
+timed(g, "in-answer", f"GET / HTTP/1.1\r\n{H}x-do: slow=2,900\r\n\r\n")
+
+
+
+g = option("idle-timeout", "common_http_protocol_options: {idle_timeout: 0.3s}\ndrain_timeout: 0.1s")
 
 
 @g.case("idle-connection")
 def _(t):
-    c = t.conn("idle")
+    c = t.conn("p")
     c.send(request("GET", "/", [("x-do", "body=ok")]))
     first = t.answer(c)["status"]
     st, when = took(lambda: c.state(2.0), .25, 1.2)
@@ -298,20 +313,23 @@ def _(t):
 
 @g.case("idle-connection.never-used")
 def _(t):
-    c = t.conn("idle")
+    c = t.conn("p")
     return took(lambda: c.state(2.0), .25, 1.2)
 
 
 @g.case("idle-connection.busy")
 def _(t):
-    c = t.conn("idle")
+    c = t.conn("p")
     c.send(request("GET", "/", [("x-do", "delay=600;body=ok")]))
     return t.answer(c)["status"]
 
 
+g = option("connection-duration", "common_http_protocol_options: {max_connection_duration: 0.3s}\ndrain_timeout: 0.1s")
+
+
 @g.case("connection-duration")
 def _(t):
-    c = t.conn("duration")
+    c = t.conn("p")
     c.send(request("GET", "/", [("x-do", "body=ok")]))
     first = t.answer(c)["status"]
     time.sleep(0.35)
@@ -324,7 +342,7 @@ def _(t):
 
 @g.case("connection-duration.in-request")
 def _(t):
-    c = t.conn("duration")
+    c = t.conn("p")
     c.send(request("GET", "/", [("x-do", "delay=600;body=ok")]))
     r = t.answer(c)
     return [r, c.state(1.0)]

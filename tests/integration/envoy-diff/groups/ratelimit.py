@@ -91,9 +91,6 @@ g.http("disabled", B, filters=limit(on=percent(0, 100)))
 g.http("defaults", B, filters=limit(on=""))
 g.http("halfon", B, filters=limit(tokens=bucket(1), on=percent(50, 100)))
 g.http("halfforce", B, filters=limit(tokens=bucket(1), on=percent(100, 50)))
-g.http("perconn", B, filters=limit("local_rate_limit_per_downstream_connection: true"))
-g.http("grpc", B, filters=limit(tokens=bucket(1)))
-g.http("grpcre", B, filters=limit("rate_limited_as_resource_exhausted: true", bucket(1)))
 g.http("late", B, filters=limit(tokens="{max_tokens: 3, tokens_per_fill: 1, %s}" % HOUR))
 g.http("nofill", B, filters=limit(tokens="{max_tokens: 2, %s}" % HOUR))
 spent(g, "custom.answer", "custom")
@@ -133,12 +130,21 @@ def _(t):
 g.case("enabled-half")(lambda t: share([t.status("halfon") for _ in range(150)], {200: (.35, .65), 429: (.35, .65)}))
 g.case("enforced-half")(lambda t: share([t.status("halfforce") for _ in range(150)], {200: (.35, .65), 429: (.35, .65)}))
 
+# ---- rarer options, each by itself
+g = Group("ratelimit-per-connection", "ratelimit")
+g.cluster("b1")
+g.http("perconn", B, filters=limit("local_rate_limit_per_downstream_connection: true"))
+
 
 @g.case("per-connection")
 def _(t):
     return [t.backends("perconn", 3, conn=t.conn("perconn")) for _ in range(2)]
 
 
+g = Group("ratelimit-grpc", "ratelimit")
+g.cluster("b1")
+g.http("grpc", B, filters=limit(tokens=bucket(1)))
+g.http("grpcre", B, filters=limit("rate_limited_as_resource_exhausted: true", bucket(1)))
 for name, port in (("grpc-status", "grpc"), ("grpc-resource-exhausted", "grpcre")):
     spent(g, name, port, headers=[("content-type", "application/grpc"), ("te", "trailers")], n=2)
 
@@ -220,10 +226,7 @@ g.http("route", vhosts=f"""
       - match: {{prefix: /}}
         route: {{cluster: b1}}
 """, filters=limit(tokens=None, on=""))
-g.http("disabled", f"""
-    - match: {{prefix: /}}
-      route: {{cluster: b1}}
-""", filters="- name: envoy.filters.http.local_ratelimit\n  disabled: true\n  typed_config: {\"@type\": %s, stat_prefix: rl, token_bucket: %s, %s}\n" % (RL, bucket(1), ON))
+g.http("disabled", B, filters="- name: envoy.filters.http.local_ratelimit\n  disabled: true\n  typed_config: {\"@type\": %s, stat_prefix: rl, token_bucket: %s, %s}\n" % (RL, bucket(1), ON))
 g.http("free", f"""
     - match: {{prefix: /free}}
       route: {{cluster: b1}}

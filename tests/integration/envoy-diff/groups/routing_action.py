@@ -21,8 +21,6 @@ g.http("w", """
       route: {weighted_clusters: {total_weight: 1000, clusters: [{name: b1, weight: 999}, {name: b2, weight: 1}]}}
     - match: {prefix: /key}
       route: {weighted_clusters: {runtime_key_prefix: some.key, clusters: [{name: b1, weight: 0}, {name: b3, weight: 100}]}}
-    - match: {prefix: /byheader}
-      route: {weighted_clusters: {header_name: x-pick, clusters: [{name: b1, weight: 30}, {name: b2, weight: 70}]}}
     - match: {prefix: /one}
       route: {weighted_clusters: {clusters: [{name: b2, weight: 1}]}}
 """)
@@ -30,15 +28,23 @@ for name, path, bounds in (("half", "/half", {"b1": (.35, .65), "b2": (.35, .65)
                            ("three", "/three", {"b1": (.13, .37), "b2": (.13, .37), "b3": (.36, .64)}),
                            ("zero-weight", "/all", {"b2": (1, 1)}), ("runtime-key", "/key", {"b3": (1, 1)}), ("single", "/one", {"b2": (1, 1)})):
     g.case(name)(lambda t, p=path, b=bounds: share(t.backends("w", 200, p), b))
-for v in ("0", "29", "30", "99", "100", "130", "word", "-1"):
-    g.case("header-value." + v)(lambda t, v=v: t.backends("w", 3, "/byheader", [("x-pick", v)])
-                                if v not in ("word", "-1") else share(t.backends("w", 200, "/byheader", [("x-pick", v)]), {"b1": (.1, .5), "b2": (.5, .9)}))
 
 
 @g.case("spread-over-connections")
 def _(t):
     return share([t.backends("w", 1, "/half")[0] for _ in range(100)], {"b1": (.3, .7), "b2": (.3, .7)})
 
+
+g = Group("route-weighted-by-header", "routing")
+for b in ("b1", "b2"):
+    g.cluster(b)
+g.http("w", """
+    - match: {prefix: /byheader}
+      route: {weighted_clusters: {header_name: x-pick, clusters: [{name: b1, weight: 30}, {name: b2, weight: 70}]}}
+""")
+for v in ("0", "29", "30", "99", "100", "130", "word", "-1"):
+    g.case("header-value." + v)(lambda t, v=v: t.backends("w", 3, "/byheader", [("x-pick", v)])
+                                if v not in ("word", "-1") else share(t.backends("w", 200, "/byheader", [("x-pick", v)]), {"b1": (.1, .5), "b2": (.5, .9)}))
 
 # ---- header changes of the chosen cluster, its own host
 g = Group("route-weighted-headers", "routing")

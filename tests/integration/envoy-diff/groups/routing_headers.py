@@ -114,10 +114,9 @@ OPERATORS = (
     ("scheme", "%REQ(:SCHEME)%"), ("hdr", "%REQ(X-Some)%"), ("alternative", "%REQ(X-None?X-Some)%"), ("cut", "%REQ(X-Some):3%"), ("missing", "%REQ(X-None)%"),
     ("both", "a-%REQ(X-Some)%-b-%PROTOCOL%"), ("partly", "a-%REQ(X-None)%-b"), ("percent", "100%%"), ("cluster", "%UPSTREAM_CLUSTER%"),
     ("route", "%ROUTE_NAME%"), ("host", "%UPSTREAM_HOST%"), ("upremote", "%UPSTREAM_REMOTE_ADDRESS%"), ("plain", "plain text, with a comma"),
-    ("pathonly", "%PATH(NQ)%"), ("pathorig", "%PATH(WQ:ORIG)%"), ("query", "%QUERY_PARAM(q)%"), ("vhost", "%VIRTUAL_HOST_NAME%"),
 )
-REJECT = {"vhost"}
-LIST = ", ".join(add("x-" + n, f"'{v}'", OVER) for n, v in OPERATORS if n not in REJECT)
+MORE = (("pathonly", "%PATH(NQ)%"), ("pathorig", "%PATH(WQ:ORIG)%"), ("query", "%QUERY_PARAM(q)%"), ("nothing", "%DYNAMIC_METADATA(some:key)%"), ("state", "%FILTER_STATE(some.key)%"), ("id", "%STREAM_ID%"))
+LIST = ", ".join(add("x-" + n, f"'{v}'", OVER) for n, v in OPERATORS)
 ANSWER = (("code", "%RESPONSE_CODE%"), ("details", "%RESPONSE_CODE_DETAILS%"), ("flags", "%RESPONSE_FLAGS%"), ("resp", "%RESP(X-Backend)%"), ("reqhdr", "%REQ(X-Some)%"),
           ("cluster", "%UPSTREAM_CLUSTER%"), ("uphost", "%UPSTREAM_HOST%"), ("route", "%ROUTE_NAME%"), ("bytes", "%BYTES_RECEIVED%"), ("protocol", "%PROTOCOL%"),
           ("path", "%REQ(:PATH)%"), ("method", "%REQ(:METHOD)%"), ("up", "%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"))
@@ -143,3 +142,12 @@ g.get("post", "o", "/o", method="POST", body="12345")
 g.get("direct", "o", "/direct", [("x-some", "s")])
 g.get("refused", "o", "/dead", [("x-some", "s")])
 g.get("error-from-upstream", "o", "/o", [("x-do", "status=500")])
+
+g = Group("headers-operators-more", "routing")
+g.cluster("b1")
+g.http("o", f"""
+    - match: {{prefix: /o}}
+      route: {{cluster: b1, prefix_rewrite: /p}}
+      request_headers_to_add: [{", ".join(add("x-" + n, f"'{v}'", OVER) for n, v in MORE)}]
+""")
+g.get("route", "o", "/ov/er?q=1&r=2")

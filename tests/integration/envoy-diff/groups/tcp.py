@@ -292,8 +292,6 @@ g.raw_listener("dest", chain(f"prefix_ranges: [{prefix('127.0.0.20')}]", "t2") +
 g.raw_listener("port", chain("destination_port: @port:port@", "t2") + chain("destination_port: 1", "t3") + chain("", "t1"))
 g.raw_listener("type", chain("source_type: SAME_IP_OR_LOOPBACK", "t2") + chain("source_type: EXTERNAL", "t3"))
 g.raw_listener("both", chain(f"prefix_ranges: [{prefix('127.0.0.20')}], source_prefix_ranges: [{prefix('127.0.0.5')}]", "t3") + chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2") + chain("", "t1"), address="0.0.0.0")
-g.raw_listener("transport", chain("transport_protocol: tls", "t2") + chain("transport_protocol: raw_buffer", "t1"))
-g.raw_listener("server", chain("server_names: [a.test]", "t2") + chain("", "t1"))
 g.raw_listener("default", chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2"),
                "default_filter_chain: {filters: [{name: envoy.filters.network.tcp_proxy, typed_config: {\"@type\": %s, stat_prefix: x, cluster: t3}}]}" % TCP)
 g.raw_listener("mixed", chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2") + """
@@ -308,8 +306,7 @@ g.raw_listener("mixed", chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", 
 for name, port, src, dst in (("source.exact", "source", "127.0.0.5", None), ("source.range", "source", "127.0.0.9", None), ("source.other", "source", "127.0.0.6", None),
                              ("no-match", "nodefault", "127.0.0.6", None), ("no-match.other", "nodefault", "127.0.0.5", None), ("destination.exact", "dest", None, "127.0.0.20"), ("destination.range", "dest", None, "127.0.0.18"),
                              ("destination.other", "dest", None, "127.0.0.1"), ("port", "port", None, None), ("source-type", "type", None, None), ("both", "both", "127.0.0.5", "127.0.0.20"),
-                             ("both.only-source", "both", "127.0.0.5", "127.0.0.1"), ("both.only-destination", "both", "127.0.0.6", "127.0.0.20"), ("transport", "transport", None, None),
-                             ("server-name", "server", None, None), ("default-chain", "default", "127.0.0.6", None), ("default-chain.other", "default", "127.0.0.5", None), ("mixed.tcp", "mixed", "127.0.0.5", None)):
+                             ("both.only-source", "both", "127.0.0.5", "127.0.0.1"), ("both.only-destination", "both", "127.0.0.6", "127.0.0.20"), ("default-chain", "default", "127.0.0.6", None), ("default-chain.other", "default", "127.0.0.5", None), ("mixed.tcp", "mixed", "127.0.0.5", None)):
     g.case(name)(lambda t, p=port, s=src, d=dst: talk(t, p, b"hi\n", 0.3, source=s, host=d or "127.0.0.1"))
 g.case("mixed.http")(lambda t: t.req("mixed", headers=[("x-do", "body=hello")]))
 
@@ -317,3 +314,12 @@ g.case("mixed.http")(lambda t: t.req("mixed", headers=[("x-do", "body=hello")]))
 @g.case("no-match.stats")
 def _(t):
     return t.delta(["listener.127.0.0.1_%d.no_filter_chain_match" % t.ports["nodefault"]], lambda: talk(t, "nodefault", b"x\n", 0.5, source="127.0.0.6")).popitem()[1]
+
+
+g = Group("filter-chains-tls", "tcp")
+for c in ("t1", "t2"):
+    g.cluster(c)
+g.raw_listener("transport", chain("transport_protocol: tls", "t2") + chain("transport_protocol: raw_buffer", "t1"))
+g.raw_listener("server", chain("server_names: [a.test]", "t2") + chain("", "t1"))
+g.case("transport")(lambda t: talk(t, "transport", b"hi\n", 0.3))
+g.case("server-name")(lambda t: talk(t, "server", b"hi\n", 0.3))
