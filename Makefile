@@ -80,7 +80,7 @@ ITEST_SRCS := $(wildcard tests/integration/*/*.c)
 ITEST_BINS := $(ITEST_SRCS:%.c=$(B)/%)
 
 .PHONY: all help clean demo test check unit unit-bins fuzz-replay fuzz-bins fuzz bench install format \
-        analyze layers style tools
+        analyze layers style tools print-cflags
 all: $(PROGS) $(TOOL_BINS) $(ITEST_BINS) ## build skiffd, skiffctl and the test tools
 
 help: ## this text
@@ -213,6 +213,10 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 
 format: ## clang-format the lines that are too long, if it is installed
 	$(Q)scripts/format
+
+# The flags that our files are compiled with, for scripts/analyze and for editors.
+print-cflags: $(SKEL) $(PB_HDRS)
+	@echo $(CPPFLAGS) $(filter-out -Werror,$(CFLAGS))
 
 analyze: ## gcc -fanalyzer and clang --analyze
 	$(Q)scripts/analyze
