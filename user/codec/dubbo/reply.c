@@ -141,8 +141,9 @@ static enum dubbo_status status_of(enum l7_reply_code code)
 		return DUBBO_SERVER_TIMEOUT;
 	case L7_REPLY_OVERLOAD:
 		return DUBBO_SERVER_THREADPOOL_EXHAUSTED_ERROR;
-	case L7_REPLY_INTERNAL:
 	case L7_REPLY_BAD_GATEWAY:
+		return DUBBO_BAD_RESPONSE;
+	case L7_REPLY_INTERNAL:
 	case L7_REPLY_NO_UPSTREAM:
 	case L7_REPLY_UPSTREAM_RESET:
 		return DUBBO_SERVER_ERROR;
