@@ -166,18 +166,27 @@ static int execute(struct http1 *c, const char *p, size_t n)
 /* Gives whole lines to llhttp, the first line after its own check. */
 static int parse(struct http1 *c, const char *p, size_t n)
 {
+	struct slice line, other = SLICE_NONE;
 	enum http1_fault f;
-	const char *lf;
+	size_t len;
+	int r = 0;
 
 	if (c->first_line) {
-		lf = memchr(p, '\n', n);
-		must(lf && lf > p);
+		len = (size_t)((const char *)memchr(p, '\n', n) - p);
+		line = slice_first(slice_of(p, n), len);
+		if (len && p[len - 1] == '\r')
+			line.len--;
 		c->first_line = false;
-		f = http1_check_first_line(c, slice_of(p, (size_t)(lf - p) - 1));
+		f = http1_check_first_line(c, line, &other);
 		if (f)
 			return fail(c, f);
+		if (other.len) {
+			r = execute(c, other.ptr, other.len);
+			p += len + 1;
+			n -= len + 1;
+		}
 	}
-	return execute(c, p, n);
+	return r < 0 ? r : execute(c, p, n);
 }
 
 static void part_add(struct http1 *c, const char *p, size_t n)
@@ -317,7 +326,8 @@ static int raise_head(struct http1 *c)
 static void begin_head(struct http1 *c)
 {
 	llhttp_reset(&c->parser);
-	c->gate = (struct gate){ 0 };
+	/* Old upstreams end lines with LF alone; what they say is written anew, so it does no harm. */
+	c->gate = (struct gate){ .allows_lf = c->side == CODEC_CLIENT };
 	l7_msg_init(&c->m, c->side == CODEC_SERVER ? L7_REQUEST : L7_RESPONSE, c->arena);
 	part_drop(c);
 	c->rx = RX_HEAD;
@@ -379,7 +389,7 @@ static int step_length(struct http1 *c, const char *p, size_t n, size_t *ret_use
 static int begin_trailers(struct http1 *c)
 {
 	c->rx = RX_TRAILERS;
-	c->gate = (struct gate){ .ends_at_empty = true };
+	c->gate = (struct gate){ .ends_at_empty = true, .allows_lf = c->side == CODEC_CLIENT };
 	c->in_trailers = true;
 	part_drop(c);
 	l7_props_init(&c->trailers, c->arena);

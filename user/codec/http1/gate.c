@@ -33,7 +33,7 @@ static size_t next_control(const char *p, size_t i, size_t n)
 	return i;
 }
 
-/* The LF behind a CR: 1 = it ended the block, 0 = a line, negative: it is none. */
+/* The byte behind a CR must be LF: 1 = it ended the block, 0 = a line, negative: it is none. */
 static int line_end(struct gate *g, char c)
 {
 	if (c != '\n')
@@ -52,7 +52,7 @@ int http1_gate_lines(struct gate *g, const char *p, size_t n, size_t *ret_used, 
 
 	*ret_lines = 0;
 	while (i < n) {
-		if (g->cr) {
+		if (g->cr || (g->allows_lf && p[i] == '\n')) {
 			int r = line_end(g, p[i]);
 
 			if (r < 0)
@@ -65,11 +65,13 @@ int http1_gate_lines(struct gate *g, const char *p, size_t n, size_t *ret_used, 
 		if (!g->in_line) {
 			if (p[i] == ' ' || p[i] == '\t')
 				return -EPROTO;
-			g->in_line = p[i] != '\r';
+			g->in_line = p[i] != '\r' && p[i] != '\n';
 		}
 		i = next_control(p, i, n);
 		if (i == n)
 			break;
+		if (p[i] == '\n' && g->allows_lf)
+			continue;
 		if (p[i] == '\r')
 			g->cr = true;
 		else if (p[i] != '\t')

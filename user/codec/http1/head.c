@@ -7,50 +7,69 @@
 
 #define LENGTH_MAX 18 /* digits of a content-length */
 
-static const char http10[] = " HTTP/1.0";
-static const char http11[] = " HTTP/1.1";
-
-static bool has_blank(struct slice s)
+static bool is_blank(char c)
 {
-	return slice_find(s, ' ') >= 0 || slice_find(s, '\t') >= 0;
+	return c == ' ' || c == '\t';
 }
 
-static enum http1_fault check_request_line(struct http1 *c, struct slice line)
+/* The next run of bytes that are no blanks; empty at the end. */
+static struct slice next_word(struct slice *rest)
 {
-	ptrdiff_t method = slice_find(line, ' ');
-	struct slice target, version;
+	struct slice s = slice_trim(*rest);
+	size_t n = 0;
 
-	if (method <= 0 || slice_find(slice_first(line, (size_t)method), '-') >= 0)
+	while (n < s.len && !is_blank(s.ptr[n]))
+		n++;
+	*rest = slice_skip(s, n);
+	return slice_first(s, n);
+}
+
+static bool read_version(struct http1 *c, struct slice v)
+{
+	c->http10 = slice_is_equal(v, SLICE("HTTP/1.0"));
+	return c->http10 || slice_is_equal(v, SLICE("HTTP/1.1"));
+}
+
+/*
+ * RFC 9112 3 lets several blanks stand between the parts: then llhttp gets them with one. Without
+ * a version it is an HTTP/0.9 request, which goes as HTTP/1.0 where that is accepted.
+ */
+static enum http1_fault check_request_line(struct http1 *c, struct slice line, struct slice *ret_line)
+{
+	struct slice rest = line, method, target, version;
+	bool exact;
+
+	method = next_word(&rest);
+	target = next_word(&rest);
+	version = next_word(&rest);
+	if (!target.len || rest.len || slice_find(method, '-') >= 0)
 		return HTTP1_FAULT_CODEC;
-	target = slice_skip(line, (size_t)method + 1);
-	if (target.len < sizeof(http11))
+	exact = version.len && method.len + target.len + version.len + 2 == line.len &&
+		slice_find(line, '\t') < 0;
+	if (!version.len && c->opts.accept_http10 && slice_is_equal(method, SLICE("GET")))
+		version = SLICE("HTTP/1.0");
+	if (!read_version(c, version))
 		return HTTP1_FAULT_CODEC;
-	version = slice_skip(target, target.len - (sizeof(http11) - 1));
-	target.len -= version.len;
-	if (has_blank(target))
-		return HTTP1_FAULT_CODEC;
-	c->http10 = slice_is_equal(version, slice_of(http10, sizeof(http10) - 1));
-	if (!c->http10 && !slice_is_equal(version, slice_of(http11, sizeof(http11) - 1)))
-		return HTTP1_FAULT_CODEC;
+	if (!exact)
+		*ret_line = arena_printf(c->arena, "%.*s %.*s %.*s\r\n", SLICE_ARG(method),
+					 SLICE_ARG(target), SLICE_ARG(version));
 	return HTTP1_OK;
 }
 
 static enum http1_fault check_status_line(struct http1 *c, struct slice line)
 {
-	struct slice version = slice_first(line, 8), rest = slice_skip(line, 8);
+	struct slice rest = slice_skip(line, 8);
 
-	c->http10 = slice_is_equal(version, slice_of(http10 + 1, 8));
-	if (!c->http10 && !slice_is_equal(version, slice_of(http11 + 1, 8)))
-		return HTTP1_FAULT_CODEC;
-	if (rest.len < 4 || rest.ptr[0] != ' ' || rest.ptr[1] < '1' || rest.ptr[1] > '9' ||
-	    (rest.len > 4 && rest.ptr[4] != ' '))
+	if (!read_version(c, slice_first(line, 8)) || rest.len < 4 || rest.ptr[0] != ' ' ||
+	    rest.ptr[1] < '1' || rest.ptr[1] > '9' || (rest.len > 4 && rest.ptr[4] != ' '))
 		return HTTP1_FAULT_CODEC;
 	return HTTP1_OK;
 }
 
-enum http1_fault http1_check_first_line(struct http1 *c, struct slice line)
+enum http1_fault http1_check_first_line(struct http1 *c, struct slice line, struct slice *ret_line)
 {
-	return c->side == CODEC_SERVER ? check_request_line(c, line) : check_status_line(c, line);
+	return c->side == CODEC_SERVER ? check_request_line(c, line, ret_line) :
+					 check_status_line(c, line);
 }
 
 /* ---- properties that the codec itself needs ------------------------------------------------- */
@@ -58,7 +77,8 @@ enum http1_fault http1_check_first_line(struct http1 *c, struct slice line)
 struct head {
 	struct slice host, upgrade;
 	int64_t length; /* -1: not given */
-	bool has_host, has_upgrade, chunked;
+	bool has_host, has_upgrade;
+	bool chunked, bad_transfer; /* transfer-encoding is chunked, or something else */
 	bool close, keep_alive, wants_upgrade;
 };
 
@@ -103,7 +123,7 @@ static enum http1_fault read_prop(struct http1 *c, struct head *h, struct l7_pro
 		return read_length(h, p->value);
 	case L7_KEY_TRANSFER_ENCODING:
 		if (h->chunked || !slice_is_equal_nocase(p->value, SLICE("chunked")))
-			return HTTP1_FAULT_TRANSFER;
+			h->bad_transfer = true;
 		h->chunked = true;
 		break;
 	case L7_KEY_CONNECTION:
@@ -147,7 +167,7 @@ static enum http1_fault read_props(struct http1 *c, struct head *h)
 
 static bool is_host(struct slice s)
 {
-	static const char marks[] = "-._~%!$&'()*+,;=:[]";
+	static const char marks[] = "-._~%!$&'()*+,;=:@[]";
 
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.ptr[i];
@@ -159,14 +179,23 @@ static bool is_host(struct slice s)
 	return true;
 }
 
+/* 1 = ends in a port, 0 = has none, -1 = a bad one. An IPv6 address stands in brackets. */
+static int has_port(struct slice host)
+{
+	const char *colon = memrchr(host.ptr, ':', host.len);
+	uint64_t port;
+
+	if (!colon || host.ptr[host.len - 1] == ']')
+		return 0;
+	if (slice_to_u64(slice_skip(host, (size_t)(colon - host.ptr) + 1), &port) < 0 || port > 65535)
+		return -1;
+	return colon == host.ptr ? -1 : 1;
+}
+
 /* "host:port" with a port, which is all that CONNECT may name. */
 static enum http1_fault target_connect(struct http1 *c, struct slice url)
 {
-	const char *colon = memrchr(url.ptr, ':', url.len);
-	uint64_t port;
-
-	if (!colon || colon == url.ptr || !is_host(url) ||
-	    slice_to_u64(slice_skip(url, (size_t)(colon - url.ptr) + 1), &port) < 0 || port > 65535)
+	if (!is_host(url) || has_port(url) != 1)
 		return HTTP1_FAULT_URL;
 	c->m.host = url;
 	c->m.path = SLICE_NONE;
@@ -198,7 +227,7 @@ static enum http1_fault target_absolute(struct http1 *c, struct slice url, bool 
 	user = memrchr(host.ptr, '@', host.len);
 	if (user)
 		host = slice_skip(host, (size_t)(user - host.ptr) + 1);
-	if (!host.len || !is_host(host))
+	if (!host.len || !is_host(host) || has_port(host) < 0)
 		return HTTP1_FAULT_URL;
 	c->m.host = host;
 	return HTTP1_OK;
@@ -240,6 +269,8 @@ static enum http1_fault frame_request(struct http1 *c, struct head *h)
 		l7_props_remove(&c->m.props, L7_KEY_CONTENT_LENGTH);
 		c->keep = false;
 	}
+	if (h->bad_transfer)
+		return HTTP1_FAULT_TRANSFER;
 	/* RFC 9112 6.1: a chunked HTTP/1.0 message is suspect; nothing may follow it. */
 	if (h->chunked && c->http10)
 		c->keep = false;
@@ -292,6 +323,8 @@ static enum http1_fault frame_response(struct http1 *c, const struct head *h)
 
 	if ((h->chunked && (h->length >= 0 || c->http10)))
 		return HTTP1_FAULT_LENGTH_DENIED;
+	if (h->bad_transfer)
+		return HTTP1_FAULT_TRANSFER;
 	if (status == 101 || (c->is_connect && status / 100 == 2)) {
 		if (!c->is_upgrade)
 			return HTTP1_FAULT_UNASKED;
@@ -314,6 +347,7 @@ static enum http1_fault frame_response(struct http1 *c, const struct head *h)
 	c->left = h->length > 0 ? (uint64_t)h->length : 0;
 	if (c->body == RX_UNTIL_CLOSE)
 		c->keep = false;
+	c->m.close = !c->keep;
 	return HTTP1_OK;
 }
 

@@ -27,16 +27,13 @@ static size_t need(const void *conn)
 
 void http1_settle(struct http1 *c)
 {
-	if (!c->pending || c->tx != TX_IDLE)
+	if (!c->pending)
 		return;
-	if (c->side == CODEC_SERVER) {
-		/* Answered before the request was read: what still comes has no place to go. */
-		if (!c->rx_done)
-			c->closing = true;
+	/* Answered before the request was whole: what is left of it has no place to go. */
+	if (c->side == CODEC_SERVER ? !c->rx_done && c->tx == TX_IDLE : c->rx_done && c->tx != TX_IDLE)
+		c->closing = true;
+	if (c->tx == TX_IDLE && (c->rx_done || c->side == CODEC_SERVER))
 		c->pending = false;
-	} else if (c->rx_done) {
-		c->pending = false;
-	}
 }
 
 void http1_go_raw(struct http1 *c)

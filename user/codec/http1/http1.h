@@ -23,7 +23,7 @@
 
 #define HTTP1_RESPONSE_HEAD_BYTES (80 * 1024) /* client side default of codec_limits.head_bytes */
 #define HTTP1_CHUNK_LINE 1024	/* bytes of a chunk's size and extensions */
-#define HTTP1_EMPTY_LINES 8	/* empty lines that may stand before a request */
+#define HTTP1_EMPTY_LINES 1024	/* empty lines that may stand before a request */
 #define HTTP1_INTERIM 16	/* 1xx answers before the final one */
 #define HTTP1_METHOD 32		/* bytes of a method when sniffing */
 

@@ -13,6 +13,7 @@
 
 struct gate {
 	bool cr;	/* the last byte was a CR */
+	bool allows_lf;	/* a bare LF ends a line too */
 	bool in_line;	/* the line at hand has bytes */
 	bool any;	/* a line was seen */
 	bool ends_at_empty; /* an empty first line ends the block (trailers) */
@@ -107,7 +108,8 @@ struct http1 {
 	bool empty_cr;	      /* an empty line before a request is half read */
 	bool skip_prop;	      /* the line at hand is dropped */
 	bool http10;	      /* version of the message being read */
-	uint8_t empty_lines, interims;
+	uint8_t interims;
+	uint16_t empty_lines;
 	uint32_t head_bytes, lines;
 	char *part;	      /* a line's beginning from earlier calls, in the arena */
 	size_t part_len, part_cap;
@@ -131,8 +133,11 @@ void http1_parser_init(struct http1 *c);
 /* Fills what @c->fault says and returns -EPROTO or -E2BIG. */
 int http1_fault(const struct http1 *c, struct codec_fault *ret_fault);
 
-/* Checks the request or status line, without its CRLF, before llhttp sees it (head.c). */
-enum http1_fault http1_check_first_line(struct http1 *c, struct slice line);
+/*
+ * Checks the request or status line, without its line end, before llhttp sees it (head.c).
+ * @ret_line: what llhttp shall get in its place, with CRLF, when that differs.
+ */
+enum http1_fault http1_check_first_line(struct http1 *c, struct slice line, struct slice *ret_line);
 /* What the whole head means: framing, host, path, upgrade. Sets c->body, c->left, c->m. */
 enum http1_fault http1_head_request(struct http1 *c);
 enum http1_fault http1_head_response(struct http1 *c);
