@@ -2,12 +2,13 @@
 /*
  * The event loop of one thread: streams, listeners, timers, posts from other threads. Two
  * backends with the same promises: io_uring (SINGLE_ISSUER | DEFER_TASKRUN, multishot accept and
- * recv on a provided buffer ring, sends batched to one submission a turn) and epoll. Only this
- * room sees liburing. Everything is called on the loop's own thread unless it says otherwise.
+ * recv on a provided buffer ring, what a turn arms is submitted by the wait of the next) and epoll.
+ * Only this room sees liburing. Everything is called on the loop's own thread unless it says
+ * otherwise.
  *
  * A turn: completions are handled (callbacks run), then the turn hook, then every stream with
- * new output is sent. Work a turn is bounded: at most IO_TURN_BYTES are delivered for one stream
- * before the others had theirs.
+ * new output is sent (one send each; a stream with much output sends some of it before). Work a
+ * turn is bounded: at most IO_TURN_BYTES are delivered for one stream before the others had theirs.
  */
 #ifndef SKIFF_IO_IO_H
 #define SKIFF_IO_IO_H
@@ -72,7 +73,8 @@ static inline bool io_timer_is_armed(const struct io_timer *t)
 
 /*
  * How a socket is made. @netns: descriptor of the network namespace to make it in, -1 for
- * skiffd's own (the thread enters and leaves it around socket(2)). @mark: SO_MARK, 0 = none
+ * skiffd's own (the thread enters it around socket(2); a loop's thread may stay inside for up to a
+ * second, so nothing else may make sockets on it). @mark: SO_MARK, 0 = none
  * (the capture programs leave sockets with SKIFF_MARK alone).
  */
 struct io_socket_opts {
@@ -92,7 +94,9 @@ struct io_listener_ops {
 	void (*accepted)(struct io_listener *l, int fd);
 };
 
-/* Starts accepting on @fd, which the listener owns from now on. Survives EMFILE by waiting 100 ms. */
+/*
+ * Starts accepting on @fd, which the listener owns from now on. Survives EMFILE by waiting 100 ms.
+ */
 struct io_listener *io_listener_new(struct io *io, int fd, const struct io_listener_ops *ops,
 				    void *owner);
 void *io_listener_owner(const struct io_listener *l);
@@ -113,18 +117,24 @@ struct io_stream_ops {
 	 * return. Never called while reading is stopped.
 	 */
 	void (*data)(struct io_stream *s, char *p, size_t n);
-	/* The peer sends no more (half-close); output is still possible. Not while reading is stopped. */
+	/*
+	 * The peer sends no more (half-close); output is still possible. Not while reading is
+	 * stopped.
+	 */
 	void (*eof)(struct io_stream *s);
-	/* The connection broke (@err = -errno: -ECONNRESET, -EPIPE, -ETIMEDOUT ...); nothing more can
-	 * be sent or received; the owner must close. Comes even while reading is stopped if the kernel
-	 * told us. */
+	/*
+	 * The connection broke (@err = -errno: -ECONNRESET, -EPIPE, -ETIMEDOUT ...); nothing more
+	 * can be sent or received; the owner must close. Comes even while reading is stopped if
+	 * the kernel told us. Input that had come before a failed send is delivered first.
+	 */
 	void (*failed)(struct io_stream *s, int err);
 	/* Pending output fell to or under the low mark after having been over the high mark. */
 	void (*drained)(struct io_stream *s);
 };
 
 /* Wraps a connected descriptor (accepted). Reading starts at once. Takes @fd. */
-struct io_stream *io_stream_new(struct io *io, int fd, const struct io_stream_ops *ops, void *owner);
+struct io_stream *io_stream_new(struct io *io, int fd, const struct io_stream_ops *ops,
+				void *owner);
 
 /*
  * Starts a connection to @to. Returns the stream (connected() follows, also for immediate errors,

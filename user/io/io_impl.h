@@ -18,6 +18,7 @@
 
 #define IO_RECV_BUFFERS 256	     /* provided buffers of a loop; a power of two */
 #define IO_OUT_FIRST 4096	     /* bytes of a fresh output buffer */
+#define IO_SEND_EARLY (48 * 1024)    /* so much output is sent before the turn's end */
 #define IO_SPARE_MAX 32		     /* output buffers that a loop keeps, each at most BUF_KEEP */
 #define IO_MARK_HIGH (256 * 1024)
 #define IO_MARK_LOW (128 * 1024)
@@ -135,6 +136,7 @@ struct io_stream {
 	struct io_timer timer; /* close_flush and broken */
 	int fd;
 	int broken;	    /* -errno of a failed send whose input is still awaited */
+	int send_err;	    /* -errno of a send, told at the end of the turn */
 	int early;	    /* -errno of a connection that failed before it began */
 	unsigned int linger_ms;
 	uint32_t turn, turn_bytes; /* told in that turn, for IO_TURN_BYTES */

@@ -52,7 +52,7 @@ static void listener_starve(struct io_listener *l, int res)
 {
 	if (!l->starving)
 		log_warn("io",
-			 "cannot accept: %s; trying again every %d ms (raise the limit of open files)",
+			 "cannot accept: %s; retrying every %d ms (raise the limit of open files)",
 			 strerror(-res), IO_ACCEPT_PAUSE_MS);
 	l->starving = true;
 	io_timer_set(l->io, &l->pause, IO_ACCEPT_PAUSE_MS);

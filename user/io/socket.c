@@ -89,8 +89,8 @@ static const char *listen_fix(int code)
 {
 	switch (-code) {
 	case EADDRINUSE:
-		return "address in use: another program has this port (\"ss -ltnp\" names it); stop "
-		       "it or choose another port";
+		return "address in use: another program has this port (\"ss -ltnp\" names it); "
+		       "stop it or choose another port";
 	case EACCES:
 		return "no permission; ports under 1024 need root or CAP_NET_BIND_SERVICE";
 	case EADDRNOTAVAIL:

@@ -317,11 +317,15 @@ static void stream_took(struct io_stream *s, size_t n)
 }
 
 /*
- * Sends until nothing is left or the kernel's buffer is full; the rest goes to the backend. The
- * system call is made here and not by a submission: measured with an echo of small messages, see
- * docs in loop_uring.c.
+ * Sends until nothing is left or the kernel's buffer is full; the rest goes to the backend, which
+ * knows when there is room. 0 or -errno.
+ *
+ * The system call is made here, and not by a submission that would save it, because a submitted
+ * send completes at once and ends the wait that it was submitted with: measured with an echo of
+ * 1 KiB, one connection took twice the turns and 5 % more CPU, 32 and 256 connections were equal
+ * within 2 %. And the buffer is free again before the next stream needs one.
  */
-static void stream_send(struct io_stream *s)
+static int stream_send(struct io_stream *s)
 {
 	while (io_stream_pending(s)) {
 		ssize_t n;
@@ -337,19 +341,18 @@ static void stream_send(struct io_stream *s)
 		n = send(s->fd, buf_ptr(&s->sending), len, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno != EAGAIN) {
-			stream_break(s, -errno);
-			return;
-		}
+		if (n < 0 && errno != EAGAIN)
+			return -errno;
 		if (n > 0)
 			stream_took(s, (size_t)n);
 		if (n < (ssize_t)len) {
 			s->io->backend->send(s);
-			return;
+			return 0;
 		}
 	}
 	/* An empty buffer that io_stream_out gave and nobody filled. */
 	out_give(s->io, &s->out);
+	return 0;
 }
 
 void stream_on_sent(struct io_stream *s, int res)
@@ -396,7 +399,10 @@ static void stream_settle(struct io_stream *s)
 	if (s->phase == IO_OPEN && !(s->flight & IO_SEND)) {
 		if (s->broken || s->shut_done)
 			out_drop(s);
-		stream_send(s);
+		if (!s->send_err)
+			s->send_err = stream_send(s);
+		if (s->send_err && !s->broken)
+			stream_break(s, s->send_err);
 	}
 	if (s->phase == IO_OPEN)
 		stream_settle_end(s);
@@ -434,6 +440,13 @@ void io_stream_flush(struct io_stream *s)
 	if (io_stream_is_full(s))
 		s->was_full = true;
 	stream_mark_dirty(s);
+	/*
+	 * Much output does not wait for the end of the turn: it would outgrow the recycled
+	 * buffers and the processor's cache. What fails is told at the end of the turn.
+	 */
+	if (buf_len(&s->out) >= IO_SEND_EARLY && s->phase == IO_OPEN && !(s->flight & IO_SEND) &&
+	    !s->broken && !s->shut_done && !s->send_err)
+		s->send_err = stream_send(s);
 }
 
 void io_stream_write(struct io_stream *s, const void *p, size_t n)

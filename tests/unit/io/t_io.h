@@ -200,7 +200,8 @@ static inline int t_listen_fd(struct addr *ret_at)
 	return fd;
 }
 
-static inline void t_server_start(struct t_server *sv, struct io *io, struct t_end *ends, size_t max)
+static inline void t_server_start(struct t_server *sv, struct io *io, struct t_end *ends,
+				  size_t max)
 {
 	*sv = (struct t_server){ .io = io, .ends = ends, .max = max };
 	sv->l = io_listener_new(io, t_listen_fd(&sv->at), &t_listener_ops, sv);

@@ -97,7 +97,7 @@ static void test_close_while_connecting(void **state)
 	close(fd);
 }
 
-/* ---- closing from inside ------------------------------------------------------------------- */
+/* ---- closing from inside ------------------------------------------------------------- */
 
 enum how { CLOSE, ABORT, CLOSE_FLUSH, HOWS };
 
@@ -227,7 +227,7 @@ static void test_end_inside_drained(void **state)
 	}
 }
 
-/* ---- failures ------------------------------------------------------------------------------- */
+/* ---- failures ------------------------------------------------------------------------ */
 
 static void test_abort_resets_peer(void **state)
 {

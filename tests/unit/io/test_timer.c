@@ -125,7 +125,7 @@ static void test_no_busy_turns(void **state)
 	t_free(io);
 }
 
-/* ---- the wheel alone, with a made-up clock --------------------------------------------------- */
+/* ---- the wheel alone, with a made-up clock ------------------------------------------- */
 
 #define MANY 3000
 

@@ -103,13 +103,14 @@ static void test_both_ways(void **state)
 	t_pair(io, &side[0].end, &side[1].end);
 	for (int i = 0; i < 2; i++) {
 		rng_init(&side[i].rng, 77 + (uint64_t)i);
-		setsockopt(io_stream_fd(side[i].end.s), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+		setsockopt(io_stream_fd(side[i].end.s), SOL_SOCKET, SO_SNDBUF, &small,
+			   sizeof(small));
 		io_stream_set_owner(side[i].end.s, &side_ops, &side[i]);
 	}
 	while (!side[0].end.eof || !side[1].end.eof) {
 		if (clock_mono_ns() > limit)
-			fail_msg("stalled: %zu and %zu of %u came", side[0].end.total, side[1].end.total,
-				 TOTAL);
+			fail_msg("stalled: %zu and %zu of %u came", side[0].end.total,
+				 side[1].end.total, TOTAL);
 		for (int i = 0; i < 2; i++) {
 			side_feed(&side[i]);
 			side_flip(&side[i]);
