@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* skiffctl drain */
+#include <getopt.h>
+
+#include "cli/cli_impl.h"
+
+static int run(struct cli *c, int argc, char **argv)
+{
+	static const struct option options[] = { { "now", no_argument, NULL, 'n' }, { 0 } };
+	const char *target = SKIFF_PATH_DRAIN "?graceful";
+	int o;
+
+	while ((o = cli_option(c, &cli_drain, argc, argv, options)) != -1) {
+		if (o == '?')
+			return CLI_USAGE;
+		target = SKIFF_PATH_DRAIN;
+	}
+	if (cli_no_words(c, &cli_drain, argc, argv))
+		return CLI_USAGE;
+	return cli_print_answer(c, "POST", target);
+}
+
+static const char help[] =
+	"Has skiffd drain its listeners before an upgrade or a shutdown: answers say\n"
+	"`connection: close` first, then the listeners close. New connections of the pods are\n"
+	"plain or refused then, as each pod's fail mode says.\n"
+	"\n"
+	"  --now  close the listeners at once\n";
+
+const struct cli_verb cli_drain = {
+	.name = "drain",
+	.run = run,
+	.summary = "stop taking new connections, let the open ones end",
+	.usage = "[--now]",
+	.help = help,
+};
