@@ -10,7 +10,6 @@
 
 #include "cli/cli_impl.h"
 
-#define NAME_WIDTH 26
 #define FILES_WANTED 65536 /* two descriptors for each of many connections */
 
 /* A ring with @flags: 0 or -errno. The descriptor is closed at once. */
@@ -79,7 +78,8 @@ static bool print_feature(const struct cli *c, const struct cli_feature *f)
 		cli_paint(c, CLI_RED, 6, "FAILS");
 	else
 		cli_paint(c, CLI_YELLOW, 6, "lacks");
-	fprintf(c->env->out, "%-*s %s\n", NAME_WIDTH, f->name, f->what);
+	cli_paint(c, CLI_BOLD, 0, f->name);
+	fprintf(c->env->out, ": %s\n", f->what);
 	return f->present || !f->required;
 }
 
@@ -96,6 +96,14 @@ static size_t print_own(const struct cli *c)
 	return failed;
 }
 
+static bool is_own(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++)
+		if (strcmp(checks[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 static size_t print_capture(const struct cli *c)
 {
 	struct cli_feature features[CLI_FEATURES_MAX];
@@ -105,7 +113,8 @@ static size_t print_capture(const struct cli *c)
 		return 0;
 	n = c->env->features(features, ARRAY_LEN(features));
 	for (size_t i = 0; i < n; i++)
-		failed += !print_feature(c, features + i);
+		if (!is_own(features[i].name))
+			failed += !print_feature(c, features + i);
 	return failed;
 }
 

@@ -313,12 +313,11 @@ static void doctor_says_what_lacks(void **state)
 {
 	struct fixture *f = *state;
 
-	expect(f, "doctor", CLI_FAILED, "has   BTF ", "skiffctl: ");
-	expect(f, "doctor", CLI_FAILED, "FAILS sk_lookup                  inbound capture\n",
-	       "skiffctl: ");
+	expect(f, "doctor", CLI_FAILED, "has   BTF: types\n", "skiffctl: ");
+	expect(f, "doctor", CLI_FAILED, "FAILS sk_lookup: inbound capture\n", "skiffctl: ");
 	expect(f, "doctor", CLI_FAILED, "skiffd: answers at /tmp/", "skiffctl: ");
 	f->colour = true;
-	expect(f, "doctor", CLI_FAILED, "\033[31mFAILS \033[0msk_lookup", "skiffctl: ");
+	expect(f, "doctor", CLI_FAILED, "\033[31mFAILS \033[0m\033[1msk_lookup\033[0m: ", "skiffctl: ");
 }
 
 static void bpf_show_needs_no_skiffd(void **state)
