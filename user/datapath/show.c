@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pinned maps as tables for people. Reads only; needs no running skiffd.
+ */
+#include "datapath/datapath_impl.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define ENTRY_MAX 128 /* bytes of any key or value shown here */
+
+static const char *name_of(unsigned int i, const char *const *names, size_t n)
+{
+	return i < n ? names[i] : "?";
+}
+
+static void print_addr(FILE *out, const struct skiff_addr *a, uint16_t port)
+{
+	struct addr x = addr_from_map(a, port);
+	char text[ADDR_TEXT_MAX];
+
+	addr_format(&x, text);
+	fprintf(out, "%-28s", text);
+}
+
+static void print_prefix(FILE *out, const struct skiff_addr *a, unsigned int bits)
+{
+	struct addr x = addr_from_map(a, 0);
+	char ip[ADDR_TEXT_MAX], text[ADDR_TEXT_MAX + 8];
+
+	if (bits < 96 && addr_is_v4(&x))
+		snprintf(text, sizeof(text), "::/%u", bits);
+	else {
+		addr_format_ip(&x, ip);
+		snprintf(text, sizeof(text), "%s/%u", ip, addr_is_v4(&x) ? bits - 96 : bits);
+	}
+	fprintf(out, "%-28s", text);
+}
+
+static void print_port(FILE *out, uint16_t port)
+{
+	if (port)
+		fprintf(out, " %-6u", port);
+	else
+		fprintf(out, " %-6s", "any");
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+static void row_pod(FILE *out, const void *key, const void *value)
+{
+	const struct skiff_pod *p = value;
+	uint64_t netns;
+
+	memcpy(&netns, key, sizeof(netns));
+	fprintf(out, "%-5u %-20" PRIu64 " %-10s %-7s", p->id, netns,
+		p->flags & SKIFF_POD_BOTH   ? "both" :
+		p->flags & SKIFF_POD_AUTO ? "auto" :
+					    "off",
+		p->flags & SKIFF_POD_CLOSED ? "closed" : "open");
+	for (int i = 0; i < p->addrs && i < SKIFF_POD_ADDRS; i++) {
+		struct addr a = addr_from_map(&p->addr[i], 0);
+		char text[ADDR_TEXT_MAX];
+
+		addr_format_ip(&a, text);
+		fprintf(out, " %s", text);
+	}
+	fputc('\n', out);
+}
+
+static void row_policy(FILE *out, const void *key, const void *value)
+{
+	static const char *const verdicts[] = {"bypass", "l4", "l7", "deny"};
+	const struct skiff_policy_key *k = key;
+	const struct skiff_policy *p = value;
+
+	fprintf(out, "%-5u %-4s ", k->pod, k->direction == SKIFF_INBOUND ? "in" : "out");
+	print_prefix(out, &k->addr, k->prefixlen - SKIFF_POLICY_FIXED);
+	print_port(out, k->port);
+	fprintf(out, " %-8s %-8u %u\n", name_of(p->verdict, verdicts, ARRAY_LEN(verdicts)),
+		p->service, p->generation);
+}
+
+static void row_authz(FILE *out, const void *key, const void *value)
+{
+	const struct skiff_authz_key *k = key;
+	const struct skiff_authz *a = value;
+
+	fprintf(out, "%-5u ", k->pod);
+	print_prefix(out, &k->addr, k->prefixlen - SKIFF_AUTHZ_FIXED);
+	print_port(out, k->port);
+	fprintf(out, " %-8s %u\n", a->action == SKIFF_AUTHZ_ALLOW ? "allow" : "deny",
+		a->generation);
+}
+
+static void row_service(FILE *out, const void *key, const void *value)
+{
+	const struct skiff_service *s = value;
+	uint32_t id;
+
+	memcpy(&id, key, sizeof(id));
+	fprintf(out, "%-8u %-9u %-4u %-10u %u\n", id, s->count, s->set, s->total, s->generation);
+}
+
+static void row_backend(FILE *out, const void *key, const void *value)
+{
+	const struct skiff_backend_key *k = key;
+	const struct skiff_backend *b = value;
+
+	fprintf(out, "%-8u %-4u %-6u ", k->service, k->set, k->slot);
+	print_addr(out, &b->addr, b->port);
+	fprintf(out, " %u\n", b->weight);
+}
+
+static void row_node(FILE *out, const void *key, const void *value)
+{
+	const struct skiff_node *n = value;
+
+	print_prefix(out, key, 128);
+	fprintf(out, " %u\n", n->generation);
+}
+
+static void row_exec(FILE *out, const void *key, const void *value)
+{
+	static const char *const verdicts[] = {"unknown", "pending", "plain", "splices"};
+	const struct skiff_exec_key *k = key;
+	const struct skiff_exec *e = value;
+
+	fprintf(out, "%3u:%-8u %-12" PRIu64 " %-8s %u\n", (unsigned int)(k->device >> 20),
+		(unsigned int)(k->device & 0xfffff), (uint64_t)k->inode,
+		name_of(e->verdict, verdicts, ARRAY_LEN(verdicts)), e->tgid);
+}
+
+static void row_beat(FILE *out, const void *key, const void *value)
+{
+	const struct skiff_beat *b = value;
+
+	(void)key;
+	if (b->time)
+		fprintf(out, "%.3f s ago", (double)(clock_mono_ns() - b->time) / NSEC_PER_SEC);
+	else
+		fprintf(out, "never");
+	fprintf(out, ", process %u, cgroup %" PRIu64 ", layout %u\n", b->tgid, (uint64_t)b->cgroup,
+		b->layout);
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+static const struct {
+	enum datapath_map map;
+	const char *head;
+	void (*row)(FILE *out, const void *key, const void *value);
+} tables[] = {
+	{MAP_beat, "heartbeat", row_beat},
+	{MAP_pods, "pod   netns                accelerate engine gone, addresses", row_pod},
+	{MAP_policy, "pod   dir  destination                  port   verdict  service  generation",
+	 row_policy},
+	{MAP_authz, "pod   source                       port   action   generation", row_authz},
+	{MAP_services, "service  backends  set  weights    generation", row_service},
+	{MAP_backends, "service  set  slot   address                      weight", row_backend},
+	{MAP_nodes, "node                         generation", row_node},
+	{MAP_execs, "device       inode        verdict  process", row_exec},
+};
+
+static int map_open(const char *pin_dir, enum datapath_map map, struct err *err)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", pin_dir, map_name(map));
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return err_set(err, -errno, "open %s: %m; is skiffd installed on this node?", path);
+	return fd;
+}
+
+static void table_print(FILE *out, size_t t, int fd)
+{
+	/* aligned for every key and value struct */
+	uint64_t key[ENTRY_MAX / 8], value[ENTRY_MAX / 8];
+	void *previous = NULL;
+
+	fprintf(out, "%s\n%s\n", map_name(tables[t].map), tables[t].head);
+	while (bpf_map_get_next_key(fd, previous, key) == 0) {
+		previous = key;
+		if (bpf_map_lookup_elem(fd, key, value) == 0)
+			tables[t].row(out, key, value);
+	}
+	fputc('\n', out);
+}
+
+static void stats_print(FILE *out, int fd)
+{
+	unsigned int cpus = (unsigned int)libbpf_num_possible_cpus();
+	struct skiff_count *counts = xcalloc(cpus, sizeof(*counts));
+
+	fprintf(out, "%s\n", map_name(MAP_stats));
+	for (__u32 reason = 0; reason < SKIFF_R_COUNT; reason++) {
+		uint64_t sum = 0;
+
+		if (bpf_map_lookup_elem(fd, &reason, counts) < 0)
+			continue;
+		for (unsigned int cpu = 0; cpu < cpus; cpu++)
+			sum += counts[cpu].count;
+		if (sum)
+			fprintf(out, "%12" PRIu64 "  %s\n", sum,
+				datapath_reason_text((enum skiff_reason)reason));
+	}
+	free(counts);
+}
+
+int datapath_show(const char *pin_dir, FILE *out, struct err *err)
+{
+	int fd;
+
+	if (!pin_dir)
+		pin_dir = DATAPATH_PIN_DIR;
+	for (size_t t = 0; t < ARRAY_LEN(tables); t++) {
+		fd = map_open(pin_dir, tables[t].map, err);
+		if (fd < 0)
+			return fd;
+		table_print(out, t, fd);
+		close(fd);
+	}
+	fd = map_open(pin_dir, MAP_stats, err);
+	if (fd < 0)
+		return fd;
+	stats_print(out, fd);
+	close(fd);
+	return 0;
+}
