@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The answer's way: from an upstream (or from Skiff itself) through the filters back to the client; the end. */
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "proxy/conn_msg.h"
+#include "proxy/stream.h"
+#include "proxy/uconn.h"
+
+static uint32_t hop_index(const struct stream *st, const struct hop *h)
+{
+	return (uint32_t)(h - st->hops);
+}
+
+/* ---- head ----------------------------------------------------------------------------------------------- */
+
+static void response_filters(struct hop *h)
+{
+	for (uint32_t i = h->n_filters; i-- > 0;) {
+		struct filter_ctx *ctx = &h->ctx[i];
+
+		if (!h->filters[i].ops->response)
+			continue;
+		ctx->now_ns = io_now(h->st->w->io);
+		h->filters[i].ops->response(ctx, &h->st->resp);
+	}
+}
+
+static bool must_collect(const struct stream *st)
+{
+	return st->c->writer && st->c->writer != st;
+}
+
+/* Passes the head through the hops from @h down to the client, then encodes it. */
+static void send_head(struct stream *st, struct hop *h, bool end, bool from_upstream)
+{
+	struct conn *c = st->c;
+	uint64_t now = io_now(st->w->io);
+
+	for (uint32_t i = hop_index(st, h) + 1; i-- > 0;) {
+		struct hop *at = &st->hops[i];
+
+		at->info.response = &st->resp;
+		at->info.status = st->resp.status;
+		at->info.response_first_ns = now;
+		if (from_upstream || i != hop_index(st, h))
+			at->mgr->response(st, at);
+		response_filters(at);
+		at->mgr->response_out(st, at);
+		at->info.status = st->resp.status;
+	}
+	st->resp_started = true;
+	st->resp.id = st->id;
+	conn_msg_before_response(c, st);
+	if (must_collect(st)) {
+		st->collects = true;
+		l7_msg_keep(&st->resp, st->arena);
+		return;
+	}
+	c->codec->encode_head(c->cstate, &st->resp, end, io_stream_out(c->io));
+	if (!end && c->codec->multiplexed)
+		c->writer = st;
+	io_stream_flush(c->io);
+}
+
+/* ---- one writer at a time ------------------------------------------------------------------------------- */
+
+/* Writes the answers that became whole while another one was on its way. */
+static void write_held(struct conn *c)
+{
+	struct list *n;
+
+	c->writer = NULL;
+	while ((n = list_pop(&c->held)) != NULL) {
+		struct stream *st = list_entry(n, struct stream, held_node);
+		struct buf *out = io_stream_out(c->io);
+
+		if (!st->resp_end) {
+			list_push(&c->held, n); /* still gathering: cannot be here */
+			return;
+		}
+		c->codec->encode_head(c->cstate, &st->resp, false, out);
+		c->codec->encode_body(c->cstate, st->id, buf_slice(&st->held), out);
+		c->codec->encode_end(c->cstate, st->id, NULL, out);
+		io_stream_flush(c->io);
+		stream_end(st);
+		if (c->closed)
+			return;
+	}
+}
+
+/* A collected answer is whole: it goes out now or when the writer is done. */
+static void collected(struct stream *st)
+{
+	struct conn *c = st->c;
+
+	st->resp_end = true;
+	uconn_release(st, st->end_up);
+	list_push(&c->held, &st->held_node);
+	if (!c->writer)
+		write_held(c);
+}
+
+void stream_write_reply(struct stream *st, const struct l7_reply *r)
+{
+	struct conn *c = st->c;
+
+	st->resp_started = true;
+	c->codec->encode_reply(c->cstate, &st->req, r, c->writer ? &c->after : io_stream_out(c->io));
+	io_stream_flush(c->io);
+}
+
+/* ---- from upstream --------------------------------------------------------------------------------------- */
+
+
+static void finish(struct stream *st)
+{
+	st->resp_end = true;
+	uconn_release(st, st->end_up);
+	stream_end(st);
+}
+
+static bool is_switching(const struct stream *st)
+{
+	return st->req.is_upgrade && st->resp.is_upgrade;
+}
+
+static void switch_protocols(struct stream *st)
+{
+	struct conn *c = st->c;
+
+	st->upgraded = true;
+	io_timer_cancel(st->w->io, &st->route_timer);
+	c->codec->set_raw(c->cstate);
+	st->up->codec->set_raw(st->up->cstate);
+	conn_make_ready(c); /* what the client sent behind its request */
+}
+
+static void keep_response(struct stream *st, bool end)
+{
+	bool logged = false;
+
+	for (uint32_t i = 0; i < st->n_hops; i++)
+		logged |= st->hops[i].logs->n > 0;
+	if (logged && !end)
+		l7_msg_keep(&st->resp, st->arena);
+}
+
+int stream_up_head(struct stream *st, struct l7_msg *m, bool end)
+{
+	uint64_t now = io_now(st->w->io);
+
+	st->resp = *m;
+	for (uint32_t i = 0; i < st->n_hops; i++) {
+		struct l7_info *in = &st->hops[i].info;
+
+		in->upstream_first_rx_ns = now;
+		if (end)
+			in->upstream_last_rx_ns = now;
+	}
+	stream_touch(st);
+	send_head(st, stream_hop(st), end, true);
+	if (st->ended)
+		return 0;
+	if (is_switching(st))
+		switch_protocols(st);
+	if (end && st->collects)
+		collected(st);
+	else if (end)
+		finish(st);
+	else
+		keep_response(st, end);
+	return 0;
+}
+
+static void response_body_filters(struct stream *st, struct slice data, bool end)
+{
+	for (uint32_t k = st->n_hops; k-- > 0;) {
+		struct hop *h = &st->hops[k];
+
+		h->info.bytes_sent += data.len;
+		for (uint32_t i = h->n_filters; i-- > 0;)
+			if (h->filters[i].ops->response_body)
+				h->filters[i].ops->response_body(&h->ctx[i], data, end);
+	}
+}
+
+int stream_up_body(struct stream *st, struct slice data)
+{
+	struct conn *c = st->c;
+
+	stream_touch(st);
+	response_body_filters(st, data, false);
+	if (st->collects) {
+		buf_add_slice(&st->held, data);
+		return 0;
+	}
+	c->codec->encode_body(c->cstate, st->id, data, io_stream_out(c->io));
+	io_stream_flush(c->io);
+	if (io_stream_is_full(c->io) && st->up && !st->up->reading_stopped) {
+		st->up->reading_stopped = true;
+		io_stream_read_stop(st->up->io);
+		if (c->chain->kind == MESH_NET_HTTP)
+			stats_inc(st->w->stats, c->chain->http.stats.flow_paused);
+	}
+	return 0;
+}
+
+int stream_up_end(struct stream *st, struct l7_props *trailers)
+{
+	struct conn *c = st->c;
+	uint64_t now = io_now(st->w->io);
+
+	for (uint32_t i = 0; i < st->n_hops; i++) {
+		st->hops[i].info.trailers = trailers;
+		st->hops[i].info.upstream_last_rx_ns = now;
+	}
+	response_body_filters(st, SLICE_NONE, true);
+	if (st->collects) {
+		collected(st);
+		return 0;
+	}
+	c->codec->encode_end(c->cstate, st->id, trailers, io_stream_out(c->io));
+	if (c->writer == st) {
+		buf_add_slice(io_stream_out(c->io), buf_slice(&c->after));
+		buf_clear(&c->after);
+	}
+	io_stream_flush(c->io);
+	if (c->writer == st)
+		write_held(c);
+	finish(st);
+	return 0;
+}
+
+void stream_up_drained(struct stream *st)
+{
+	if (!st->down_reading_stopped || st->c->closed)
+		return;
+	st->down_reading_stopped = false;
+	io_stream_read_start(st->c->io);
+}
+
+void stream_down_drained(struct stream *st)
+{
+	struct uconn *u = st->up;
+
+	if (!u || !u->reading_stopped || u->closed)
+		return;
+	u->reading_stopped = false;
+	io_stream_read_start(u->io);
+	if (st->c->chain->kind == MESH_NET_HTTP)
+		stats_inc(st->w->stats, st->c->chain->http.stats.flow_resumed);
+}
+
+/* ---- from Skiff itself ------------------------------------------------------------------------------------ */
+
+void stream_answer(struct stream *st, struct hop *h, struct slice body, bool end)
+{
+	struct conn *c = st->c;
+
+	send_head(st, h, end && !body.len, false);
+	if (body.len) {
+		for (uint32_t i = 0; i <= hop_index(st, h); i++)
+			st->hops[i].info.bytes_sent += body.len;
+		c->codec->encode_body(c->cstate, st->id, body, io_stream_out(c->io));
+		c->codec->encode_end(c->cstate, st->id, NULL, io_stream_out(c->io));
+		io_stream_flush(c->io);
+	}
+}
+
+void stream_reply_full(struct stream *st, struct hop *h, struct l7_reply *r, uint32_t flags)
+{
+	if (st->ended)
+		return;
+	must(!st->resp_started);
+	st->local_reply = true;
+	for (uint32_t i = 0; i <= hop_index(st, h); i++) {
+		st->hops[i].info.flags |= flags;
+		st->hops[i].info.details = r->details;
+	}
+	if (st->is_oneway) {
+		stream_end(st); /* nobody waits for an answer */
+		return;
+	}
+	h->mgr->reply(st, h, r);
+	if (st->ended)
+		return;
+	st->resp_end = true;
+	uconn_unwant(st);
+	uconn_release(st, false);
+	stream_end(st);
+}
+
+void stream_reply(struct stream *st, enum l7_reply_code code, uint32_t flags, const char *details, const char *body)
+{
+	struct l7_reply r = { .code = code, .details = slice_str(details), .body = slice_str(body) };
+
+	stream_reply_full(st, stream_hop(st), &r, flags);
+}
+
+/* ---- failures --------------------------------------------------------------------------------------------- */
+
+static struct slice reset_body(struct stream *st, const char *reason, const char *failure)
+{
+	return arena_printf(st->arena,
+			    "upstream connect error or disconnect/reset before headers. reset reason: %s%s%s", reason,
+			    failure ? ", transport failure reason: delayed connect error: " : "", failure ? failure : "");
+}
+
+void stream_up_failed(struct stream *st, uint32_t flags, const char *reason, const char *failure)
+{
+	struct l7_reply r = { .code = L7_REPLY_UPSTREAM_RESET };
+
+	if (flags & L7_FLAG(UO)) {
+		r.code = L7_REPLY_OVERLOAD;
+		l7_props_init(&r.props, st->arena);
+		l7_props_add(&r.props, L7_KEY_NONE, SLICE("x-envoy-overloaded"), SLICE("true"));
+	}
+	r.body = reset_body(st, reason, failure);
+	r.details = arena_printf(st->arena, "upstream_reset_before_response_started{%s%s%s}", reason,
+				 failure ? "|delayed_connect_error:_" : "", failure ? failure : "");
+	for (char *p = (char *)r.details.ptr; p < r.details.ptr + r.details.len; p++)
+		if (*p == ' ')
+			*p = '_';
+	if (failure)
+		stream_hop(st)->info.upstream_failure =
+			arena_printf(st->arena, "delayed_connect_error:_%s", failure);
+	stream_reply_full(st, stream_hop(st), &r, flags);
+}
+
+void stream_up_reset(struct stream *st, uint32_t flags, const char *details)
+{
+	struct hop *h = stream_hop(st);
+
+	stats_inc(st->w->stats, h->cluster->shared->stats.rq_rx_reset);
+	if (st->upgraded) {
+		finish(st);
+		return;
+	}
+	if (st->resp_started) {
+		struct slice d = arena_printf(st->arena, "upstream_reset_after_response_started{%s}", details);
+
+		for (char *p = (char *)d.ptr; p < d.ptr + d.len; p++)
+			if (*p == ' ')
+				*p = '_';
+		stream_hop(st)->info.details = d;
+		stream_reset(st, flags, NULL);
+		return;
+	}
+	if (flags & L7_FLAG(UPE)) {
+		struct l7_reply r = { .code = L7_REPLY_BAD_GATEWAY, .body = reset_body(st, "protocol error", NULL),
+				      .details = arena_printf(st->arena, "upstream_reset_before_response_started{protocol_error|%s}",
+							      details ? details : "") };
+
+		stream_reply_full(st, h, &r, flags);
+		return;
+	}
+	stream_up_failed(st, flags, details, NULL);
+}
+
+void stream_reset(struct stream *st, uint32_t flags, const char *details)
+{
+	struct conn *c = st->c;
+	bool serial = !c->codec->multiplexed;
+
+	if (st->ended)
+		return;
+	/* Half an answer was written: the client cannot find the next one any more. */
+	serial |= c->writer == st;
+	for (uint32_t i = 0; i < st->n_hops; i++) {
+		st->hops[i].info.flags |= flags;
+		if (details && !st->hops[i].info.details.len)
+			st->hops[i].info.details = slice_str(details);
+	}
+	/* On a serial connection a broken answer can only be told by closing. */
+	if (serial)
+		c->close_after = true;
+	stream_end(st);
+	if (serial && !c->closed)
+		conn_close_flush(c, 0);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------ */
+
+static void hop_end(struct hop *h)
+{
+	struct stream *st = h->st;
+	struct worker *w = st->w;
+
+	h->info.end_ns = io_now(w->io);
+	h->mgr->end(st, h);
+	for (uint32_t i = 0; i < h->n_filters; i++)
+		if (h->filters[i].ops->end)
+			h->filters[i].ops->end(&h->ctx[i]);
+	if (h->logs->n)
+		worker_log(w, h->logs, &h->info);
+	if (h->host) {
+		h->host->lb.active--;
+		upstream_host_put(h->host);
+	}
+	if (h->counted_active) {
+		upstream_give(h->cluster->shared, UPSTREAM_REQUESTS);
+		stats_dec(w->stats, h->cluster->shared->stats.rq_active);
+	}
+	upstream_cluster_unref(h->cluster);
+	wview_unref(h->view);
+	epod_unref(h->pod);
+}
+
+void stream_end(struct stream *st)
+{
+	struct conn *c = st->c;
+	struct worker *w = st->w;
+
+	if (st->ended)
+		return;
+	st->ended = true;
+	io_timer_cancel(w->io, &st->route_timer);
+	io_timer_cancel(w->io, &st->idle_timer);
+	io_timer_cancel(w->io, &st->filter_timer);
+	io_timer_cancel(w->io, &st->request_timer);
+	uconn_unwant(st);
+	uconn_release(st, false);
+	if (buf_len(&st->body))
+		atomic_fetch_sub_explicit(&c->pod->buffer_bytes, buf_len(&st->body), memory_order_relaxed);
+	if (st->down_reading_stopped && !c->closed)
+		io_stream_read_start(c->io);
+	for (uint32_t i = st->n_hops; i-- > 0;)
+		hop_end(&st->hops[i]);
+	list_del(&st->held_node);
+	if (c->writer == st)
+		c->writer = NULL;
+	list_del(&st->node);
+	c->n_streams--;
+	list_push(&w->dead_streams, &st->node);
+	conn_msg_stream_done(c, st);
+}

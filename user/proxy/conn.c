@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Accept, addresses, limits, listener and chain; then conn_tcp or conn_msg take over. */
+#include "proxy/conn.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+static const struct io_stream_ops conn_io_ops;
+
+/* ---- end of life ---------------------------------------------------------------------------------- */
+
+static void conn_count_end(struct conn *c)
+{
+	struct worker *w = c->w;
+
+	atomic_fetch_sub_explicit(&w->e->connections, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&c->pod->connections, 1, memory_order_relaxed);
+	if (!c->pl)
+		return;
+	stats_dec(w->stats, c->pl->stats.cx_active);
+	stats_inc(w->stats, c->pl->stats.cx_destroy);
+	stats_record(w->stats, c->pl->stats.cx_length_ms, (io_now(w->io) - c->start_ns) / 1000);
+}
+
+static void conn_bury(struct conn *c)
+{
+	c->closed = true;
+	c->io = NULL;
+	io_timer_cancel(c->w->io, &c->timer);
+	io_timer_cancel(c->w->io, &c->life);
+	list_del(&c->ready);
+	list_del(&c->node);
+	list_push(&c->w->dead, &c->node);
+	if (c->ops && c->ops->done)
+		c->ops->done(c);
+	conn_count_end(c);
+}
+
+void conn_close(struct conn *c, bool reset)
+{
+	struct io_stream *io = c->io;
+
+	if (c->closed)
+		return;
+	conn_bury(c);
+	if (reset)
+		io_stream_abort(io);
+	else
+		io_stream_close(io);
+}
+
+void conn_close_flush(struct conn *c, uint32_t linger_ms)
+{
+	struct io_stream *io = c->io;
+
+	if (c->closed)
+		return;
+	conn_bury(c);
+	io_stream_close_flush(io, linger_ms);
+}
+
+static void conn_free(struct conn *c)
+{
+	buf_done(&c->in);
+	buf_done(&c->reply);
+	buf_done(&c->after);
+	arena_done(&c->arena);
+	arena_done(&c->slot_arena);
+	free(c->cstate);
+	wview_unref(c->view);
+	epod_unref(c->pod);
+	free(c);
+}
+
+void conn_free_dead(struct worker *w)
+{
+	struct list *n;
+
+	while ((n = list_pop(&w->dead)) != NULL)
+		conn_free(list_entry(n, struct conn, node));
+}
+
+void conn_make_ready(struct conn *c)
+{
+	if (!c->closed && list_is_empty(&c->ready))
+		list_push(&c->w->ready, &c->ready);
+}
+
+void conn_info(const struct conn *c, struct l7_info *in)
+{
+	in->start_ns = c->start_ns;
+	in->start_wall_ns = c->start_wall_ns;
+	in->downstream_remote = c->remote;
+	in->downstream_direct = c->remote;
+	in->downstream_local = c->local;
+	in->connection_id = c->id;
+	if (c->pl)
+		in->listener = c->pl->conf->name;
+	if (c->chain)
+		in->filter_chain = c->chain->conf->name;
+}
+
+/* ---- listener and chain --------------------------------------------------------------------------- */
+
+static const struct mesh_listener *port_listener(const struct wlisten *l, const struct wview *v)
+{
+	const struct mesh_view *m = v->pv->mesh;
+
+	for (uint32_t i = 0; i < m->n_listeners; i++)
+		if (m->listeners[i].bind_to_port && addr_is_equal(&m->listeners[i].addr, &l->addr))
+			return &m->listeners[i];
+	return NULL;
+}
+
+static const struct mesh_listener *conn_listener(struct conn *c)
+{
+	if (!c->view)
+		return NULL;
+	if (c->from->kind == WLISTEN_PORT)
+		return port_listener(c->from, c->view);
+	return mesh_view_listener(c->view->pv->mesh, c->direction, &c->local);
+}
+
+static bool conn_passes_limits(struct conn *c)
+{
+	for (uint32_t i = 0; i < c->chain->n_limits; i++)
+		if (!filter_bucket_take(c->chain->limits[i].bucket, io_now(c->w->io), NULL, NULL)) {
+			stats_inc(c->w->stats, c->chain->limits[i].rate_limited);
+			return false;
+		}
+	return true;
+}
+
+/* Serves @c with @ops; what was read while sniffing is given first. */
+static void conn_serve(struct conn *c, const struct conn_ops *ops)
+{
+	struct buf held = c->in;
+
+	c->in = (struct buf){ 0 };
+	io_timer_cancel(c->w->io, &c->timer);
+	c->ops = ops;
+	if (c->ops->start(c) < 0)
+		conn_close(c, false);
+	else if (buf_len(&held) && !c->closed)
+		c->ops->data(c, buf_ptr(&held), buf_len(&held));
+	buf_done(&held);
+}
+
+static void conn_choose(struct conn *c, struct slice transport, const char *protocol)
+{
+	struct slice alpn = slice_str(protocol);
+	struct mesh_chain_input in = {
+		.local = c->local, .remote = c->remote, .transport = transport,
+		.protocols = &alpn, .n_protocols = protocol ? 1 : 0,
+	};
+	const struct mesh_chain *m = mesh_chain_find(c->pl->conf, &in);
+
+	if (!m) {
+		stats_inc(c->w->stats, c->pl->stats.no_chain);
+		conn_close(c, false);
+		return;
+	}
+	c->chain = plistener_chain(c->pl, m);
+	if (!conn_passes_limits(c)) {
+		conn_close(c, false);
+		return;
+	}
+	conn_serve(c, c->chain->kind == MESH_NET_TCP ? &conn_tcp_ops : &conn_msg_ops);
+}
+
+/* ---- sniffing -------------------------------------------------------------------------------------- */
+
+/* The name under which filter chains ask for a protocol that was found in the bytes. */
+static const char *protocol_name(const struct codec *k)
+{
+	return strcmp(k->name, "http1") == 0 ? "http/1.1" : k->name;
+}
+
+static void conn_sniff(struct conn *c)
+{
+	const struct codec *k = NULL;
+	struct slice s = buf_slice(&c->in);
+	enum sniff r = codec_sniff(c->w->e->opts.codecs, s.ptr, s.len, &k);
+
+	if (r == SNIFF_MORE && s.len < CONN_HELD_MAX)
+		return;
+	stats_dec(c->w->stats, c->pl->stats.pre_cx_active);
+	conn_choose(c, s.len && s.ptr[0] == 0x16 ? SLICE("tls") : SLICE_NONE, r == SNIFF_YES ? protocol_name(k) : NULL);
+}
+
+static void on_sniff_timeout(struct conn *c)
+{
+	stats_inc(c->w->stats, c->pl->stats.pre_cx_timeout);
+	stats_dec(c->w->stats, c->pl->stats.pre_cx_active);
+	conn_choose(c, SLICE_NONE, NULL);
+}
+
+/* ---- socket events --------------------------------------------------------------------------------- */
+
+static void on_data(struct io_stream *s, char *p, size_t n)
+{
+	struct conn *c = io_stream_owner(s);
+
+	c->rx += n;
+	c->last_ns = io_now(c->w->io);
+	if (c->ops) {
+		c->ops->data(c, p, n);
+		return;
+	}
+	buf_add(&c->in, p, n);
+	conn_sniff(c);
+}
+
+static void on_eof(struct io_stream *s)
+{
+	struct conn *c = io_stream_owner(s);
+
+	if (c->ops)
+		c->ops->eof(c);
+	else
+		conn_close(c, false);
+}
+
+static void on_failed(struct io_stream *s, int err)
+{
+	struct conn *c = io_stream_owner(s);
+
+	c->remote_closed = true;
+	if (c->ops)
+		c->ops->failed(c, err);
+	conn_close(c, false);
+}
+
+static void on_drained(struct io_stream *s)
+{
+	struct conn *c = io_stream_owner(s);
+
+	if (c->ops && c->ops->drained)
+		c->ops->drained(c);
+}
+
+static const struct io_stream_ops conn_io_ops = {
+	.data = on_data,
+	.eof = on_eof,
+	.failed = on_failed,
+	.drained = on_drained,
+};
+
+static void on_timer(struct io_timer *t)
+{
+	struct conn *c = container_of(t, struct conn, timer);
+
+	if (!c->ops)
+		on_sniff_timeout(c);
+	else if (c->ops->timer)
+		c->ops->timer(c);
+}
+
+/* The longest that the connection may live (max_connection_duration): drains first. */
+static void on_life(struct io_timer *t)
+{
+	struct conn *c = container_of(t, struct conn, life);
+
+	c->draining = true;
+	if (c->ops && c->ops->drain)
+		c->ops->drain(c);
+}
+
+/* ---- accept ---------------------------------------------------------------------------------------- */
+
+static int conn_addresses(struct conn *c)
+{
+	struct engine *e = c->w->e;
+	int r = io_stream_peer(c->io, &c->remote);
+
+	if (r < 0)
+		return r;
+	if (c->from->kind != WLISTEN_OUTBOUND)
+		return io_stream_local(c->io, &c->local);
+	if (!e->opts.original_dst)
+		return -ENOENT;
+	r = e->opts.original_dst(e->opts.arg, c->pod->id, &c->remote, &c->local);
+	if (r < 0)
+		log_warn("proxy", "a connection came to the outbound port of pod %u without being captured: closed",
+			 c->pod->id);
+	return r;
+}
+
+static bool conn_is_admitted(struct worker *w, struct epod *pod)
+{
+	const struct engine_limits *l = &w->e->opts.limits;
+
+	if (atomic_fetch_add_explicit(&w->e->connections, 1, memory_order_relaxed) >= l->connections)
+		goto out;
+	if (atomic_fetch_add_explicit(&pod->connections, 1, memory_order_relaxed) >=
+	    l->connections_per_pod) {
+		atomic_fetch_sub_explicit(&pod->connections, 1, memory_order_relaxed);
+		goto out;
+	}
+	return true;
+out:
+	atomic_fetch_sub_explicit(&w->e->connections, 1, memory_order_relaxed);
+	return false;
+}
+
+static struct conn *conn_new(struct wlisten *l, int fd)
+{
+	struct worker *w = l->w;
+	struct conn *c = xcalloc(1, sizeof(*c));
+
+	c->w = w;
+	c->from = l;
+	c->pod = epod_ref(l->pod);
+	c->direction = l->kind == WLISTEN_OUTBOUND ? MESH_OUTBOUND :
+		       l->kind == WLISTEN_INBOUND  ? MESH_INBOUND :
+						     MESH_UNSPECIFIED;
+	c->id = atomic_fetch_add_explicit(&w->e->next_id, 1, memory_order_relaxed);
+	c->start_ns = c->last_ns = io_now(w->io);
+	c->start_wall_ns = worker_wall_ns(w);
+	list_init(&c->ready);
+	list_init(&c->streams);
+	list_init(&c->held);
+	io_timer_init(&c->timer, on_timer);
+	io_timer_init(&c->life, on_life);
+	list_push(&w->conns, &c->node);
+	c->io = io_stream_new(w->io, fd, &conn_io_ops, c);
+	return c;
+}
+
+static void conn_count_start(struct conn *c)
+{
+	const struct mesh_listener *ml = conn_listener(c);
+
+	c->pl = ml ? wview_listener(c->view, ml) : NULL;
+	if (!c->pl)
+		return;
+	stats_inc(c->w->stats, c->pl->stats.cx_total);
+	stats_inc(c->w->stats, c->pl->stats.cx_active);
+	io_stream_set_marks(c->io, c->pl->conf->per_connection_buffer,
+			    c->pl->conf->per_connection_buffer / 2);
+}
+
+static void conn_begin(struct conn *c)
+{
+	struct wview *v = worker_view(c->w, c->pod->id);
+	int r = conn_addresses(c);
+
+	c->view = v ? wview_ref(v) : NULL;
+	if (r < 0) {
+		conn_close(c, false);
+		return;
+	}
+	conn_count_start(c);
+	if (!c->pl) {
+		if (c->from->kind == WLISTEN_PORT)
+			conn_close(c, false); /* the listener is just going away */
+		else
+			conn_serve(c, &conn_tcp_ops);
+		return;
+	}
+	if (c->pl->conf->sniff) {
+		stats_inc(c->w->stats, c->pl->stats.pre_cx_active);
+		io_timer_set(c->w->io, &c->timer, c->pl->conf->sniff_timeout_ms);
+		return;
+	}
+	conn_choose(c, SLICE_NONE, NULL);
+}
+
+static void on_accepted(struct io_listener *io, int fd)
+{
+	struct wlisten *l = io_listener_owner(io);
+	struct conn *c;
+
+	if (!conn_is_admitted(l->w, l->pod)) {
+		stats_inc(l->w->stats, stats_register(STAT_COUNTER, "listener_manager.downstream_cx_overflow"));
+		close(fd);
+		return;
+	}
+	c = conn_new(l, fd);
+	conn_begin(c);
+	c->from = NULL;
+}
+
+const struct io_listener_ops conn_listener_ops = { .accepted = on_accepted };

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections of messages: feeds the codec, holds what must wait, keeps alive, closes. */
+#include "proxy/conn_msg.h"
+#include "proxy/uconn.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+static const struct mesh_http_manager *http_conf(const struct conn *c)
+{
+	return c->chain->kind == MESH_NET_HTTP ? c->chain->http.conf : NULL;
+}
+
+static uint32_t linger_ms(const struct conn *c)
+{
+	const struct mesh_http_manager *m = http_conf(c);
+
+	return m ? m->delayed_close_ms : 1000;
+}
+
+/* ---- start ---------------------------------------------------------------------------------------------- */
+
+static void codec_start(struct conn *c)
+{
+	const struct pchain *ch = c->chain;
+	bool http = ch->kind == MESH_NET_HTTP;
+
+	memset(c->cstate, 0, c->codec->conn_size);
+	c->codec->init(c->cstate, CODEC_SERVER, http ? &ch->http.limits : &ch->rpc.limits,
+		       http ? &ch->http.opts : &ch->rpc.opts, &stream_events, c, &c->arena, &c->reply);
+}
+
+static void arm_idle(struct conn *c)
+{
+	const struct mesh_http_manager *m = http_conf(c);
+
+	if (m && m->idle_timeout_ms)
+		io_timer_set(c->w->io, &c->timer, m->idle_timeout_ms);
+}
+
+static int msg_start(struct conn *c)
+{
+	struct stats_set *s = c->w->stats;
+
+	if (c->chain->kind == MESH_NET_HTTP) {
+		const struct http_stats *h = &c->chain->http.stats;
+
+		c->codec = codec_find(c->w->e->opts.codecs, "http1");
+		stats_inc(s, h->cx_total);
+		stats_inc(s, h->cx_active);
+		stats_inc(s, h->cx_http1_total);
+		stats_inc(s, h->cx_http1_active);
+	} else {
+		c->codec = c->chain->rpc.codec;
+		stats_inc(s, c->chain->rpc.stats.cx_total);
+		stats_inc(s, c->chain->rpc.stats.cx_active);
+	}
+	must(c->codec != NULL);
+	c->cstate = xcalloc(1, c->codec->conn_size);
+	codec_start(c);
+	arm_idle(c);
+	if (http_conf(c) && http_conf(c)->max_connection_ms)
+		io_timer_set(c->w->io, &c->life, http_conf(c)->max_connection_ms);
+	return 0;
+}
+
+/* ---- a new configuration -------------------------------------------------------------------------------- */
+
+static const struct mesh_listener *same_listener(const struct conn *c, const struct wview *v)
+{
+	const struct mesh_view *m = v->pv->mesh;
+	const struct mesh_listener *was = c->pl->conf;
+
+	for (uint32_t i = 0; i < m->n_listeners; i++)
+		if (addr_is_equal(&m->listeners[i].addr, &was->addr) &&
+		    slice_is_equal(m->listeners[i].name, was->name))
+			return &m->listeners[i];
+	return NULL;
+}
+
+/* The chain of the current configuration for this connection; NULL: it must end. */
+static const struct pchain *same_chain(struct conn *c, const struct plistener *pl)
+{
+	struct mesh_chain_input in = { .local = c->local, .remote = c->remote };
+	const struct mesh_chain *m = mesh_chain_find(pl->conf, &in);
+	const struct pchain *ch = m ? plistener_chain(pl, m) : NULL;
+
+	if (!ch || ch->kind != c->chain->kind || (ch->kind == MESH_NET_RPC && ch->rpc.codec != c->codec))
+		return NULL;
+	return ch;
+}
+
+/* Between two messages an idle connection takes up the newest configuration. */
+static void msg_refresh(struct conn *c)
+{
+	struct wview *v = worker_view(c->w, c->pod->id);
+	const struct mesh_listener *ml;
+	const struct plistener *pl;
+	const struct pchain *ch;
+
+	if (v == c->view || !c->codec->is_idle(c->cstate))
+		return;
+	ml = v ? same_listener(c, v) : NULL;
+	pl = ml ? wview_listener(v, ml) : NULL;
+	ch = pl ? same_chain(c, pl) : NULL;
+	if (!ch) {
+		c->draining = true;
+		return;
+	}
+	wview_ref(v);
+	wview_unref(c->view);
+	c->view = v;
+	c->pl = pl;
+	c->chain = ch;
+	c->filter_slots = NULL;
+	arena_reset(&c->slot_arena);
+	codec_start(c); /* its options point into the configuration */
+}
+
+/* ---- input ------------------------------------------------------------------------------------------------ */
+
+static struct stream *first_stream(struct conn *c)
+{
+	return list_is_empty(&c->streams) ? NULL : list_entry(c->streams.next, struct stream, node);
+}
+
+static void log_fault(struct conn *c, const struct codec_fault *f)
+{
+	struct l7_info in = { 0 };
+	bool http = c->chain->kind == MESH_NET_HTTP;
+
+	conn_info(c, &in);
+	in.start_ns = in.end_ns = io_now(c->w->io);
+	in.start_wall_ns = worker_wall_ns(c->w);
+	in.flags = L7_FLAG(DPE);
+	in.details = slice_str(f->details);
+	in.status = f->status ? f->status : l7_reply_status(&(struct l7_reply){ .code = f->code });
+	worker_log(c->w, http ? &c->chain->http.logs : &c->chain->rpc.logs, &in);
+}
+
+static void count_fault(struct conn *c, const struct codec_fault *f)
+{
+	struct stats_set *s = c->w->stats;
+
+	if (c->chain->kind != MESH_NET_HTTP) {
+		stats_inc(s, c->chain->rpc.stats.request_decoding_error);
+		return;
+	}
+	stats_inc(s, c->chain->http.stats.cx_protocol_error);
+	stats_inc(s, c->chain->http.stats.rq_total);
+	stats_inc(s, c->chain->http.stats.rq_4xx);
+	stats_inc(s, c->chain->http.stats.rq_completed);
+	if (f->code == L7_REPLY_HEADERS_TOO_LARGE)
+		stats_inc(s, c->chain->http.stats.rq_too_large);
+}
+
+/* The peer broke the protocol: its defined answer, then the end. */
+static void msg_fault(struct conn *c, const struct codec_fault *f)
+{
+	struct stream *st = first_stream(c);
+
+	if (st && !c->codec->multiplexed) {
+		/* In the middle of a body: that request gets the answer. */
+		if (c->chain->kind == MESH_NET_HTTP)
+			stats_inc(c->w->stats, c->chain->http.stats.cx_protocol_error);
+		c->close_after = true;
+		if (st->resp_started)
+			stream_reset(st, L7_FLAG(DPE), f->details);
+		else
+			stream_reply(st, f->code, L7_FLAG(DPE), f->details,
+				     f->code == L7_REPLY_HEADERS_TOO_LARGE ? "Request Header Fields Too Large" :
+									     "Bad Request");
+		return;
+	}
+	count_fault(c, f);
+	log_fault(c, f);
+	while (c->codec->multiplexed && (st = first_stream(c)) != NULL)
+		stream_reset(st, L7_FLAG(DPE), f->details);
+	if (c->closed)
+		return;
+	c->codec->reject(c->cstate, f, io_stream_out(c->io));
+	io_stream_flush(c->io);
+	conn_close_flush(c, linger_ms(c));
+}
+
+/* Gives bytes to the codec as long as it takes some. Returns how many it took. */
+static size_t msg_feed(struct conn *c, char *p, size_t n)
+{
+	size_t used = 0;
+
+	while (used < n && !c->closed) {
+		struct codec_fault fault = { 0 };
+		ssize_t r;
+
+		if (c->n_streams == 0) {
+			if (c->arena_dirty)
+				arena_reset(&c->arena);
+			c->arena_dirty = false;
+			msg_refresh(c);
+		}
+		c->in_decode = true;
+		r = c->codec->decode(c->cstate, p + used, n - used, &fault);
+		c->in_decode = false;
+		if (c->closed)
+			return n;
+		if (r < 0) {
+			msg_fault(c, &fault);
+			return n;
+		}
+		if (r == 0)
+			break;
+		used += (size_t)r;
+		if (c->codec->multiplexed)
+			arena_reset(&c->arena);
+	}
+	return used;
+}
+
+/* Too much is held: the client must wait (it pipelines faster than it is answered). */
+static void msg_hold(struct conn *c, const char *p, size_t n)
+{
+	size_t need = c->codec->need ? c->codec->need(c->cstate) : 0;
+
+	if (need > n)
+		buf_reserve(&c->in, need);
+	buf_add(&c->in, p, n);
+	if (buf_len(&c->in) >= CONN_HELD_MAX && need <= buf_len(&c->in) && !c->read_stopped) {
+		c->read_stopped = true;
+		io_stream_read_stop(c->io);
+	}
+}
+
+/* A head that does not get complete in time, or a connection without requests. */
+static void arm_after_input(struct conn *c)
+{
+	const struct mesh_http_manager *m = http_conf(c);
+
+	if (c->n_streams) {
+		io_timer_cancel(c->w->io, &c->timer);
+		return;
+	}
+	if (!m || c->codec->is_idle(c->cstate))
+		return;
+	if (m->request_headers_timeout_ms && !(c->head_started)) {
+		c->head_started = true;
+		io_timer_set(c->w->io, &c->timer, m->request_headers_timeout_ms);
+	} else if (!m->request_headers_timeout_ms && m->stream_idle_timeout_ms) {
+		c->head_started = true;
+		io_timer_set(c->w->io, &c->timer, m->stream_idle_timeout_ms);
+	}
+}
+
+static void msg_data(struct conn *c, char *p, size_t n)
+{
+	size_t used;
+
+	if (buf_len(&c->in)) {
+		buf_add(&c->in, p, n);
+		used = msg_feed(c, buf_ptr(&c->in), buf_len(&c->in));
+		if (c->closed)
+			return;
+		buf_consume(&c->in, used);
+		if (buf_len(&c->in))
+			msg_hold(c, NULL, 0);
+	} else {
+		used = msg_feed(c, p, n);
+		if (c->closed)
+			return;
+		if (used < n)
+			msg_hold(c, p + used, n - used);
+	}
+	arm_after_input(c);
+}
+
+static void msg_resume(struct conn *c)
+{
+	size_t used;
+
+	if (buf_len(&c->in)) {
+		used = msg_feed(c, buf_ptr(&c->in), buf_len(&c->in));
+		if (c->closed)
+			return;
+		buf_consume(&c->in, used);
+	}
+	if (c->read_stopped && buf_len(&c->in) < CONN_HELD_MAX / 2) {
+		c->read_stopped = false;
+		io_stream_read_start(c->io);
+	}
+	if (c->eof && c->n_streams == 0) {
+		conn_close(c, false);
+		return;
+	}
+	arm_after_input(c);
+}
+
+/* ---- socket events ------------------------------------------------------------------------------------------ */
+
+static void reset_streams(struct conn *c, const char *details)
+{
+	struct stream *st;
+
+	/* The connection is about to go: nobody closes it from below. */
+	while ((st = first_stream(c)) != NULL) {
+		for (uint32_t i = 0; i < st->n_hops; i++) {
+			st->hops[i].info.flags |= L7_FLAG(DC);
+			if (!st->hops[i].info.details.len)
+				st->hops[i].info.details = slice_str(details);
+		}
+		if (c->chain->kind == MESH_NET_HTTP)
+			stats_inc(c->w->stats, c->chain->http.stats.rq_rx_reset);
+		stream_end(st);
+	}
+}
+
+static void msg_eof(struct conn *c)
+{
+	struct stream *st = first_stream(c);
+
+	c->remote_closed = true;
+	if (st && st->upgraded && st->up) {
+		io_stream_shutdown(st->up->io);
+		c->eof = true;
+		return;
+	}
+	conn_close_flush(c, 0);
+}
+
+static void msg_failed(struct conn *c, int err)
+{
+	(void)err;
+	(void)c;
+}
+
+static void msg_drained(struct conn *c)
+{
+	list_for_each_safe(n, tmp, &c->streams)
+		stream_down_drained(list_entry(n, struct stream, node));
+}
+
+static void timed_out_head(struct conn *c)
+{
+	const struct mesh_http_manager *m = http_conf(c);
+	bool headers = m->request_headers_timeout_ms != 0;
+	struct http_stats *h = (struct http_stats *)&c->chain->http.stats;
+
+	stats_inc(c->w->stats, headers ? h->rq_header_timeout : h->rq_idle_timeout);
+	http_reply_without_request(c, 408, headers ? "request header timeout" : "stream timeout",
+				   headers ? "request_header_timeout" : "stream_idle_timeout",
+				   headers ? 0 : L7_FLAG(SI));
+	conn_close_flush(c, linger_ms(c));
+}
+
+static void msg_timer(struct conn *c)
+{
+	if (c->n_streams || !http_conf(c))
+		return;
+	if (c->head_started && !c->codec->is_idle(c->cstate)) {
+		timed_out_head(c);
+		return;
+	}
+	stats_inc(c->w->stats, c->chain->http.stats.cx_idle_timeout);
+	conn_close_flush(c, linger_ms(c));
+}
+
+static void msg_drain(struct conn *c)
+{
+	if (c->n_streams == 0)
+		conn_close_flush(c, linger_ms(c));
+}
+
+static void msg_done(struct conn *c)
+{
+	struct stats_set *s = c->w->stats;
+	const struct http_stats *h = &c->chain->http.stats;
+	bool active = c->n_streams > 0;
+
+	reset_streams(c, "downstream_remote_disconnect");
+	if (c->chain->kind != MESH_NET_HTTP) {
+		stats_dec(s, c->chain->rpc.stats.cx_active);
+		return;
+	}
+	stats_dec(s, h->cx_active);
+	stats_dec(s, h->cx_http1_active);
+	stats_inc(s, h->cx_destroy);
+	stats_inc(s, c->remote_closed ? h->cx_destroy_remote : h->cx_destroy_local);
+	if (active) {
+		stats_inc(s, h->cx_destroy_active_rq);
+		stats_inc(s, c->remote_closed ? h->cx_destroy_remote_active_rq : h->cx_destroy_local_active_rq);
+	}
+	stats_add(s, h->cx_rx_bytes, c->rx);
+	stats_add(s, h->cx_tx_bytes, c->tx);
+	stats_record(s, h->cx_length_ms, (io_now(c->w->io) - c->start_ns) / 1000);
+}
+
+/* ---- streams ------------------------------------------------------------------------------------------------- */
+
+void conn_msg_before_response(struct conn *c, struct stream *st)
+{
+	const struct mesh_http_manager *m = http_conf(c);
+
+	if (m && m->max_requests_per_connection && c->served >= m->max_requests_per_connection) {
+		stats_inc(c->w->stats, c->chain->http.stats.cx_max_requests);
+		c->close_after = true;
+	}
+	if (atomic_load_explicit(&c->w->e->draining, memory_order_relaxed) || c->draining) {
+		if (m && !c->close_after)
+			stats_inc(c->w->stats, c->chain->http.stats.cx_drain_close);
+		c->close_after = true;
+	}
+	/* An answer before the whole request was read: what follows could not be told apart. */
+	if (!c->codec->multiplexed && !st->req_end && !(st->req.is_upgrade && st->resp.is_upgrade))
+		c->close_after = true;
+	if (c->close_after)
+		c->codec->want_close(c->cstate);
+}
+
+void conn_msg_stream_done(struct conn *c, struct stream *st)
+{
+	if (c->closed)
+		return;
+	if (st->upgraded) {
+		conn_close_flush(c, linger_ms(c));
+		return;
+	}
+	if (c->close_after ? c->n_streams == 0 :
+			     !c->codec->multiplexed && !st->is_oneway && !c->codec->is_reusable(c->cstate)) {
+		conn_close_flush(c, linger_ms(c));
+		return;
+	}
+	c->arena_dirty = true;
+	c->head_started = false;
+	if (buf_len(&c->in) || c->read_stopped || c->eof)
+		conn_make_ready(c);
+	if (c->n_streams == 0)
+		arm_idle(c);
+}
+
+const struct conn_ops conn_msg_ops = {
+	.start = msg_start,
+	.data = msg_data,
+	.eof = msg_eof,
+	.failed = msg_failed,
+	.drained = msg_drained,
+	.timer = msg_timer,
+	.resume = msg_resume,
+	.drain = msg_drain,
+	.done = msg_done,
+};

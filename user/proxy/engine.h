@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: workers that serve listeners by an immutable snapshot. It knows neither the control
+ * plane nor libbpf; what it needs of them comes through struct engine_opts.
+ */
+#ifndef SKIFF_PROXY_ENGINE_H
+#define SKIFF_PROXY_ENGINE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "codec/codec.h"
+#include "filter/filter.h"
+#include "io/io.h"
+#include "mesh/mesh.h"
+
+#define ENGINE_OUTBOUND_PORT 15001
+#define ENGINE_INBOUND_PORT 15006
+#define ENGINE_WORKERS_MAX 256
+
+/* Everything a peer or a tenant can make us hold; 0 means the default. */
+struct engine_limits {
+	uint32_t connections;	       /* downstream, all; default 100000 */
+	uint32_t connections_per_pod;  /* default 20000 */
+	uint64_t buffer_bytes;	       /* held for all streams; default 1 GiB */
+	uint64_t buffer_bytes_per_pod; /* default 256 MiB */
+};
+
+struct engine_opts {
+	unsigned int workers; /* 0: one a CPU */
+	enum io_backend io;
+	const struct codec *const *codecs; /* NULL-terminated, in sniffing order */
+	const struct filter *const *filters;
+	struct engine_limits limits;
+	uint32_t mark; /* SO_MARK of our sockets inside pods */
+	/*
+	 * The original destination of an outbound connection captured in @pod whose client's address is
+	 * @peer. Any thread. 0 or -errno. NULL without capture.
+	 */
+	int (*original_dst)(void *arg, uint32_t pod, const struct addr *peer, struct addr *ret_dst);
+	void *arg;
+};
+
+struct engine;
+
+int engine_new(const struct engine_opts *opts, struct engine **ret_e, struct err *err);
+void engine_free(struct engine *e); /* stops the workers and waits */
+
+/* Listening descriptors inside a pod, for the kernel's maps; the engine's, good until its removal. With
+ * several workers each is one of a SO_REUSEPORT group. */
+struct engine_pod_fds {
+	int outbound4, outbound6; /* outbound6: -1 without IPv6 */
+	int inbound;		  /* dual-stack */
+};
+
+/* Takes a pod's namespace: @netns is duplicated, its in-pod listeners are opened. */
+int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6, struct engine_pod_fds *ret_fds,
+		   struct err *err);
+/* Closes the listeners and the connections of the pod. */
+void engine_pod_remove(struct engine *e, uint32_t pod);
+
+/*
+ * Publishes @s (takes a reference). Opens the ordinary ports of its host view first: when one
+ * cannot be had, nothing changes and @err names it. Main thread.
+ */
+int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err);
+
+/* New addresses of a DNS cluster (all workers). @eps is copied. */
+void engine_cluster_hosts(struct engine *e, uint64_t cluster_hash, struct slice name,
+			  const struct mesh_endpoint *eps, uint32_t n);
+
+/* Stops accepting, answers with "connection: close", lets streams end. */
+void engine_drain(struct engine *e, bool inbound_only);
+
+unsigned int engine_workers(const struct engine *e);
+const char *engine_io_name(const struct engine *e);
+
+/* Texts for the admin port (Envoy's shapes). Main thread. */
+void engine_clusters_text(struct engine *e, struct buf *out);
+void engine_clusters_json(struct engine *e, struct buf *out);
+void engine_listeners_text(struct engine *e, struct buf *out);
+void engine_listeners_json(struct engine *e, struct buf *out);
+
+#endif

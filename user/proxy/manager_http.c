@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP's connection manager: the router's part (routes, redirects, direct responses, time-outs)
+ * and answers. What it does to request headers on entry is in http_request.c.
+ */
+#include "proxy/http.h"
+
+#include <errno.h>
+
+static const struct phttp *hp(const struct hop *h)
+{
+	return &h->chain->http;
+}
+
+static void count(struct hop *h, stat_id id)
+{
+	stats_inc(h->st->w->stats, id);
+}
+
+/* ---- entry --------------------------------------------------------------------------------------------- */
+
+static void http_route_lookup(struct stream *st, struct hop *h)
+{
+	route_match(hp(h)->conf->routes, &st->req, st->arena, &st->w->rng, &h->http);
+	h->cluster_name = h->http.cluster;
+	if (h->http.route)
+		h->info.route_name = h->http.route->name;
+	if (h->http.vhost)
+		h->info.virtual_host = h->http.vhost->name;
+}
+
+static uint64_t default_timeout(const struct mesh_route *r)
+{
+	return r->has_timeout ? r->timeout_ms : 15000;
+}
+
+static bool upgrade_is_refused(struct stream *st, struct hop *h)
+{
+	struct slice type = l7_props_value(&st->req.props, L7_KEY_UPGRADE);
+
+	if (!st->req.is_upgrade || route_upgrade_is_allowed(&h->http, hp(h)->conf->upgrades,
+							    hp(h)->conf->n_upgrades, type))
+		return false;
+	count(h, hp(h)->stats.rq_ws_on_non_ws_route);
+	st->c->close_after = true;
+	stream_reply(st, L7_REPLY_UPGRADE_REFUSED, 0, "upgrade_failed", NULL);
+	return true;
+}
+
+static void start_timers(struct stream *st, struct hop *h)
+{
+	const struct mesh_route *r = h->http.route;
+	uint64_t ms = r && r->has_idle_timeout ? r->idle_timeout_ms : hp(h)->conf->stream_idle_timeout_ms;
+
+	if (ms)
+		io_timer_set(st->w->io, &st->idle_timer, ms);
+	if (hp(h)->conf->request_timeout_ms && !st->req_end)
+		io_timer_set(st->w->io, &st->request_timer, hp(h)->conf->request_timeout_ms);
+}
+
+static bool http_request(struct stream *st, struct hop *h)
+{
+	count(h, hp(h)->stats.rq_total);
+	count(h, hp(h)->stats.rq_http1_total);
+	count(h, hp(h)->stats.rq_active);
+	if (!http_request_in(st, h))
+		return false;
+	http_route_lookup(st, h);
+	if (upgrade_is_refused(st, h))
+		return false;
+	if (h == &st->hops[0])
+		start_timers(st, h);
+	return true;
+}
+
+/* ---- answers made here --------------------------------------------------------------------------------- */
+
+static bool is_grpc(const struct stream *st)
+{
+	struct slice ct = l7_props_value(&st->req.props, L7_KEY_CONTENT_TYPE);
+
+	return slice_is_equal(ct, SLICE("application/grpc")) ||
+	       slice_has_prefix(ct, SLICE("application/grpc+")) ||
+	       slice_has_prefix(ct, SLICE("application/grpc;"));
+}
+
+/* gRPC's status for an HTTP one (grpc/doc/http-grpc-status-mapping.md). */
+static struct slice grpc_status(uint32_t http)
+{
+	switch (http) {
+	case 400:
+		return SLICE("13");
+	case 401:
+		return SLICE("16");
+	case 403:
+		return SLICE("7");
+	case 404:
+		return SLICE("12");
+	case 429:
+	case 502:
+	case 503:
+	case 504:
+		return SLICE("14");
+	case 200:
+		return SLICE("0");
+	default:
+		return SLICE("2");
+	}
+}
+
+/* Percent-encodes what a grpc-message may not hold. */
+static struct slice grpc_message(struct slice s, struct arena *a)
+{
+	char *p = arena_alloc(a, s.len * 3 + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.ptr[i];
+
+		if (c >= 0x20 && c < 0x7f && c != '%')
+			p[n++] = (char)c;
+		else
+			n += (size_t)snprintf(p + n, 4, "%%%02X", c);
+	}
+	return slice_of(p, n);
+}
+
+static void reply_as_grpc(struct stream *st, const struct l7_reply *r, uint32_t status)
+{
+	struct l7_props *p = &st->resp.props;
+
+	st->resp.status = 200;
+	st->resp.body_len = 0;
+	l7_props_set(p, L7_KEY_CONTENT_TYPE, SLICE("application/grpc"));
+	if (!l7_props_get(p, L7_KEY_GRPC_STATUS))
+		l7_props_set(p, L7_KEY_GRPC_STATUS, grpc_status(status));
+	if (r->body.len)
+		l7_props_set(p, L7_KEY_GRPC_MESSAGE, grpc_message(r->body, st->arena));
+}
+
+static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *r)
+{
+	struct slice body = r->body;
+	uint32_t status = l7_reply_status(r);
+
+	l7_msg_init(&st->resp, L7_RESPONSE, st->arena);
+	st->resp.status = status;
+	st->resp.body_len = (int64_t)body.len;
+	if (body.len)
+		l7_props_add(&st->resp.props, L7_KEY_CONTENT_TYPE, l7_key_name(L7_KEY_CONTENT_TYPE),
+			     SLICE("text/plain"));
+	l7_props_each(&r->props, i)
+		l7_props_set_name(&st->resp.props, r->props.v[i].name, r->props.v[i].value);
+	if (is_grpc(st) && r->code != L7_REPLY_DIRECT) {
+		reply_as_grpc(st, r, status);
+		body = SLICE_NONE;
+	}
+	if (h->cluster && status >= 500)
+		count(h, h->cluster->shared->stats.rq_5xx);
+	stream_answer(st, h, body, true);
+}
+
+void http_reply_without_request(struct conn *c, uint32_t status, const char *body, const char *details,
+				uint32_t flags)
+{
+	struct l7_reply r = { .code = L7_REPLY_TIMEOUT_REQUEST, .status = status, .body = slice_str(body) };
+	struct l7_info in = { 0 };
+
+	c->codec->want_close(c->cstate);
+	l7_props_init(&r.props, &c->arena);
+	if (c->chain->http.conf->server_header != MESH_SERVER_PASS)
+		l7_props_set(&r.props, L7_KEY_SERVER, c->chain->http.conf->server_name);
+	l7_props_set(&r.props, L7_KEY_DATE, worker_date(c->w));
+	c->codec->encode_reply(c->cstate, NULL, &r, io_stream_out(c->io));
+	io_stream_flush(c->io);
+	conn_info(c, &in);
+	in.end_ns = io_now(c->w->io);
+	in.flags = flags;
+	in.status = status;
+	in.details = slice_str(details);
+	worker_log(c->w, &c->chain->http.logs, &in);
+	stats_inc(c->w->stats, c->chain->http.stats.rq_4xx);
+	stats_inc(c->w->stats, c->chain->http.stats.rq_completed);
+}
+
+/* ---- the router ---------------------------------------------------------------------------------------- */
+
+static void send_redirect(struct stream *st, struct hop *h, struct slice location, uint32_t code)
+{
+	struct l7_reply r = { .code = L7_REPLY_DIRECT, .status = code, .details = SLICE("direct_response") };
+
+	count(h, hp(h)->stats.rq_redirect);
+	l7_props_init(&r.props, st->arena);
+	l7_props_add(&r.props, L7_KEY_LOCATION, l7_key_name(L7_KEY_LOCATION), location);
+	h->finalize_reply = true;
+	stream_reply_full(st, h, &r, 0);
+}
+
+static void send_direct(struct stream *st, struct hop *h)
+{
+	const struct mesh_route *d = h->http.route;
+	struct l7_reply r = { .code = L7_REPLY_DIRECT, .status = d->direct_status, .body = d->direct_body,
+			      .details = SLICE("direct_response") };
+
+	count(h, hp(h)->stats.rq_direct);
+	if (d->direct_format) {
+		struct buf b = { 0 };
+
+		h->info.status = d->direct_status;
+		l7_format_text(d->direct_format, &h->info, false, &b);
+		r.body = arena_slice(st->arena, buf_slice(&b));
+		buf_done(&b);
+	}
+	h->finalize_reply = true;
+	stream_reply_full(st, h, &r, 0);
+}
+
+/* Requests to be sent to https. */
+static bool tls_is_needed(struct stream *st, struct hop *h)
+{
+	if (!h->http.vhost || !route_needs_tls(h->http.vhost, http_is_https(st), !h->is_internal))
+		return false;
+	send_redirect(st, h, route_tls_location(&st->req, st->arena), 301);
+	return true;
+}
+
+static void no_route(struct stream *st, struct hop *h)
+{
+	count(h, hp(h)->stats.rq_no_route);
+	stream_reply(st, L7_REPLY_NO_ROUTE, L7_FLAG(NR), "route_not_found", NULL);
+}
+
+static uint64_t header_timeout(struct stream *st, uint64_t ms)
+{
+	struct slice v = l7_props_value(&st->req.props, L7_KEY_X_ENVOY_TIMEOUT);
+	uint64_t n;
+
+	if (v.ptr) {
+		if (slice_to_u64(v, &n) == 0)
+			ms = n;
+		l7_props_remove(&st->req.props, L7_KEY_X_ENVOY_TIMEOUT);
+	}
+	return ms;
+}
+
+static void set_timeout(struct stream *st, struct hop *h)
+{
+	uint64_t ms = header_timeout(st, default_timeout(h->http.route));
+
+	h->timeout_ms = ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+	if (ms && !hp(h)->conf->suppress_envoy_headers)
+		l7_props_set(&st->req.props, L7_KEY_X_ENVOY_EXPECTED_TIMEOUT,
+			     arena_printf(st->arena, "%llu", (unsigned long long)ms));
+}
+
+static bool http_route(struct stream *st, struct hop *h)
+{
+	const struct mesh_route *r = h->http.route;
+
+	if (tls_is_needed(st, h))
+		return false;
+	if (!r) {
+		no_route(st, h);
+		return false;
+	}
+	switch (r->action) {
+	case MESH_ROUTE_REDIRECT:
+		send_redirect(st, h, route_redirect_location(r->redirect, r, &st->req,
+							     http_is_https(st) ? SLICE("https") : SLICE("http"),
+							     st->arena), r->redirect->code);
+		return false;
+	case MESH_ROUTE_DIRECT:
+		send_direct(st, h);
+		return false;
+	case MESH_ROUTE_NONE:
+		no_route(st, h);
+		return false;
+	case MESH_ROUTE_CLUSTER:
+		break;
+	}
+	count(h, hp(h)->stats.rq_route_total);
+	if (!h->cluster_name.len) {
+		struct l7_reply rp = { .code = L7_REPLY_NO_UPSTREAM, .status = r->no_cluster_status,
+				       .details = SLICE("cluster_not_found") };
+
+		stream_reply_full(st, h, &rp, L7_FLAG(NC));
+		return false;
+	}
+	set_timeout(st, h);
+	return true;
+}
+
+static void http_forward(struct stream *st, struct hop *h, const struct upstream_host *host)
+{
+	route_request_finalize(&h->http, &st->req, &h->info, st->arena, !hp(h)->conf->suppress_envoy_headers);
+	route_host_auto(&h->http, &st->req, host->lb.hostname, !hp(h)->conf->suppress_envoy_headers, st->arena);
+	if (h->http.vhost->include_attempt_count)
+		l7_props_set(&st->req.props, L7_KEY_X_ENVOY_ATTEMPT_COUNT, SLICE("1"));
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------- */
+
+static void count_code(struct stream *st, struct hop *h)
+{
+	const struct upstream_stats *s = &h->cluster->shared->stats;
+	uint32_t code = st->resp.status;
+
+	count(h, s->rq_completed);
+	if (code == 200)
+		count(h, s->rq_200);
+	count(h, code < 200 ? s->rq_1xx : code < 300 ? s->rq_2xx : code < 400 ? s->rq_3xx : code < 500 ? s->rq_4xx : s->rq_5xx);
+	stats_record(st->w->stats, s->rq_time, (io_now(st->w->io) - h->upstream_start_ns) / 1000);
+	if (code >= 500)
+		h->host->rq_error++;
+	else
+		h->host->rq_success++;
+}
+
+static void http_response(struct stream *st, struct hop *h)
+{
+	struct l7_props *p = &st->resp.props;
+
+	if (h->cluster && h->host)
+		count_code(st, h);
+	h->info.details = SLICE("via_upstream");
+	l7_props_remove(p, L7_KEY_CONNECTION);
+	l7_props_remove(p, L7_KEY_KEEP_ALIVE);
+	l7_props_remove(p, L7_KEY_PROXY_CONNECTION);
+	if (!st->resp.is_upgrade)
+		l7_props_remove(p, L7_KEY_UPGRADE);
+	/* The time is counted from the end of the request: before that there is none. */
+	if (st->req_end && !hp(h)->conf->suppress_envoy_headers)
+		l7_props_set(p, L7_KEY_X_ENVOY_SERVICE_TIME,
+			     arena_printf(st->arena, "%llu",
+					  (unsigned long long)((io_now(st->w->io) - h->info.request_end_ns) / 1000000)));
+	if (h->http.vhost->include_attempt_count_in_response)
+		l7_props_set(p, L7_KEY_X_ENVOY_ATTEMPT_COUNT, SLICE("1"));
+	route_response_finalize(&h->http, &st->resp, &h->info, st->arena);
+}
+
+static void http_response_out(struct stream *st, struct hop *h)
+{
+	const struct mesh_http_manager *m = hp(h)->conf;
+	struct l7_props *p = &st->resp.props;
+	bool has_server = l7_props_get(p, L7_KEY_SERVER) != NULL;
+
+	if (h->finalize_reply)
+		route_response_finalize(&h->http, &st->resp, &h->info, st->arena);
+	if (m->server_header == MESH_SERVER_OVERWRITE || (m->server_header == MESH_SERVER_APPEND_IF_ABSENT && !has_server))
+		l7_props_set(p, L7_KEY_SERVER, m->server_name);
+	if (!l7_props_get(p, L7_KEY_DATE))
+		l7_props_add(p, L7_KEY_DATE, l7_key_name(L7_KEY_DATE), worker_date(st->w));
+	if (m->via.len)
+		http_append(p, L7_KEY_VIA, m->via, SLICE(", "), st->arena);
+	if (m->request_id_in_response && st->request_id.len)
+		l7_props_set(p, L7_KEY_X_REQUEST_ID, st->request_id);
+}
+
+static void http_end(struct stream *st, struct hop *h)
+{
+	const struct http_stats *s = &hp(h)->stats;
+	uint32_t code = h->info.status;
+
+	stats_dec(st->w->stats, s->rq_active);
+	if (!code)
+		return;
+	count(h, s->rq_completed);
+	count(h, code < 200 ? s->rq_1xx : code < 300 ? s->rq_2xx : code < 400 ? s->rq_3xx : code < 500 ? s->rq_4xx : s->rq_5xx);
+	stats_record(st->w->stats, s->rq_time, (h->info.end_ns - h->info.start_ns) / 1000);
+}
+
+const struct manager manager_http = {
+	.request = http_request,
+	.route = http_route,
+	.forward = http_forward,
+	.response = http_response,
+	.response_out = http_response_out,
+	.reply = http_reply,
+	.end = http_end,
+};

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared inside the proxy room: the engine, a worker and what a worker holds. A worker's things
+ * are touched only on its own thread.
+ *
+ * GLOSSARY  conn: a downstream connection. uconn: an upstream one. stream: one request and its
+ * answer. hop: one pass of a message through a connection manager; two when the peer is a pod of
+ * this node (the client's outbound and the server's inbound).
+ */
+#ifndef SKIFF_PROXY_IMPL_H
+#define SKIFF_PROXY_IMPL_H
+
+#include <pthread.h>
+
+#include "proxy/compile.h"
+#include "proxy/engine.h"
+
+struct conn;
+struct stream;
+
+/* ---- log sinks ----------------------------------------------------------------------------------- */
+
+#define LOG_SINKS_MAX 256
+#define LOG_FLUSH_MS 50
+#define LOG_FLUSH_BYTES 65536
+
+struct log_sink {
+	char *path; /* NULL: a standard stream */
+	int fd;
+};
+
+/* Finds or opens the sink of @conf. Index, or -errno with @err. Main thread. */
+int log_sink_open(struct engine *e, const struct mesh_access_log *conf, struct err *err);
+void log_sinks_reopen(struct engine *e);
+
+/* ---- engine -------------------------------------------------------------------------------------- */
+
+/* A pod's namespace; reference counted because connections outlive it. */
+struct epod {
+	uint32_t id;
+	int netns;
+	_Atomic uint32_t refs;
+	_Atomic uint32_t connections;
+	_Atomic uint64_t buffer_bytes;
+};
+
+struct epod *epod_ref(struct epod *p);
+void epod_unref(struct epod *p);
+
+struct engine {
+	struct engine_opts opts;
+	unsigned int n_workers;
+	struct worker *workers;
+	struct psnap *snap; /* main thread's reference */
+	struct epod *host;  /* id 0: skiffd's own namespace */
+	struct list pods;   /* struct pod_entry */
+	struct list ports;  /* struct port_entry */
+	struct log_sink sinks[LOG_SINKS_MAX];
+	uint32_t n_sinks;
+	_Atomic uint32_t connections;
+	_Atomic uint64_t next_id; /* connection ids */
+	_Atomic bool draining;
+	struct addr local_address; /* Envoy's "local address": first non-loopback IPv4 */
+	char hostname[256];
+	pthread_barrier_t started;
+};
+
+/* ---- worker -------------------------------------------------------------------------------------- */
+
+/* A view in one worker: the clusters alive. Counted without atomics. */
+struct wview {
+	struct worker *w;
+	struct pview *pv;
+	struct upstream_cluster **clusters; /* by index */
+	uint32_t refs;
+};
+
+struct wsnap {
+	struct psnap *ps;
+	struct wview *host;
+	struct wview **pods; /* parallel to ps->mesh->pods */
+	struct wview **all;  /* distinct views */
+	uint32_t n_all;
+};
+
+/* A listening socket of this worker. */
+struct wlisten {
+	struct list node;
+	struct worker *w;
+	struct io_listener *io;
+	int fd; /* the same, for the kernel's maps */
+	struct epod *pod;
+	enum { WLISTEN_PORT, WLISTEN_OUTBOUND, WLISTEN_INBOUND } kind;
+	struct addr addr;
+};
+
+struct worker {
+	struct engine *e;
+	unsigned int index;
+	pthread_t thread;
+	struct io *io;
+	struct stats_set *stats;
+	struct rng rng;
+	struct wsnap *snap;
+	struct list listens;
+	struct list conns;	/* all downstream connections */
+	struct list ready;	/* conns with held input to look at again at the end of the turn */
+	struct list dead;	/* conns to free at the end of the turn */
+	struct list dead_uconns;
+	struct list pods;	/* struct wpod: epods known here */
+	struct list free_streams;
+	struct list dead_streams; /* recycled at the end of the turn */
+	uint32_t n_free_streams;
+	struct arena scratch;	/* reset every turn */
+	struct buf log_bufs[LOG_SINKS_MAX];
+	struct io_timer log_timer;
+	uint64_t date_sec;
+	char date[32];
+	size_t date_len;
+	uint64_t turn_wall_ns, turn_wall_at; /* cached wall clock */
+	int start_result;
+	struct err start_err;
+};
+
+struct wview *wview_ref(struct wview *v);
+void wview_unref(struct wview *v);
+struct wview *worker_view(struct worker *w, uint32_t pod); /* current view of a pod; 0 = host */
+const struct plistener *wview_listener(const struct wview *v, const struct mesh_listener *l);
+struct upstream_cluster *wview_cluster(const struct wview *v, struct slice name);
+/* The managed pod of this node that has @ip, with its namespace; NULL if none. */
+struct epod *worker_pod_by_addr(struct worker *w, const struct addr *ip);
+struct epod *worker_pod(struct worker *w, uint32_t id);
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT", renewed every second. */
+struct slice worker_date(struct worker *w);
+uint64_t worker_wall_ns(struct worker *w);
+
+/* Appends one line to every log of @logs that wants it. */
+void worker_log(struct worker *w, const struct plogs *logs, const struct l7_info *in);
+void worker_log_flush(struct worker *w);
+void worker_log_init(struct worker *w);
+
+#endif

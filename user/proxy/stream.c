@@ -1,0 +1,702 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The request's way: from the codec's event through managers and filters to an upstream. */
+#include "proxy/stream.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "proxy/uconn.h"
+
+static void on_route_timer(struct io_timer *t);
+static void on_idle_timer(struct io_timer *t);
+static void on_filter_timer(struct io_timer *t);
+static void on_request_timer(struct io_timer *t);
+
+/* ---- birth -------------------------------------------------------------------------------------------- */
+
+static struct stream *stream_alloc(struct worker *w)
+{
+	struct list *n = list_pop(&w->free_streams);
+	struct stream *st;
+
+	if (n) {
+		w->n_free_streams--;
+		return list_entry(n, struct stream, node);
+	}
+	st = xcalloc(1, sizeof(*st));
+	list_init(&st->node);
+	return st;
+}
+
+/* Everything but the memory that is worth keeping. */
+static void stream_recycle(struct stream *st)
+{
+	struct worker *w = st->w;
+	struct arena own = st->own;
+	struct buf body = st->body;
+
+	buf_done(&st->held);
+	if (w->n_free_streams >= STREAM_FREE_MAX) {
+		arena_done(&own);
+		buf_done(&body);
+		free(st);
+		return;
+	}
+	arena_reset(&own);
+	buf_clear(&body);
+	memset(st, 0, sizeof(*st));
+	st->own = own;
+	st->body = body;
+	list_init(&st->node);
+	list_push_front(&w->free_streams, &st->node);
+	w->n_free_streams++;
+}
+
+static struct stream *stream_new(struct conn *c, const struct l7_msg *m, bool end)
+{
+	struct stream *st = stream_alloc(c->w);
+
+	st->c = c;
+	st->w = c->w;
+	st->arena = c->codec->multiplexed ? &st->own : &c->arena;
+	st->id = m->id;
+	st->req = *m;
+	st->req_end = end;
+	st->is_oneway = m->kind == L7_ONEWAY;
+	st->last_ns = io_now(c->w->io);
+	list_init(&st->pending_node);
+	list_init(&st->held_node);
+	io_timer_init(&st->route_timer, on_route_timer);
+	io_timer_init(&st->idle_timer, on_idle_timer);
+	io_timer_init(&st->filter_timer, on_filter_timer);
+	io_timer_init(&st->request_timer, on_request_timer);
+	list_push(&c->streams, &st->node);
+	c->n_streams++;
+	c->served++;
+	return st;
+}
+
+struct hop *stream_hop(struct stream *st)
+{
+	return &st->hops[st->n_hops - 1];
+}
+
+void stream_touch(struct stream *st)
+{
+	st->last_ns = io_now(st->w->io);
+}
+
+/* ---- hops --------------------------------------------------------------------------------------------- */
+
+static void hop_info(struct hop *h)
+{
+	struct stream *st = h->st;
+	struct l7_info *in = &h->info;
+
+	conn_info(st->c, in);
+	in->start_ns = io_now(st->w->io);
+	in->start_wall_ns = worker_wall_ns(st->w);
+	in->protocol = st->req.protocol;
+	in->stream_id = st->id;
+	in->request = &st->req;
+	if (st->req_end)
+		in->request_end_ns = in->start_ns;
+}
+
+static void hop_filters(struct hop *h)
+{
+	struct stream *st = h->st;
+
+	h->ctx = h->n_filters ? arena_array(st->arena, struct filter_ctx, h->n_filters) : NULL;
+	for (uint32_t i = 0; i < h->n_filters; i++) {
+		const struct filter *ops = h->filters[i].ops;
+
+		h->ctx[i] = (struct filter_ctx){
+			.conf = h->filters[i].conf, .config = h->filters[i].conf->config,
+			.shared = h->filters[i].shared,
+			.state = ops->state_size ? arena_zalloc(st->arena, ops->state_size) : NULL,
+			.info = &h->info, .arena = st->arena, .rng = &st->w->rng, .stats = st->w->stats,
+			.engine = h,
+		};
+	}
+}
+
+/* Enters the manager of @chain as the newest hop. */
+static struct hop *hop_begin(struct stream *st, const struct pchain *chain, struct wview *view, struct epod *pod)
+{
+	struct hop *h = &st->hops[st->n_hops++];
+
+	h->st = st;
+	h->chain = chain;
+	h->view = wview_ref(view);
+	h->pod = epod_ref(pod);
+	if (chain->kind == MESH_NET_HTTP) {
+		h->mgr = &manager_http;
+		h->filters = chain->http.filters;
+		h->n_filters = chain->http.n_filters;
+		h->logs = &chain->http.logs;
+	} else {
+		h->mgr = &manager_rpc;
+		h->filters = chain->rpc.filters;
+		h->n_filters = chain->rpc.n_filters;
+		h->logs = &chain->rpc.logs;
+	}
+	hop_info(h);
+	hop_filters(h);
+	return h;
+}
+
+/* ---- filters ------------------------------------------------------------------------------------------ */
+
+static void set_filter_timer(struct filter_ctx *ctx, uint32_t ms)
+{
+	struct hop *h = ctx->engine;
+
+	io_timer_set(h->st->w->io, &h->st->filter_timer, ms);
+}
+
+static struct slice hop_stat_prefix(const struct hop *h)
+{
+	return h->chain->kind == MESH_NET_HTTP ? h->chain->http.stat_prefix : h->chain->rpc.stat_prefix;
+}
+
+/* What the most specific level says about this filter. false: switched off. */
+static bool filter_override(struct hop *h, struct filter_ctx *ctx)
+{
+	const struct mesh_filter_override *o;
+
+	if (!h->http.table)
+		return !ctx->conf->disabled;
+	o = route_override(&h->http, ctx->conf->name);
+	if (!o)
+		return !ctx->conf->disabled;
+	if (o->disabled)
+		return false;
+	if (o->config) {
+		ctx->config = o->config;
+		ctx->shared = pview_override(h->view->pv, o->config);
+	}
+	return true;
+}
+
+static void ctx_fill(struct hop *h, struct filter_ctx *ctx)
+{
+	struct conn *c = h->st->c;
+
+	ctx->route = h->http.route;
+	ctx->vhost = h->http.vhost;
+	ctx->table = h->http.table;
+	ctx->cluster = h->cluster_name;
+	ctx->now_ns = io_now(h->st->w->io);
+	ctx->stat_prefix = hop_stat_prefix(h);
+	ctx->set_timer = set_filter_timer;
+	ctx->conn_arena = &c->slot_arena;
+	if (h == &h->st->hops[0]) {
+		if (!c->filter_slots)
+			c->filter_slots = arena_array(&c->slot_arena, void *, h->n_filters);
+		ctx->conn_slot = &c->filter_slots[ctx - h->ctx];
+	} else {
+		/* The second hop has no connection of its own: a slot that lives as long as the stream. */
+		ctx->conn_slot = arena_zalloc(h->st->arena, sizeof(void *));
+	}
+}
+
+/* A filter's answer to one call; true: go on with the next. */
+static bool filter_go(struct hop *h, struct filter_ctx *ctx, enum filter_verdict v)
+{
+	struct stream *st = h->st;
+
+	switch (v) {
+	case FILTER_NEXT:
+		return true;
+	case FILTER_PAUSE:
+		st->paused = true;
+		return false;
+	case FILTER_REPLY:
+		stream_reply_full(st, h, &ctx->reply, 0);
+		return false;
+	case FILTER_FAIL:
+		stream_reset(st, L7_FLAG(LR), "filter_reset");
+		return false;
+	}
+	return false;
+}
+
+/* Runs the request filters that are left. true: all let it through. */
+static bool hop_request_filters(struct hop *h)
+{
+	while (h->at < h->n_filters) {
+		struct filter_ctx *ctx = &h->ctx[h->at];
+		const struct filter *ops = h->filters[h->at++].ops;
+
+		if (ops->is_terminal)
+			break;
+		if (!filter_override(h, ctx))
+			continue;
+		ctx_fill(h, ctx);
+		h->entered = h->at;
+		if (ops->request && !filter_go(h, ctx, ops->request(ctx, &h->st->req)))
+			return false;
+	}
+	return true;
+}
+
+static void on_filter_timer(struct io_timer *t)
+{
+	struct stream *st = container_of(t, struct stream, filter_timer);
+	struct hop *h = stream_hop(st);
+	struct filter_ctx *ctx;
+
+	if (!st->paused || h->at == 0)
+		return;
+	st->paused = false;
+	ctx = &h->ctx[h->at - 1];
+	ctx->now_ns = io_now(st->w->io);
+	if (h->filters[h->at - 1].ops->timer && !filter_go(h, ctx, h->filters[h->at - 1].ops->timer(ctx)))
+		return;
+	stream_run(st);
+}
+
+/* ---- router ------------------------------------------------------------------------------------------- */
+
+static bool hop_cluster(struct stream *st, struct hop *h)
+{
+	struct upstream_cluster *k = wview_cluster(h->view, h->cluster_name);
+
+	if (!k) {
+		/* The route names a cluster that is not there. */
+		uint32_t status = h->http.route ? h->http.route->no_cluster_status : 0;
+		struct l7_reply r = { .code = L7_REPLY_NO_UPSTREAM, .status = status,
+				      .details = SLICE("cluster_not_found") };
+
+		stream_reply_full(st, h, &r, L7_FLAG(NC));
+		return false;
+	}
+	h->cluster = upstream_cluster_ref(k);
+	h->info.cluster = k->conf->name;
+	h->info.cluster_stat_name = k->conf->stat_name;
+	if (!upstream_take(k->shared, UPSTREAM_REQUESTS)) {
+		stats_inc(st->w->stats, k->shared->stats.rq_pending_overflow);
+		stream_up_failed(st, L7_FLAG(UO), "overflow", NULL);
+		return false;
+	}
+	h->counted_active = true;
+	stats_inc(st->w->stats, k->shared->stats.rq_total);
+	stats_inc(st->w->stats, k->shared->stats.rq_active);
+	return true;
+}
+
+static bool hop_host(struct stream *st, struct hop *h)
+{
+	struct upstream_cluster *k = h->cluster;
+	const struct addr *dst = &st->c->local;
+
+	/* In the second hop the destination is the host that the first one chose. */
+	if (st->n_hops > 1)
+		dst = &st->hops[st->n_hops - 2].host->lb.addr;
+	if (k->conf->kind == MESH_CLUSTER_ORIGINAL_DST)
+		h->host = upstream_original_dst(k, dst);
+	else
+		h->host = upstream_pick(k);
+	if (!h->host) {
+		struct l7_reply r = { .code = L7_REPLY_NO_UPSTREAM, .body = SLICE("no healthy upstream"),
+				      .details = SLICE("no_healthy_upstream") };
+
+		stats_inc(st->w->stats, k->shared->stats.cx_none_healthy);
+		stream_reply_full(st, h, &r, L7_FLAG(UH));
+		return false;
+	}
+	h->host->lb.active++;
+	h->info.upstream_remote = h->host->lb.addr;
+	h->info.has_upstream = true;
+	h->mgr->forward(st, h, h->host);
+	return true;
+}
+
+/* The inbound manager of the host's pod when that lives on this node and speaks the same. */
+static const struct pchain *local_inbound(struct stream *st, struct hop *h, struct epod *pod, struct wview *v)
+{
+	const struct mesh_listener *ml;
+	const struct pchain *chain;
+	const struct mesh_chain *mc;
+	struct mesh_chain_input in = { .local = h->host->lb.addr, .remote = st->c->remote };
+
+	(void)pod;
+	ml = v ? mesh_view_listener(v->pv->mesh, MESH_INBOUND, &h->host->lb.addr) : NULL;
+	mc = ml ? mesh_chain_find(ml, &in) : NULL;
+	if (!mc)
+		return NULL;
+	chain = plistener_chain(wview_listener(v, ml), mc);
+	if (chain->n_limits || chain->kind != h->chain->kind)
+		return NULL; /* counts connections, or speaks something else: over the wire */
+	if (chain->kind == MESH_NET_RPC && chain->rpc.codec != h->chain->rpc.codec)
+		return NULL;
+	return chain;
+}
+
+/* Decides where the connection is made. true: a second hop was entered first. */
+static bool hop_shortcut(struct stream *st, struct hop *h)
+{
+	struct epod *local;
+	struct wview *v;
+	const struct pchain *chain;
+
+	st->netns = h->pod;
+	if (st->c->direction != MESH_OUTBOUND || st->n_hops == STREAM_HOPS_MAX)
+		return false;
+	local = worker_pod_by_addr(st->w, &h->host->lb.addr);
+	if (!local || local == h->pod)
+		return false;
+	v = worker_view(st->w, local->id);
+	chain = local_inbound(st, h, local, v);
+	if (chain) {
+		hop_begin(st, chain, v, local);
+		return true;
+	}
+	if (!v || !mesh_view_listener(v->pv->mesh, MESH_INBOUND, &h->host->lb.addr))
+		st->netns = local; /* nothing is asked of inbound connections there */
+	return false;
+}
+
+void stream_run(struct stream *st)
+{
+	for (;;) {
+		struct hop *h = stream_hop(st);
+
+		if (h->at == 0 && !h->mgr->request(st, h))
+			return;
+		if (!hop_request_filters(h))
+			return;
+		if (!h->mgr->route(st, h) || !hop_cluster(st, h) || !hop_host(st, h))
+			return;
+		if (!hop_shortcut(st, h))
+			break;
+	}
+	uconn_want(st, stream_hop(st)->host);
+}
+
+/* ---- up ----------------------------------------------------------------------------------------------- */
+
+static void arm_route_timer(struct stream *st)
+{
+	for (uint32_t i = 0; i < st->n_hops; i++) {
+		struct hop *h = &st->hops[i];
+
+		if (h->timeout_ms && !st->upgraded) {
+			io_timer_set(st->w->io, &st->route_timer, h->timeout_ms);
+			return; /* the client's own time-out counts first */
+		}
+	}
+}
+
+static void up_end(struct stream *st)
+{
+	struct uconn *u = st->up;
+
+	u->codec->encode_end(u->cstate, st->up_id, st->req_trailers, uconn_out(u));
+	st->end_up = true;
+	for (uint32_t i = 0; i < st->n_hops; i++)
+		st->hops[i].info.upstream_last_tx_ns = io_now(st->w->io);
+}
+
+void stream_up_ready(struct stream *st, struct uconn *u)
+{
+	bool whole = st->req_end && !buf_len(&st->body) && !st->req_trailers;
+	uint64_t now = io_now(st->w->io);
+
+	for (uint32_t i = 0; i < st->n_hops; i++) {
+		struct l7_info *in = &st->hops[i].info;
+
+		in->upstream_first_tx_ns = now;
+		in->attempts++;
+		in->has_upstream_local = io_stream_local(u->io, &in->upstream_local) == 0;
+		st->hops[i].host->rq_total++;
+		st->hops[i].upstream_start_ns = now;
+	}
+	st->req.id = st->up_id;
+	u->codec->encode_head(u->cstate, &st->req, whole, uconn_out(u));
+	st->head_up = true;
+	if (whole) {
+		st->end_up = true;
+		for (uint32_t i = 0; i < st->n_hops; i++)
+			st->hops[i].info.upstream_last_tx_ns = now;
+	}
+	if (buf_len(&st->body)) {
+		u->codec->encode_body(u->cstate, st->up_id, buf_slice(&st->body), uconn_out(u));
+		atomic_fetch_sub_explicit(&st->c->pod->buffer_bytes, buf_len(&st->body), memory_order_relaxed);
+		buf_done(&st->body);
+	}
+	if (st->req_end && !whole)
+		up_end(st);
+	uconn_flush(u);
+	if (st->down_reading_stopped) {
+		st->down_reading_stopped = false;
+		io_stream_read_start(st->c->io);
+	}
+	if (st->req_end)
+		arm_route_timer(st);
+	if (st->is_oneway) {
+		/* Nobody answers: the stream is over once the message is on its way. */
+		uconn_release(st, true);
+		stream_end(st);
+	}
+}
+
+/* ---- downstream events ----------------------------------------------------------------------------------- */
+
+static int event_result(const struct conn *c)
+{
+	return c->closed ? -ECANCELED : 0;
+}
+
+static struct stream *event_stream(struct conn *c)
+{
+	struct stream *st;
+
+	/* Only serial codecs deliver bodies apart from their heads. */
+	if (list_is_empty(&c->streams))
+		return NULL;
+	st = list_entry(c->streams.next, struct stream, node);
+	return st->local_reply ? NULL : st;
+}
+
+static bool hop_needs_request(const struct hop *h)
+{
+	const struct route_decision *d = &h->http;
+
+	if (h->logs->n)
+		return true;
+	if (d->route && (d->route->mutations.response.n_add || d->vhost->mutations.response.n_add ||
+			 d->table->mutations.response.n_add || d->weighted))
+		return true;
+	for (uint32_t i = 0; i < h->n_filters; i++)
+		if (h->filters[i].ops->response || h->filters[i].ops->end)
+			return true;
+	return false;
+}
+
+/* The head's bytes go away when this event ends: copies what is needed later. */
+static void keep_request(struct stream *st)
+{
+	bool keep = !st->head_up || st->req.is_upgrade;
+
+	for (uint32_t i = 0; i < st->n_hops && !keep; i++)
+		keep = hop_needs_request(&st->hops[i]);
+	if (keep)
+		l7_msg_keep(&st->req, st->arena);
+	st->req_kept = keep;
+}
+
+static int on_head(void *owner, struct l7_msg *m, bool end)
+{
+	struct conn *c = owner;
+	struct stream *st = stream_new(c, m, end);
+
+	hop_begin(st, c->chain, c->view, c->pod);
+	stream_run(st);
+	if (!st->ended)
+		keep_request(st);
+	return event_result(c);
+}
+
+static bool hold_body(struct stream *st, struct slice data)
+{
+	struct epod *pod = st->c->pod;
+	uint64_t have = atomic_fetch_add_explicit(&pod->buffer_bytes, data.len, memory_order_relaxed);
+
+	buf_add_slice(&st->body, data);
+	if (have + data.len > st->w->e->opts.limits.buffer_bytes_per_pod) {
+		stream_reply(st, L7_REPLY_OVERLOAD, L7_FLAG(OM), "overload", "overload");
+		return false;
+	}
+	if (buf_len(&st->body) >= STREAM_HELD_MAX && !st->down_reading_stopped) {
+		st->down_reading_stopped = true;
+		io_stream_read_stop(st->c->io);
+	}
+	return true;
+}
+
+static bool body_filters(struct stream *st, struct slice data, bool end)
+{
+	for (uint32_t k = 0; k < st->n_hops; k++) {
+		struct hop *h = &st->hops[k];
+
+		h->info.bytes_received += data.len;
+		for (uint32_t i = 0; i < h->entered; i++)
+			if (h->filters[i].ops->request_body &&
+			    !filter_go(h, &h->ctx[i], h->filters[i].ops->request_body(&h->ctx[i], data, end)))
+				return false;
+	}
+	return true;
+}
+
+static int on_body(void *owner, uint64_t id, struct slice data)
+{
+	struct conn *c = owner;
+	struct stream *st = event_stream(c);
+
+	(void)id;
+	if (!st)
+		return event_result(c);
+	stream_touch(st);
+	if (!body_filters(st, data, false))
+		return event_result(c);
+	if (!st->head_up) {
+		hold_body(st, data);
+		return event_result(c);
+	}
+	if (!st->up)
+		return event_result(c);
+	st->up->codec->encode_body(st->up->cstate, st->up_id, data, uconn_out(st->up));
+	uconn_flush(st->up);
+	if (io_stream_is_full(st->up->io) && !st->down_reading_stopped) {
+		st->down_reading_stopped = true;
+		io_stream_read_stop(c->io);
+	}
+	return event_result(c);
+}
+
+static struct l7_props *keep_trailers(struct stream *st, const struct l7_props *t)
+{
+	struct l7_props *k;
+
+	if (!t || !t->n)
+		return NULL;
+	k = arena_new(st->arena, struct l7_props);
+	l7_props_init(k, st->arena);
+	l7_props_each(t, i)
+		l7_props_add(k, t->v[i].key, arena_slice(st->arena, t->v[i].name),
+			     arena_slice(st->arena, t->v[i].value));
+	return k;
+}
+
+static int on_end(void *owner, uint64_t id, struct l7_props *trailers)
+{
+	struct conn *c = owner;
+	struct stream *st = event_stream(c);
+
+	(void)id;
+	if (!st)
+		return event_result(c);
+	st->req_end = true;
+	io_timer_cancel(st->w->io, &st->request_timer);
+	st->req_trailers = keep_trailers(st, trailers);
+	for (uint32_t i = 0; i < st->n_hops; i++)
+		st->hops[i].info.request_end_ns = io_now(st->w->io);
+	if (!body_filters(st, SLICE_NONE, true))
+		return event_result(c);
+	if (st->head_up && st->up) {
+		up_end(st);
+		uconn_flush(st->up);
+		arm_route_timer(st);
+	}
+	return event_result(c);
+}
+
+static int on_control(void *owner, const char *kind)
+{
+	struct conn *c = owner;
+
+	(void)kind;
+	if (buf_len(&c->reply)) {
+		buf_add_slice(c->writer ? &c->after : io_stream_out(c->io), buf_slice(&c->reply));
+		buf_clear(&c->reply);
+		io_stream_flush(c->io);
+	}
+	if (c->chain->kind == MESH_NET_RPC)
+		stats_inc(c->w->stats, strcmp(kind, "bad_request") == 0 ?
+					       c->chain->rpc.stats.request_decoding_error :
+					       c->chain->rpc.stats.request_event);
+	return event_result(c);
+}
+
+const struct codec_events stream_events = {
+	.head = on_head,
+	.body = on_body,
+	.end = on_end,
+	.control = on_control,
+};
+
+/* ---- time-outs -------------------------------------------------------------------------------------------- */
+
+static void on_route_timer(struct io_timer *t)
+{
+	struct stream *st = container_of(t, struct stream, route_timer);
+	struct hop *h = stream_hop(st);
+
+	st->timed_out = true;
+	if (h->cluster)
+		stats_inc(st->w->stats, h->cluster->shared->stats.rq_timeout);
+	if (st->resp_started)
+		stream_reset(st, L7_FLAG(UT), "response_timeout");
+	else
+		stream_reply(st, L7_REPLY_TIMEOUT, L7_FLAG(UT), "response_timeout", "upstream request timeout");
+}
+
+static void on_request_timer(struct io_timer *t)
+{
+	struct stream *st = container_of(t, struct stream, request_timer);
+
+	if (st->req_end)
+		return;
+	if (st->c->chain->kind == MESH_NET_HTTP)
+		stats_inc(st->w->stats, st->c->chain->http.stats.rq_timeout);
+	if (st->resp_started)
+		stream_reset(st, 0, "request_overall_timeout");
+	else
+		stream_reply(st, L7_REPLY_TIMEOUT_REQUEST, 0, "request_overall_timeout", "request timeout");
+}
+
+static uint32_t idle_ms(struct stream *st)
+{
+	const struct hop *h = &st->hops[0];
+
+	if (h->http.route && h->http.route->has_idle_timeout)
+		return h->http.route->idle_timeout_ms;
+	return h->chain->kind == MESH_NET_HTTP ? h->chain->http.conf->stream_idle_timeout_ms : 0;
+}
+
+static void on_idle_timer(struct io_timer *t)
+{
+	struct stream *st = container_of(t, struct stream, idle_timer);
+	uint64_t limit = idle_ms(st);
+	uint64_t quiet = (io_now(st->w->io) - st->last_ns) / 1000000;
+
+	if (!limit)
+		return;
+	if (quiet < limit) {
+		io_timer_set(st->w->io, &st->idle_timer, limit - quiet);
+		return;
+	}
+	if (st->c->chain->kind == MESH_NET_HTTP)
+		stats_inc(st->w->stats, st->c->chain->http.stats.rq_idle_timeout);
+	if (st->resp_started)
+		stream_reset(st, L7_FLAG(SI), "stream_idle_timeout");
+	else
+		stream_reply(st, st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST, L7_FLAG(SI),
+			     "stream_idle_timeout", "stream timeout");
+}
+
+/* ---- recycling -------------------------------------------------------------------------------------------- */
+
+void streams_recycle(struct worker *w)
+{
+	struct list *n;
+
+	while ((n = list_pop(&w->dead_streams)) != NULL)
+		stream_recycle(list_entry(n, struct stream, node));
+}
+
+void streams_free(struct worker *w)
+{
+	struct list *n;
+
+	streams_recycle(w);
+	while ((n = list_pop(&w->free_streams)) != NULL) {
+		struct stream *st = list_entry(n, struct stream, node);
+
+		arena_done(&st->own);
+		buf_done(&st->body);
+		free(st);
+	}
+}

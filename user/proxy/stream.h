@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request and its answer, from the downstream connection through one or two managers to an
+ * upstream connection and back. Protocol-neutral; what a connection manager of HTTP or of an RPC
+ * protocol does beside lies in manager_http.c and manager_rpc.c behind struct manager.
+ */
+#ifndef SKIFF_PROXY_STREAM_H
+#define SKIFF_PROXY_STREAM_H
+
+#include "proxy/conn.h"
+#include "route/route.h"
+
+#define STREAM_HOPS_MAX 2
+#define STREAM_FREE_MAX 1024 /* recycled streams kept by a worker */
+#define STREAM_HELD_MAX (1024 * 1024) /* request body kept while the upstream is not there yet */
+
+struct uconn;
+struct stream;
+struct hop;
+
+/* What one kind of connection manager does with messages. Every member is required. */
+struct manager {
+	/* The request entered @h: checks, routes, makes it fit to forward. false: it was answered. */
+	bool (*request)(struct stream *st, struct hop *h);
+	/* The filters let it through: answer it here (direct response ...), or name the cluster in
+	 * h->cluster_name. false: it was answered. */
+	bool (*route)(struct stream *st, struct hop *h);
+	/* The host is known; last changes before the message goes up. */
+	void (*forward)(struct stream *st, struct hop *h, const struct upstream_host *host);
+	/* An upstream's answer entered @h (before the filters). */
+	void (*response)(struct stream *st, struct hop *h);
+	/* Any answer leaves @h towards the client (after the filters). */
+	void (*response_out)(struct stream *st, struct hop *h);
+	/* Makes the answer @r out of nothing: sends it down. */
+	void (*reply)(struct stream *st, struct hop *h, const struct l7_reply *r);
+	/* The stream ends in @h. */
+	void (*end)(struct stream *st, struct hop *h);
+};
+
+extern const struct manager manager_http, manager_rpc;
+
+/* One pass through a manager. */
+struct hop {
+	struct stream *st;
+	const struct manager *mgr;
+	const struct pchain *chain;
+	struct wview *view; /* referenced */
+	struct epod *pod;   /* whose policy this is; referenced */
+	struct pfilter *filters;
+	uint32_t n_filters;
+	struct filter_ctx *ctx; /* one a filter */
+	uint32_t at;		/* next filter of the request's way */
+	uint32_t entered;	/* filters that saw the request: the answer passes them in reverse */
+	struct slice cluster_name;
+	struct upstream_cluster *cluster; /* referenced */
+	struct upstream_host *host;	  /* referenced */
+	const struct plogs *logs;
+	struct l7_info info;
+	uint64_t upstream_start_ns;
+	bool counted_active; /* in the cluster's requests */
+	struct route_decision http;
+	struct route_rpc_decision rpc;
+	uint32_t timeout_ms; /* of the route; 0 = none */
+	bool is_internal, is_edge;
+	bool finalize_reply; /* the route's response headers apply to our own answer */
+};
+
+struct stream {
+	struct list node;	  /* conn->streams */
+	struct list pending_node; /* pool->pending */
+	struct conn *c;
+	struct worker *w;
+	struct arena *arena; /* own, or the connection's for a serial codec */
+	struct arena own;
+	uint64_t id;
+	struct l7_msg req, resp;
+	struct hop hops[STREAM_HOPS_MAX];
+	uint32_t n_hops;
+	struct uconn *up;
+	uint64_t up_id;
+	struct upstream_pool *pool; /* waits in its pending list */
+	struct epod *netns;	    /* where its upstream connection is made */
+	struct buf body;	    /* request body held until it can go up */
+	struct buf held;	    /* answer's body while another one is being written */
+	struct list held_node;	    /* conn->held: whole, waits for its turn */
+	struct l7_props *req_trailers;
+	struct io_timer route_timer, idle_timer, filter_timer, request_timer;
+	struct slice request_id;
+	uint64_t last_ns;
+	bool req_end;	     /* the whole request was received */
+	bool req_kept;	     /* req's slices are copies */
+	bool body_seen;
+	bool head_up;	     /* the request's head went up */
+	bool end_up;	     /* its end too */
+	bool paused;	     /* a filter waits */
+	bool in_filters;
+	bool resp_started;   /* the answer's head went down */
+	bool resp_end;	     /* all of it */
+	bool local_reply;
+	bool is_head;	     /* answers have no body */
+	bool is_oneway;
+	bool collects;	     /* the answer gathers in held */
+	bool upgraded;	     /* bytes from here on */
+	bool up_reading_stopped, down_reading_stopped;
+	bool ended;
+	bool timed_out;
+};
+
+/* Events of the downstream codec; owner is the conn. */
+extern const struct codec_events stream_events;
+
+/* ---- from the connection --------------------------------------------------------------------------- */
+void stream_reset(struct stream *st, uint32_t flags, const char *details); /* the client went away */
+void stream_down_drained(struct stream *st);
+/* Error answer at the newest hop. */
+void stream_reply(struct stream *st, enum l7_reply_code code, uint32_t flags, const char *details,
+		  const char *body);
+void stream_reply_full(struct stream *st, struct hop *h, struct l7_reply *r, uint32_t flags);
+
+/* ---- from the managers ------------------------------------------------------------------------------ */
+/* Sends @st->resp down from hop @h on (filters in reverse), then @body whole when @end. */
+void stream_answer(struct stream *st, struct hop *h, struct slice body, bool end);
+struct hop *stream_hop(struct stream *st); /* the newest */
+/* Writes the codec's own form of the answer @r, in its turn. */
+void stream_write_reply(struct stream *st, const struct l7_reply *r);
+void stream_touch(struct stream *st);
+
+/* ---- from upstream connections ---------------------------------------------------------------------- */
+void stream_up_ready(struct stream *st, struct uconn *u);	    /* a connection for it */
+void stream_up_failed(struct stream *st, uint32_t flags, const char *reason, const char *failure);
+int stream_up_head(struct stream *st, struct l7_msg *m, bool end);
+int stream_up_body(struct stream *st, struct slice data);
+int stream_up_end(struct stream *st, struct l7_props *trailers);
+/* Before the head of the answer: a reset gives 503, after it the client is reset too. */
+void stream_up_reset(struct stream *st, uint32_t flags, const char *details);
+void stream_up_drained(struct stream *st);
+
+/* Runs on: filters, router. Called at the start and when a filter or pool lets go on. */
+void stream_run(struct stream *st);
+void stream_end(struct stream *st);
+void streams_recycle(struct worker *w); /* end of turn */
+void streams_free(struct worker *w);
+
+#endif

@@ -1,0 +1,624 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Upstream connections. A serial codec serves one stream a connection; a multiplexed one gives
+ * each request an id of its own (slot and generation) and finds the stream again by it.
+ */
+#include "proxy/uconn.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+
+#define SLOT_NONE UINT32_MAX
+
+#define ST(u, field) stats_inc((u)->w->stats, (u)->cluster->shared->stats.field)
+
+static void pool_serve(struct upstream_pool *p);
+static void uconn_close(struct uconn *u, bool failed);
+
+static struct uconn *uconn_of(struct list *n)
+{
+	return container_of(list_entry(n, struct upstream_conn, node), struct uconn, base);
+}
+
+struct buf *uconn_out(struct uconn *u)
+{
+	return io_stream_out(u->io);
+}
+
+void uconn_flush(struct uconn *u)
+{
+	io_stream_flush(u->io);
+}
+
+/* ---- slots --------------------------------------------------------------------------------------------- */
+
+static uint64_t slot_take(struct uconn *u, struct stream *st)
+{
+	uint32_t i = u->free_slot;
+
+	if (i == SLOT_NONE) {
+		uint32_t n = u->n_slots ? u->n_slots * 2 : 16;
+
+		u->slots = xrealloc(u->slots, n * sizeof(*u->slots));
+		for (uint32_t k = u->n_slots; k < n; k++)
+			u->slots[k] = (struct uconn_slot){ NULL, 1, k + 1 < n ? k + 1 : SLOT_NONE };
+		i = u->n_slots;
+		u->n_slots = n;
+	}
+	u->free_slot = u->slots[i].next_free;
+	u->slots[i].st = st;
+	return (uint64_t)u->slots[i].gen << 32 | i;
+}
+
+static struct stream *slot_find(const struct uconn *u, uint64_t id)
+{
+	uint32_t i = (uint32_t)id;
+
+	if (i >= u->n_slots || u->slots[i].gen != id >> 32)
+		return NULL;
+	return u->slots[i].st;
+}
+
+static void slot_give(struct uconn *u, uint64_t id)
+{
+	struct uconn_slot *s = &u->slots[(uint32_t)id];
+
+	s->st = NULL;
+	s->gen++;
+	s->next_free = u->free_slot;
+	u->free_slot = (uint32_t)id;
+}
+
+/* ---- codec events ----------------------------------------------------------------------------------------- */
+
+static struct stream *event_stream(struct uconn *u, uint64_t id)
+{
+	return u->codec->multiplexed ? slot_find(u, id) : u->st;
+}
+
+static int on_head(void *owner, struct l7_msg *m, bool end)
+{
+	struct uconn *u = owner;
+	struct stream *st = event_stream(u, m->id);
+
+	/* An answer nobody waits for any more (its client left): read over it. */
+	return st ? stream_up_head(st, m, end) : 0;
+}
+
+static int on_body(void *owner, uint64_t id, struct slice data)
+{
+	struct stream *st = event_stream(owner, id);
+
+	return st ? stream_up_body(st, data) : 0;
+}
+
+static int on_end(void *owner, uint64_t id, struct l7_props *trailers)
+{
+	struct stream *st = event_stream(owner, id);
+
+	return st ? stream_up_end(st, trailers) : 0;
+}
+
+static int on_interim(void *owner, struct l7_msg *m)
+{
+	struct uconn *u = owner;
+	struct stream *st = u->st;
+
+	ST(u, rq_1xx);
+	if (!st || m->status == 100 || !st->c->codec->encode_interim)
+		return 0; /* 100 was ours to give */
+	st->c->codec->encode_interim(st->c->cstate, m, io_stream_out(st->c->io));
+	io_stream_flush(st->c->io);
+	return 0;
+}
+
+static int on_control(void *owner, const char *kind)
+{
+	struct uconn *u = owner;
+
+	if (buf_len(&u->reply)) {
+		buf_add_slice(io_stream_out(u->io), buf_slice(&u->reply));
+		buf_clear(&u->reply);
+		io_stream_flush(u->io);
+	}
+	if (strcmp(kind, "readonly") == 0)
+		u->base.draining = true;
+	return 0;
+}
+
+static const struct codec_events events = {
+	.head = on_head,
+	.body = on_body,
+	.end = on_end,
+	.interim = on_interim,
+	.control = on_control,
+};
+
+/* ---- closing ---------------------------------------------------------------------------------------------- */
+
+static void fail_streams(struct uconn *u, uint32_t flags, const char *details)
+{
+	struct stream *st;
+
+	if (u->st)
+		stream_up_reset(u->st, flags, details);
+	for (uint32_t i = 0; i < u->n_slots; i++)
+		if ((st = u->slots[i].st) != NULL)
+			stream_up_reset(st, flags, details);
+}
+
+static void count_close(struct uconn *u)
+{
+	struct upstream_host *h = u->base.pool->host;
+
+	upstream_give(u->cluster->shared, UPSTREAM_CONNECTIONS);
+	stats_add(u->w->stats, u->cluster->shared->stats.cx_rx_bytes, u->rx);
+	if (!u->base.ready)
+		return;
+	stats_dec(u->w->stats, u->cluster->shared->stats.cx_active);
+	ST(u, cx_destroy);
+	stats_inc(u->w->stats, u->remote_closed ? u->cluster->shared->stats.cx_destroy_remote :
+						  u->cluster->shared->stats.cx_destroy_local);
+	if (u->base.active)
+		ST(u, cx_destroy_with_active_rq);
+	h->cx_active--;
+}
+
+static void uconn_close(struct uconn *u, bool failed)
+{
+	struct upstream_pool *p = u->base.pool;
+
+	(void)failed;
+	if (u->closed)
+		return;
+	u->closed = true;
+	io_timer_cancel(u->w->io, &u->timer);
+	count_close(u);
+	if (!u->base.ready)
+		p->n_connecting--;
+	upstream_conn_remove(&u->base);
+	io_stream_close(u->io);
+	u->io = NULL;
+	list_push(&u->w->dead_uconns, &u->dead);
+}
+
+void uconn_close_base(struct upstream_conn *c)
+{
+	uconn_close(container_of(c, struct uconn, base), false);
+}
+
+void uconn_free_dead(struct worker *w)
+{
+	struct list *n;
+
+	while ((n = list_pop(&w->dead_uconns)) != NULL) {
+		struct uconn *u = list_entry(n, struct uconn, dead);
+
+		buf_done(&u->in);
+		buf_done(&u->reply);
+		arena_done(&u->arena);
+		free(u->slots);
+		free(u->cstate);
+		free(u);
+	}
+}
+
+/* The connection broke: its streams get @flags, then it goes. */
+static void uconn_break(struct uconn *u, uint32_t flags, const char *details)
+{
+	struct upstream_host *h = u->base.pool->host;
+	struct upstream_pool *p = u->base.pool;
+
+	u->base.draining = true;
+	h->refs++; /* the streams give theirs back */
+	fail_streams(u, flags, details);
+	uconn_close(u, true);
+	pool_serve(p);
+	upstream_host_put(h);
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------- */
+
+static void uconn_fault(struct uconn *u, const struct codec_fault *fault)
+{
+	ST(u, cx_protocol_error);
+	if (u->base.active)
+		uconn_break(u, L7_FLAG(UPE), fault->details);
+	else
+		uconn_close(u, true);
+}
+
+static size_t uconn_feed(struct uconn *u, char *p, size_t n)
+{
+	size_t used = 0;
+
+	while (used < n && !u->closed) {
+		struct codec_fault fault = { 0 };
+		ssize_t r;
+
+		u->in_decode = true;
+		r = u->codec->decode(u->cstate, p + used, n - used, &fault);
+		u->in_decode = false;
+		if (u->closed)
+			return n;
+		if (r < 0) {
+			uconn_fault(u, &fault);
+			return n;
+		}
+		if (r == 0)
+			break;
+		used += (size_t)r;
+		if (u->codec->multiplexed || !u->st)
+			arena_reset(&u->arena);
+	}
+	return used;
+}
+
+static void on_io_data(struct io_stream *s, char *p, size_t n)
+{
+	struct uconn *u = io_stream_owner(s);
+	size_t used;
+
+	u->rx += n;
+	if (buf_len(&u->in)) {
+		buf_add(&u->in, p, n);
+		used = uconn_feed(u, buf_ptr(&u->in), buf_len(&u->in));
+		if (!u->closed)
+			buf_consume(&u->in, used);
+		return;
+	}
+	used = uconn_feed(u, p, n);
+	if (!u->closed && used < n) {
+		size_t need = u->codec->need ? u->codec->need(u->cstate) : 0;
+
+		if (need > n - used)
+			buf_reserve(&u->in, need);
+		buf_add(&u->in, p + used, n - used);
+	}
+}
+
+static void on_io_eof(struct io_stream *s)
+{
+	struct uconn *u = io_stream_owner(s);
+	struct codec_fault fault = { 0 };
+
+	u->remote_closed = true;
+	if (u->codec->eof(u->cstate, &fault) < 0 || u->base.active) {
+		if (!u->closed)
+			uconn_break(u, L7_FLAG(UC), "connection termination");
+		return;
+	}
+	if (!u->closed)
+		uconn_close(u, false);
+}
+
+static void connect_failed(struct uconn *u, const char *why, const char *failure)
+{
+	struct upstream_pool *p = u->base.pool;
+	struct upstream_host *h = p->host;
+	struct list waiting;
+	struct list *n;
+
+	ST(u, cx_connect_fail);
+	h->cx_fail++;
+	h->refs++;
+	uconn_close(u, true);
+	list_init(&waiting);
+	list_splice(&waiting, &p->pending);
+	p->n_pending = 0;
+	while ((n = list_pop(&waiting)) != NULL) {
+		struct stream *st = list_entry(n, struct stream, pending_node);
+		struct upstream_cluster *k = h->cluster;
+
+		st->pool = NULL;
+		upstream_give(k->shared, UPSTREAM_PENDING);
+		stats_dec(st->w->stats, k->shared->stats.rq_pending_active);
+		stats_inc(st->w->stats, k->shared->stats.rq_pending_failure_eject);
+		stream_up_failed(st, L7_FLAG(UF), why, failure);
+	}
+	upstream_host_put(h);
+}
+
+static void on_io_failed(struct io_stream *s, int err)
+{
+	struct uconn *u = io_stream_owner(s);
+
+	u->remote_closed = true;
+	if (!u->base.ready)
+		connect_failed(u, "remote connection failure", strerror(-err));
+	else if (u->base.active)
+		uconn_break(u, L7_FLAG(UC), "connection termination");
+	else
+		uconn_close(u, true);
+}
+
+static void on_io_connected(struct io_stream *s, int err)
+{
+	struct uconn *u = io_stream_owner(s);
+	struct upstream_pool *p = u->base.pool;
+
+	if (err) {
+		connect_failed(u, "remote connection failure", strerror(-err));
+		return;
+	}
+	io_timer_cancel(u->w->io, &u->timer);
+	u->base.ready = true;
+	p->n_connecting--;
+	p->host->cx_active++;
+	p->host->cx_total++;
+	stats_inc(u->w->stats, u->cluster->shared->stats.cx_active);
+	stats_record(u->w->stats, u->cluster->shared->stats.cx_connect_ms,
+		     (io_now(u->w->io) - u->start_ns) / 1000);
+	upstream_conn_place(&u->base);
+	pool_serve(p);
+}
+
+static void on_io_drained(struct io_stream *s)
+{
+	struct uconn *u = io_stream_owner(s);
+
+	if (u->st)
+		stream_up_drained(u->st);
+	for (uint32_t i = 0; i < u->n_slots; i++)
+		if (u->slots[i].st)
+			stream_up_drained(u->slots[i].st);
+}
+
+static const struct io_stream_ops io_ops = {
+	.connected = on_io_connected,
+	.data = on_io_data,
+	.eof = on_io_eof,
+	.failed = on_io_failed,
+	.drained = on_io_drained,
+};
+
+static void on_timer(struct io_timer *t)
+{
+	struct uconn *u = container_of(t, struct uconn, timer);
+
+	if (!u->base.ready) {
+		ST(u, cx_connect_timeout);
+		connect_failed(u, "connection timeout", NULL);
+		return;
+	}
+	if (u->base.active)
+		return;
+	ST(u, cx_idle_timeout);
+	uconn_close(u, false);
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------- */
+
+static struct uconn *uconn_new(struct upstream_pool *p, struct worker *w, const struct codec *codec)
+{
+	struct uconn *u = xcalloc(1, sizeof(*u));
+	static const struct codec_limits limits; /* all defaults */
+	struct codec_opts opts = { .proper_case = p->host->cluster->conf->proper_case,
+				   .enable_trailers = p->host->cluster->conf->enable_trailers };
+
+	u->w = w;
+	u->base.pool = p;
+	u->cluster = p->host->cluster;
+	u->codec = codec;
+	u->cstate = xcalloc(1, codec->conn_size);
+	u->free_slot = SLOT_NONE;
+	list_init(&u->base.node);
+	list_init(&u->dead);
+	io_timer_init(&u->timer, on_timer);
+	codec->init(u->cstate, CODEC_CLIENT, &limits, &opts, &events, u, &u->arena, &u->reply);
+	u->start_ns = io_now(w->io);
+	return u;
+}
+
+static void uconn_abandon(struct uconn *u)
+{
+	free(u->cstate);
+	arena_done(&u->arena);
+	free(u);
+}
+
+/* Opens one more connection of @p. 0, or -errno. */
+static int uconn_open(struct upstream_pool *p, struct worker *w, const struct codec *codec, struct epod *netns)
+{
+	struct upstream_cluster *k = p->host->cluster;
+	struct io_socket_opts opts = { .netns = netns->netns, .mark = netns->id ? w->e->opts.mark : 0 };
+	struct uconn *u;
+	int err = 0;
+
+	if (!upstream_take(k->shared, UPSTREAM_CONNECTIONS)) {
+		stats_inc(w->stats, k->shared->stats.cx_overflow);
+		return -EBUSY;
+	}
+	u = uconn_new(p, w, codec);
+	u->io = io_connect(w->io, &p->host->lb.addr, NULL, &opts, &io_ops, u, &err);
+	if (!u->io) {
+		upstream_give(k->shared, UPSTREAM_CONNECTIONS);
+		uconn_abandon(u);
+		return err;
+	}
+	stats_inc(w->stats, k->shared->stats.cx_total);
+	if (!codec->multiplexed)
+		stats_inc(w->stats, k->shared->stats.cx_http1_total);
+	io_stream_set_marks(u->io, k->conf->per_connection_buffer, k->conf->per_connection_buffer / 2);
+	p->n_connecting++;
+	upstream_conn_place(&u->base);
+	io_timer_set(w->io, &u->timer, k->conf->connect_timeout_ms);
+	return 0;
+}
+
+/* ---- pools ------------------------------------------------------------------------------------------------ */
+
+static bool conn_takes_more(const struct uconn *u)
+{
+	return u->base.ready && !u->base.draining && !u->closed &&
+	       u->base.active < (u->codec->multiplexed ? UCONN_STREAMS_MAX : 1);
+}
+
+static struct uconn *pool_find(struct upstream_pool *p, bool multiplexed)
+{
+	list_for_each(n, &p->idle)
+		if (conn_takes_more(uconn_of(n)))
+			return uconn_of(n);
+	if (!multiplexed)
+		return NULL;
+	list_for_each(n, &p->busy)
+		if (conn_takes_more(uconn_of(n)))
+			return uconn_of(n);
+	return NULL;
+}
+
+static void uconn_give(struct uconn *u, struct stream *st)
+{
+	io_timer_cancel(u->w->io, &u->timer);
+	u->base.active++;
+	u->base.served++;
+	if (u->codec->multiplexed) {
+		st->up_id = slot_take(u, st);
+	} else {
+		u->st = st;
+		st->up_id = u->base.served;
+	}
+	st->up = u;
+	if (u->base.active == 1)
+		upstream_conn_place(&u->base);
+	stream_up_ready(st, u);
+}
+
+static void pool_serve(struct upstream_pool *p)
+{
+	while (!list_is_empty(&p->pending)) {
+		struct stream *st = list_entry(p->pending.next, struct stream, pending_node);
+		const struct codec *codec = p->protocol;
+		struct uconn *u = pool_find(p, codec->multiplexed);
+
+		if (!u)
+			break;
+		uconn_unwant(st);
+		uconn_give(u, st);
+	}
+	/* Those left need a connection that nobody is opening. */
+	if (!list_is_empty(&p->pending) && p->n_connecting == 0) {
+		struct stream *st = list_entry(p->pending.next, struct stream, pending_node);
+
+		uconn_open(p, st->w, p->protocol, st->netns);
+	}
+}
+
+void uconn_unwant(struct stream *st)
+{
+	struct upstream_pool *p = st->pool;
+
+	if (!p)
+		return;
+	list_del(&st->pending_node);
+	st->pool = NULL;
+	p->n_pending--;
+	upstream_give(p->host->cluster->shared, UPSTREAM_PENDING);
+	stats_dec(st->w->stats, p->host->cluster->shared->stats.rq_pending_active);
+}
+
+static void wait_in(struct upstream_pool *p, struct stream *st)
+{
+	struct upstream_cluster *k = p->host->cluster;
+
+	st->pool = p;
+	list_push(&p->pending, &st->pending_node);
+	p->n_pending++;
+	stats_inc(st->w->stats, k->shared->stats.rq_pending_total);
+	stats_inc(st->w->stats, k->shared->stats.rq_pending_active);
+}
+
+void uconn_want(struct stream *st, struct upstream_host *host)
+{
+	const struct codec *codec = st->c->codec;
+	struct epod *netns = st->netns;
+	struct upstream_pool *p = upstream_pool_get(host, netns->id, codec);
+	struct uconn *u = pool_find(p, codec->multiplexed);
+	struct upstream_cluster *k = host->cluster;
+	int r = 0;
+
+	if (u) {
+		uconn_give(u, st);
+		return;
+	}
+	if (!upstream_take(k->shared, UPSTREAM_PENDING)) {
+		stats_inc(st->w->stats, k->shared->stats.rq_pending_overflow);
+		stream_up_failed(st, L7_FLAG(UO), "overflow", NULL);
+		return;
+	}
+	wait_in(p, st);
+	if (p->n_connecting < (codec->multiplexed ? 1 : p->n_pending))
+		r = uconn_open(p, st->w, codec, netns);
+	/* At the connection limit it waits for one in use; without any there is nothing to wait for. */
+	if (r < 0 && p->n_connecting == 0 && list_is_empty(&p->busy)) {
+		uconn_unwant(st);
+		stream_up_failed(st, r == -EBUSY ? L7_FLAG(UO) : L7_FLAG(UF),
+				 r == -EBUSY ? "overflow" : "local connection failure",
+				 r == -EBUSY ? NULL : strerror(-r));
+	}
+}
+
+/* ---- release ------------------------------------------------------------------------------------------------ */
+
+static bool uconn_is_done(const struct uconn *u)
+{
+	uint32_t max = u->cluster->conf->max_requests_per_connection;
+
+	if (max && u->base.served >= max) {
+		ST(u, cx_max_requests);
+		return true;
+	}
+	return u->base.draining || u->base.pool->host->removed || !u->codec->is_reusable(u->cstate);
+}
+
+static void uconn_rest(struct uconn *u)
+{
+	struct upstream_pool *p = u->base.pool;
+
+	if (uconn_is_done(u)) {
+		/* Inside its own decode the connection must stay until that returns: close() only marks. */
+		uconn_close(u, false);
+		pool_serve(p);
+		return;
+	}
+	upstream_conn_place(&u->base);
+	if (!list_is_empty(&p->pending)) {
+		pool_serve(p);
+		return;
+	}
+	if (u->cluster->conf->idle_timeout_ms)
+		io_timer_set(u->w->io, &u->timer, u->cluster->conf->idle_timeout_ms);
+}
+
+void uconn_release(struct stream *st, bool whole)
+{
+	struct uconn *u = st->up;
+
+	if (!u)
+		return;
+	st->up = NULL;
+	if (u->codec->multiplexed)
+		slot_give(u, st->up_id);
+	else
+		u->st = NULL;
+	u->base.active--;
+	if (u->closed)
+		return;
+	if (u->reading_stopped && !u->base.active) {
+		u->reading_stopped = false;
+		io_stream_read_start(u->io);
+	}
+	/* A serial connection in the middle of something cannot be used again. */
+	if (!whole && !u->codec->multiplexed) {
+		struct upstream_pool *p = u->base.pool;
+
+		uconn_close(u, false);
+		pool_serve(p);
+		return;
+	}
+	if (u->base.active == 0)
+		uconn_rest(u);
+	else if (!list_is_empty(&u->base.pool->pending))
+		pool_serve(u->base.pool);
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clusters of one worker: hosts by diff, pools, limits. */
+#include "upstream/cluster.h"
+
+#include <stdatomic.h>
+
+static void stats_register_all(struct upstream_shared *s)
+{
+	struct slice name = s->conf->stat_name;
+
+#define X(field, kind, text) \
+	s->stats.field = stats_registerf(STAT_##kind, "cluster.%.*s." text, SLICE_ARG(name));
+	UPSTREAM_STATS(X)
+#undef X
+}
+
+void upstream_shared_init(struct upstream_shared *s, const struct mesh_cluster *conf)
+{
+	s->conf = conf;
+	atomic_store(&s->resolved, -1);
+	stats_register_all(s);
+}
+
+static _Atomic uint32_t *limit_count(struct upstream_shared *s, enum upstream_limit what)
+{
+	switch (what) {
+	case UPSTREAM_CONNECTIONS:
+		return &s->connections;
+	case UPSTREAM_PENDING:
+		return &s->pending;
+	case UPSTREAM_REQUESTS:
+		return &s->requests;
+	case UPSTREAM_RETRIES:
+		return &s->retries;
+	}
+	return NULL;
+}
+
+static uint32_t limit_max(const struct upstream_shared *s, enum upstream_limit what)
+{
+	const struct mesh_thresholds *t = &s->conf->limits;
+
+	switch (what) {
+	case UPSTREAM_CONNECTIONS:
+		return t->max_connections;
+	case UPSTREAM_PENDING:
+		return t->max_pending_requests;
+	case UPSTREAM_REQUESTS:
+		return t->max_requests;
+	case UPSTREAM_RETRIES:
+		return t->max_retries;
+	}
+	return 0;
+}
+
+bool upstream_take(struct upstream_shared *s, enum upstream_limit what)
+{
+	_Atomic uint32_t *n = limit_count(s, what);
+
+	if (atomic_fetch_add_explicit(n, 1, memory_order_relaxed) < limit_max(s, what))
+		return true;
+	atomic_fetch_sub_explicit(n, 1, memory_order_relaxed);
+	return false;
+}
+
+void upstream_give(struct upstream_shared *s, enum upstream_limit what)
+{
+	atomic_fetch_sub_explicit(limit_count(s, what), 1, memory_order_relaxed);
+}
+
+/* ---- hosts ------------------------------------------------------------------------------------ */
+
+static struct upstream_host *host_new(struct upstream_cluster *c, const struct mesh_endpoint *e)
+{
+	struct upstream_host *h = xcalloc(1, sizeof(*h));
+
+	h->cluster = c;
+	h->lb.addr = e->addr;
+	list_init(&h->pools);
+	list_init(&h->node);
+	return h;
+}
+
+static void host_update(struct upstream_host *h, const struct mesh_endpoint *e)
+{
+	h->lb.hostname = e->hostname;
+	h->lb.weight = e->weight ? e->weight : 1;
+	h->lb.priority = e->priority;
+	h->lb.healthy = e->health == MESH_HEALTH_UNKNOWN || e->health == MESH_HEALTH_HEALTHY ||
+			e->health == MESH_HEALTH_DEGRADED;
+}
+
+static void pool_free(struct upstream_pool *p)
+{
+	list_del(&p->node);
+	free(p);
+}
+
+static void host_free(struct upstream_host *h)
+{
+	list_for_each_safe(n, tmp, &h->pools)
+		pool_free(list_entry(n, struct upstream_pool, node));
+	list_del(&h->node);
+	free(h);
+}
+
+static bool pool_is_empty(const struct upstream_pool *p)
+{
+	return list_is_empty(&p->idle) && list_is_empty(&p->busy) && list_is_empty(&p->connecting) &&
+	       list_is_empty(&p->pending);
+}
+
+static bool host_is_unused(const struct upstream_host *h)
+{
+	if (h->refs)
+		return false;
+	list_for_each(n, &h->pools)
+		if (!pool_is_empty(list_entry(n, struct upstream_pool, node)))
+			return false;
+	return true;
+}
+
+/* Closes what no request needs: idle connections, with @all also those still connecting. */
+static void close_idle(struct upstream_host *h, bool all)
+{
+	struct upstream_cluster *c = h->cluster;
+
+	h->refs++; /* closing must not free the host under us */
+	list_for_each(n, &h->pools) {
+		struct upstream_pool *p = list_entry(n, struct upstream_pool, node);
+		struct list *it;
+
+		list_for_each(b, &p->busy)
+			list_entry(b, struct upstream_conn, node)->draining = true;
+		while ((it = list_pop(&p->idle)) != NULL)
+			c->close_conn(list_entry(it, struct upstream_conn, node));
+		while (all && (it = list_pop(&p->connecting)) != NULL)
+			c->close_conn(list_entry(it, struct upstream_conn, node));
+	}
+	h->refs--;
+}
+
+/* Takes @h out of service; it goes when its last request ends. */
+static void host_retire(struct upstream_host *h, bool all)
+{
+	h->removed = true;
+	list_del(&h->node);
+	list_push(&h->cluster->retired, &h->node);
+	close_idle(h, all);
+	if (host_is_unused(h))
+		host_free(h);
+}
+
+static void set_rebuild(struct upstream_cluster *c)
+{
+	uint32_t i = 0;
+	uint32_t weight = 0;
+
+	free(c->set.hosts);
+	c->set.hosts = xcalloc(c->n_hosts, sizeof(*c->set.hosts));
+	c->set.weighted = false;
+	list_for_each(n, &c->hosts) {
+		struct upstream_host *h = list_entry(n, struct upstream_host, node);
+
+		c->set.weighted |= i > 0 && h->lb.weight != weight;
+		weight = h->lb.weight;
+		c->set.hosts[i++] = &h->lb;
+	}
+	c->set.n = i;
+	if (c->lb && c->lb->rebuild)
+		c->lb->rebuild(&c->set, c->rng);
+}
+
+static struct upstream_host *host_find(struct list *hosts, const struct addr *a)
+{
+	list_for_each(n, hosts) {
+		struct upstream_host *h = list_entry(n, struct upstream_host, node);
+
+		if (addr_is_equal(&h->lb.addr, a))
+			return h;
+	}
+	return NULL;
+}
+
+void upstream_cluster_set_hosts(struct upstream_cluster *c, const struct mesh_endpoint *eps, uint32_t n)
+{
+	struct list old;
+
+	list_init(&old);
+	list_splice(&old, &c->hosts);
+	c->n_hosts = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct upstream_host *h = host_find(&old, &eps[i].addr);
+
+		if (h)
+			list_del(&h->node);
+		else if (host_find(&c->hosts, &eps[i].addr))
+			continue; /* the same address twice */
+		else
+			h = host_new(c, &eps[i]);
+		host_update(h, &eps[i]);
+		list_push(&c->hosts, &h->node);
+		c->n_hosts++;
+	}
+	list_for_each_safe(it, tmp, &old)
+		host_retire(list_entry(it, struct upstream_host, node), false);
+	set_rebuild(c);
+}
+
+/* ---- cluster ---------------------------------------------------------------------------------- */
+
+struct upstream_cluster *upstream_cluster_new(struct upstream_shared *shared, struct stats_set *stats,
+					      struct rng *rng,
+					      void (*close_conn)(struct upstream_conn *c))
+{
+	struct upstream_cluster *c = xcalloc(1, sizeof(*c));
+	const struct mesh_cluster *conf = shared->conf;
+
+	c->shared = shared;
+	c->conf = conf;
+	c->lb = lb_find(conf->lb);
+	c->set.choice_count = conf->choice_count;
+	c->set.panic_threshold = conf->panic_threshold;
+	c->rng = rng;
+	c->stats = stats;
+	c->refs = 1;
+	c->close_conn = close_conn;
+	list_init(&c->hosts);
+	list_init(&c->retired);
+	if (conf->kind == MESH_CLUSTER_STATIC || conf->kind == MESH_CLUSTER_EDS)
+		upstream_cluster_set_hosts(c, conf->endpoints, conf->n_endpoints);
+	return c;
+}
+
+struct upstream_cluster *upstream_cluster_ref(struct upstream_cluster *c)
+{
+	c->refs++;
+	return c;
+}
+
+void upstream_cluster_unref(struct upstream_cluster *c)
+{
+	if (!c || --c->refs)
+		return;
+	c->refs = 1; /* closing connections must not come back here */
+	list_for_each_safe(n, tmp, &c->hosts)
+		host_retire(list_entry(n, struct upstream_host, node), true);
+	list_for_each_safe(n, tmp, &c->retired) {
+		close_idle(list_entry(n, struct upstream_host, node), true);
+		host_free(list_entry(n, struct upstream_host, node));
+	}
+	free(c->set.hosts);
+	free(c);
+}
+
+struct upstream_host *upstream_pick(struct upstream_cluster *c)
+{
+	struct lb_host *l = c->lb ? c->lb->pick(&c->set, c->rng) : NULL;
+	struct upstream_host *h;
+
+	if (!l)
+		return NULL;
+	h = container_of(l, struct upstream_host, lb);
+	h->refs++;
+	return h;
+}
+
+/* Hosts of ORIGINAL_DST clusters come and go with the traffic. */
+#define ORIGINAL_DST_HOSTS_MAX 4096
+
+static void original_dst_trim(struct upstream_cluster *c)
+{
+	if (c->n_hosts < ORIGINAL_DST_HOSTS_MAX)
+		return;
+	list_for_each_safe(n, tmp, &c->hosts) {
+		struct upstream_host *h = list_entry(n, struct upstream_host, node);
+
+		if (h->refs)
+			continue;
+		c->n_hosts--;
+		host_retire(h, false);
+		return;
+	}
+}
+
+struct upstream_host *upstream_original_dst(struct upstream_cluster *c, const struct addr *dst)
+{
+	struct upstream_host *h = host_find(&c->hosts, dst);
+
+	if (!h) {
+		struct mesh_endpoint e = { .addr = *dst, .weight = 1 };
+
+		original_dst_trim(c);
+		h = host_new(c, &e);
+		host_update(h, &e);
+		list_push(&c->hosts, &h->node);
+		c->n_hosts++;
+	}
+	h->refs++;
+	return h;
+}
+
+void upstream_host_put(struct upstream_host *h)
+{
+	must(h->refs > 0);
+	h->refs--;
+	if (h->removed && host_is_unused(h))
+		host_free(h);
+}
+
+/* ---- pools ------------------------------------------------------------------------------------ */
+
+struct upstream_pool *upstream_pool_get(struct upstream_host *h, uint32_t pod, const void *protocol)
+{
+	struct upstream_pool *p;
+
+	list_for_each(n, &h->pools) {
+		p = list_entry(n, struct upstream_pool, node);
+		if (p->pod == pod && p->protocol == protocol)
+			return p;
+	}
+	p = xcalloc(1, sizeof(*p));
+	p->host = h;
+	p->pod = pod;
+	p->protocol = protocol;
+	list_init(&p->idle);
+	list_init(&p->busy);
+	list_init(&p->connecting);
+	list_init(&p->pending);
+	list_push(&h->pools, &p->node);
+	return p;
+}
+
+void upstream_conn_place(struct upstream_conn *c)
+{
+	struct upstream_pool *p = c->pool;
+
+	list_del(&c->node);
+	if (!c->ready)
+		list_push(&p->connecting, &c->node);
+	else if (c->active)
+		list_push(&p->busy, &c->node);
+	else
+		/* The most recently used first: the others may grow old and close. */
+		list_push_front(&p->idle, &c->node);
+}
+
+void upstream_conn_remove(struct upstream_conn *c)
+{
+	struct upstream_host *h = c->pool->host;
+
+	list_del(&c->node);
+	c->pool = NULL;
+	if (h->removed && host_is_unused(h))
+		host_free(h);
+}
