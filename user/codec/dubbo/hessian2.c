@@ -716,6 +716,7 @@ void hessian2_write_string(struct buf *out, struct slice s)
 				buf_add_char(out, '?');
 			at += n ? n : 1;
 		}
-		s = slice_skip(s, bytes);
+		if (!last)
+			s = slice_skip(s, bytes);
 	} while (!last);
 }
