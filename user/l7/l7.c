@@ -22,7 +22,8 @@ static void props_grow(struct l7_props *p)
 	p->cap = cap;
 }
 
-struct l7_prop *l7_props_add(struct l7_props *p, enum l7_key key, struct slice name, struct slice value)
+struct l7_prop *l7_props_add(struct l7_props *p, enum l7_key key, struct slice name,
+			     struct slice value)
 {
 	struct l7_prop *prop;
 
@@ -119,7 +120,8 @@ void l7_props_set_name(struct l7_props *p, struct slice name, struct slice value
 	props_put(p, l7_key_find(name), name, value);
 }
 
-bool l7_props_joined(const struct l7_props *p, struct slice name, struct arena *a, struct slice *ret_v)
+bool l7_props_joined(const struct l7_props *p, struct slice name, struct arena *a,
+		     struct slice *ret_v)
 {
 	enum l7_key key = l7_key_find(name);
 	const struct l7_prop *first = NULL;

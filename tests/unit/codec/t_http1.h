@@ -56,8 +56,8 @@ static void t_msg(struct t_peer *t, const char *what, struct l7_msg *m, bool end
 {
 	t_say(t, what, SLICE_NONE);
 	if (m->kind == L7_REQUEST)
-		buf_printf(&t->log, "%.*s %.*s %.*s %.*s", SLICE_ARG(m->method), SLICE_ARG(m->scheme),
-			   SLICE_ARG(m->host), SLICE_ARG(m->path));
+		buf_printf(&t->log, "%.*s %.*s %.*s %.*s", SLICE_ARG(m->method),
+			   SLICE_ARG(m->scheme), SLICE_ARG(m->host), SLICE_ARG(m->path));
 	else
 		buf_printf(&t->log, "%u %.*s", m->status, SLICE_ARG(m->reason));
 	buf_printf(&t->log, " len=%lld%s%s%s%s |", (long long)m->body_len, end ? " end" : "",
@@ -118,10 +118,11 @@ static void t_open(struct t_peer *t, enum codec_side side, const struct codec_li
 	static const struct codec_limits no_limits;
 	static const struct codec_opts no_opts;
 
-	*t = (struct t_peer){ .ev = { .head = t_head, .body = t_body, .end = t_end, .interim = t_interim } };
+	*t = (struct t_peer){ 0 };
+	t->ev = (struct codec_events){ t_head, t_body, t_end, t_interim, NULL };
 	t->conn = xmalloc(codec_http1.conn_size);
-	codec_http1.init(t->conn, side, limits ? limits : &no_limits, opts ? opts : &no_opts, &t->ev, t,
-			 &t->arena, &t->reply);
+	codec_http1.init(t->conn, side, limits ? limits : &no_limits, opts ? opts : &no_opts,
+			 &t->ev, t, &t->arena, &t->reply);
 }
 
 static void t_close(struct t_peer *t)

@@ -8,7 +8,8 @@
 #define CHUNKED_HEAD "head POST http h / len=-1 | transfer-encoding=chunked;\n"
 #define BAD "fault 400 http1.codec_error\n"
 
-enum { ANSWER = 1, HTTP10 = 2, ABSOLUTE = 4, TRAILERS = 8, BOTH = 16, REJECT_ = 32, DROP_ = 64, SMALL = 128,
+enum { ANSWER = 1, HTTP10 = 2, ABSOLUTE = 4, TRAILERS = 8, BOTH = 16, REJECT_ = 32, DROP_ = 64,
+	SMALL = 128,
        DEFAULT_HOST = 256 };
 
 static const struct {
@@ -16,75 +17,122 @@ static const struct {
 	int how;
 } cases[] = {
 	{ "get", GET H "\r\n", "head GET http h / len=0 end |\n", 0 },
-	{ "names are lower-cased, values trimmed", "GET /a?b=c HTTP/1.1\r\nHOST: H.Test:80\r\nX-Aa: \t v v\t \r\nAccept:*/*\r\nx-e:\r\n\r\n",
+	{ "names are lower-cased, values trimmed",
+	  "GET /a?b=c HTTP/1.1\r\nHOST: H.Test:80\r\nX-Aa: \t v v\t \r\nAccept:*/*\r\n"
+	  "x-e:\r\n\r\n",
 	  "head GET http H.Test:80 /a?b=c len=0 end | x-aa=v v; accept=*/*; x-e=;\n", 0 },
 	{ "length", "POST / HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello",
 	  "head POST http h / len=5 | content-length=5;\nbody hello\nend\n", 0 },
 	{ "length 0", "POST / HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n",
 	  "head POST http h / len=0 end | content-length=0;\n", 0 },
-	{ "chunked", CHUNKED "5\r\nhello\r\n00a\r\n0123456789\r\n0\r\n\r\n", CHUNKED_HEAD "body hello0123456789\nend\n", 0 },
-	{ "chunk extensions", CHUNKED "5;a=b;c=\"d\\\"\";e\r\nhello\r\n0; last\r\n\r\n", CHUNKED_HEAD "body hello\nend\n", 0 },
+	{ "chunked", CHUNKED "5\r\nhello\r\n00a\r\n0123456789\r\n0\r\n\r\n", CHUNKED_HEAD
+	  "body hello0123456789\nend\n", 0 },
+	{ "chunk extensions", CHUNKED "5;a=b;c=\"d\\\"\";e\r\nhello\r\n0; last\r\n\r\n",
+	  CHUNKED_HEAD "body hello\nend\n", 0 },
 	{ "trailers are dropped", CHUNKED "0\r\nX-T: 1\r\n\r\n", CHUNKED_HEAD "end\n", 0 },
 	{ "trailers are kept", CHUNKED "1\r\na\r\n0\r\nX-T: 1\r\nx-u:\r\nConnection: x\r\n\r\n",
 	  CHUNKED_HEAD "body a\nend x-t=1; x-u=;\n", TRAILERS },
-	{ "pipeline waits", GET H "\r\n" GET H "\r\n", "head GET http h / len=0 end |\nunread 27\n", 0 },
-	{ "pipeline", GET H "\r\nPOST /2 HTTP/1.1\r\n" H "content-length: 3\r\n\r\nabc" GET H "\r\n",
-	  "head GET http h / len=0 end |\nhead POST http h /2 len=3 | content-length=3;\nbody abc\nend\n"
+	{ "pipeline waits", GET H "\r\n" GET H "\r\n", "head GET http h / len=0 end |\nunread 27\n",
+	  0 },
+	{ "pipeline", GET H "\r\nPOST /2 HTTP/1.1\r\n" H "content-length: 3\r\n\r\nabc" GET H
+	  "\r\n",
+	"head GET http h / len=0 end |\n"
+	  "head POST http h /2 len=3 | content-length=3;\nbody abc\nend\n"
 	  "head GET http h / len=0 end |\n", ANSWER },
-	{ "nothing is read behind the last request", GET H "connection: x, Close\r\n\r\n" GET H "\r\n",
+	{ "nothing is read behind the last request", GET H "connection: x, Close\r\n\r\n" GET H
+	  "\r\n",
 	  "head GET http h / len=0 end close | connection=x, Close;\nunread 27\n", ANSWER },
 	{ "proxy-connection: close", GET H "Proxy-Connection: close\r\n\r\n",
 	  "head GET http h / len=0 end close | proxy-connection=close;\n", 0 },
 	{ "empty lines before a request", "\r\n\r\n" GET H "\r\n\r\n" GET H "\r\n",
 	  "head GET http h / len=0 end |\nhead GET http h / len=0 end |\n", ANSWER },
 	{ "expect", "POST / HTTP/1.1\r\n" H "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\nx",
-	  "head POST http h / len=1 expect | expect=100-Continue; content-length=1;\nbody x\nend\n", 0 },
-	{ "upgrade holds what follows", GET H "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\nbytes",
-	  "head GET http h / len=0 upgrade | connection=keep-alive, Upgrade; upgrade=websocket;\nunread 5\n", ANSWER },
-	{ "upgrade without connection", GET H "Upgrade: websocket\r\n\r\n", "head GET http h / len=0 end | upgrade=websocket;\n", 0 },
-	{ "upgrade with a body is none", "POST / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\na",
-	  "head POST http h / len=1 | connection=Upgrade; upgrade=x; content-length=1;\nbody a\nend\n", 0 },
-	{ "h2c is not taken", GET H "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n",
+	"head POST http h / len=1 expect | expect=100-Continue; content-length=1;\n"
+	  "body x\nend\n", 0 },
+	{ "upgrade holds what follows", GET H
+	  "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\nbytes",
+	"head GET http h / len=0 upgrade | connection=keep-alive, Upgrade; "
+	  "upgrade=websocket;\nunread 5\n", ANSWER },
+	{ "upgrade without connection", GET H "Upgrade: websocket\r\n\r\n",
+	  "head GET http h / len=0 end | upgrade=websocket;\n", 0 },
+	{ "upgrade with a body is none", "POST / HTTP/1.1\r\n" H
+	  "Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 1\r\n\r\na",
+	"head POST http h / len=1 | connection=Upgrade; upgrade=x; content-length="
+	  "1;\nbody a\nend\n", 0 },
+	{ "h2c is not taken", GET H
+	  "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n",
 	  "head GET http h / len=0 end | connection=Upgrade, HTTP2-Settings;\n", 0 },
-	{ "connect", "CONNECT h.test:443 HTTP/1.1\r\nHost: other\r\n\r\nbytes", "head CONNECT http h.test:443  len=0 upgrade |\nunread 5\n", 0 },
-	{ "connect ipv6", "CONNECT [::1]:443 HTTP/1.1\r\nHost: other\r\n\r\n", "head CONNECT http [::1]:443  len=0 upgrade |\n", 0 },
-	{ "connect without port", "CONNECT h HTTP/1.1\r\n" H "\r\n", "fault 400 http1.invalid_url\n", 0 },
+	{ "connect", "CONNECT h.test:443 HTTP/1.1\r\nHost: other\r\n\r\nbytes",
+	  "head CONNECT http h.test:443  len=0 upgrade |\nunread 5\n", 0 },
+	{ "connect ipv6", "CONNECT [::1]:443 HTTP/1.1\r\nHost: other\r\n\r\n",
+	  "head CONNECT http [::1]:443  len=0 upgrade |\n", 0 },
+	{ "connect without port", "CONNECT h HTTP/1.1\r\n" H "\r\n",
+	  "fault 400 http1.invalid_url\n", 0 },
 	{ "connect a path", "CONNECT / HTTP/1.1\r\n" H "\r\n", "fault 400 http1.invalid_url\n", 0 },
-	{ "connect with a body", "CONNECT h:1 HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc", "fault 400 http1.content_length_not_allowed\n", 0 },
-	{ "connect chunked", "CONNECT h:1 HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n", "fault 400 http1.transfer_encoding_not_allowed\n", 0 },
-	{ "absolute", "GET http://o.test/p?q HTTP/1.1\r\n" H "\r\n", "head GET http o.test /p?q len=0 end |\n", ABSOLUTE },
-	{ "absolute without host", "GET HTTPS://u:p@o.test:8080 HTTP/1.1\r\n\r\n", "head GET https o.test:8080 / len=0 end |\n", ABSOLUTE },
-	{ "absolute, query only", "GET http://o.test?a=b HTTP/1.1\r\n" H "\r\n", "head GET http o.test ?a=b len=0 end |\n", ABSOLUTE },
-	{ "absolute ftp", "GET ftp://o.test/ HTTP/1.1\r\n" H "\r\n", "fault 400 http1.invalid_scheme\n", ABSOLUTE },
-	{ "absolute not allowed", "GET http://o.test/ HTTP/1.1\r\n" H "\r\n", "fault 400 http1.invalid_url\n", 0 },
-	{ "absolute, bad port", "GET http://o.test:99999/ HTTP/1.1\r\n" H "\r\n", "fault 400 http1.invalid_url\n", ABSOLUTE },
-	{ "absolute, port word", "GET http://o.test:abc/ HTTP/1.1\r\n" H "\r\n", "fault 400 http1.invalid_url\n", ABSOLUTE },
-	{ "absolute without authority", "GET http:///x HTTP/1.1\r\n" H "\r\n", "fault 400 http1.invalid_url\n", ABSOLUTE },
+	{ "connect with a body", "CONNECT h:1 HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc",
+	  "fault 400 http1.content_length_not_allowed\n", 0 },
+	{ "connect chunked", "CONNECT h:1 HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n",
+	  "fault 400 http1.transfer_encoding_not_allowed\n", 0 },
+	{ "absolute", "GET http://o.test/p?q HTTP/1.1\r\n" H "\r\n",
+	  "head GET http o.test /p?q len=0 end |\n", ABSOLUTE },
+	{ "absolute without host", "GET HTTPS://u:p@o.test:8080 HTTP/1.1\r\n\r\n",
+	  "head GET https o.test:8080 / len=0 end |\n", ABSOLUTE },
+	{ "absolute, query only", "GET http://o.test?a=b HTTP/1.1\r\n" H "\r\n",
+	  "head GET http o.test ?a=b len=0 end |\n", ABSOLUTE },
+	{ "absolute ftp", "GET ftp://o.test/ HTTP/1.1\r\n" H "\r\n",
+	  "fault 400 http1.invalid_scheme\n", ABSOLUTE },
+	{ "absolute not allowed", "GET http://o.test/ HTTP/1.1\r\n" H "\r\n",
+	  "fault 400 http1.invalid_url\n", 0 },
+	{ "absolute, bad port", "GET http://o.test:99999/ HTTP/1.1\r\n" H "\r\n",
+	  "fault 400 http1.invalid_url\n", ABSOLUTE },
+	{ "absolute, port word", "GET http://o.test:abc/ HTTP/1.1\r\n" H "\r\n",
+	  "fault 400 http1.invalid_url\n", ABSOLUTE },
+	{ "absolute without authority", "GET http:///x HTTP/1.1\r\n" H "\r\n",
+	  "fault 400 http1.invalid_url\n", ABSOLUTE },
 	{ "asterisk", "OPTIONS * HTTP/1.1\r\n" H "\r\n", "head OPTIONS http h * len=0 end |\n", 0 },
-	{ "asterisk for get", "GET * HTTP/1.1\r\n" H "\r\n", "fault 400 http1.invalid_url\n", ABSOLUTE },
+	{ "asterisk for get", "GET * HTTP/1.1\r\n" H "\r\n", "fault 400 http1.invalid_url\n",
+	  ABSOLUTE },
 	{ "relative", "GET a/b HTTP/1.1\r\n" H "\r\n", "fault 400 http1.invalid_url\n", ABSOLUTE },
-	{ "odd characters in a path", "GET /a|b^c`d{e}f\"g<h>i\\j HTTP/1.1\r\n" H "\r\n", "head GET http h /a|b^c`d{e}f\"g<h>i\\j len=0 end |\n", 0 },
-	{ "fragment", "GET /a#b HTTP/1.1\r\n" H "\r\n", "fault 400 path_normalization_failed\n", 0 },
+	{ "odd characters in a path", "GET /a|b^c`d{e}f\"g<h>i\\j HTTP/1.1\r\n" H "\r\n",
+	  "head GET http h /a|b^c`d{e}f\"g<h>i\\j len=0 end |\n", 0 },
+	{ "fragment", "GET /a#b HTTP/1.1\r\n" H "\r\n", "fault 400 path_normalization_failed\n", 0
+	  },
 	{ "http/1.0 refused", "GET / HTTP/1.0\r\n" H "\r\n", "fault 426 low_version\n", 0 },
-	{ "http/1.0", "GET / HTTP/1.0\r\n" H "\r\n", "head GET http h / len=0 end close |\n", HTTP10 },
-	{ "http/1.0 keep-alive", "GET / HTTP/1.0\r\n" H "Connection: Keep-Alive\r\n\r\n", "head GET http h / len=0 end | connection=Keep-Alive;\n", HTTP10 },
-	{ "http/1.0 default host", "GET / HTTP/1.0\r\n\r\n", "head GET http d.test / len=0 end close |\n", HTTP10 | DEFAULT_HOST },
+	{ "http/1.0", "GET / HTTP/1.0\r\n" H "\r\n", "head GET http h / len=0 end close |\n", HTTP10
+	  },
+	{ "http/1.0 keep-alive", "GET / HTTP/1.0\r\n" H "Connection: Keep-Alive\r\n\r\n",
+	  "head GET http h / len=0 end | connection=Keep-Alive;\n", HTTP10 },
+	{ "http/1.0 default host", "GET / HTTP/1.0\r\n\r\n",
+	  "head GET http d.test / len=0 end close |\n", HTTP10 | DEFAULT_HOST },
 	{ "http/1.0 no host", "GET / HTTP/1.0\r\n\r\n", "fault 400 missing_host_header\n", HTTP10 },
-	{ "http/1.0 chunked closes", "POST / HTTP/1.0\r\n" H "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
-	  "head POST http h / len=-1 close | connection=keep-alive; transfer-encoding=chunked;\nbody a\nend\n", HTTP10 },
-	{ "both lengths allowed", "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+	{ "http/1.0 chunked closes", "POST / HTTP/1.0\r\n" H
+	  "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+	"head POST http h / len=-1 close | connection=keep-alive; transfer-encodin"
+	  "g=chunked;\nbody a\nend\n", HTTP10 },
+	{ "both lengths allowed", "POST / HTTP/1.1\r\n" H
+	  "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
 	  "head POST http h / len=-1 close | transfer-encoding=chunked;\nbody a\nend\n", BOTH },
 	{ "underscores", GET H "x_a: 1\r\n\r\n", "head GET http h / len=0 end | x_a=1;\n", 0 },
-	{ "underscores dropped", GET H "x_a: 1\r\nx-b: 1\r\n\r\n", "head GET http h / len=0 end | x-b=1;\n", DROP_ },
-	{ "underscores rejected", GET H "x_a: 1\r\n\r\n", "fault 400 http1.unexpected_underscore\n", REJECT_ },
-	{ "high bytes in a value", GET H "x: \xe4\xff\r\n\r\n", "head GET http h / len=0 end | x=\xe4\xff;\n", 0 },
-	{ "a tab in a value", GET H "x: a\tb\r\n\r\n", "head GET http h / len=0 end | x=a\tb;\n", 0 },
+	{ "underscores dropped", GET H "x_a: 1\r\nx-b: 1\r\n\r\n",
+	  "head GET http h / len=0 end | x-b=1;\n", DROP_ },
+	{ "underscores rejected", GET H "x_a: 1\r\n\r\n", "fault 400 http1.unexpected_underscore\n",
+	  REJECT_ },
+	{ "high bytes in a value", GET H "x: \xe4\xff\r\n\r\n",
+	  "head GET http h / len=0 end | x=\xe4\xff;\n", 0 },
+	{ "a tab in a value", GET H "x: a\tb\r\n\r\n", "head GET http h / len=0 end | x=a\tb;\n", 0
+	  },
 
 	/* framing: nothing that two parties could read differently */
-	{ "both lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", "fault 400 http1.content_length_not_allowed\n", 0 },
-	{ "both lengths, the other way", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", "fault 400 http1.content_length_not_allowed\n", 0 },
-	{ "two lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", BAD, 0 },
-	{ "two equal lengths", "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", BAD, 0 },
+	{ "both lengths", "POST / HTTP/1.1\r\n" H
+	  "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+	  "fault 400 http1.content_length_not_allowed\n", 0 },
+	{ "both lengths, the other way", "POST / HTTP/1.1\r\n" H
+	  "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+	  "fault 400 http1.content_length_not_allowed\n", 0 },
+	{ "two lengths", "POST / HTTP/1.1\r\n" H
+	  "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", BAD, 0 },
+	{ "two equal lengths", "POST / HTTP/1.1\r\n" H
+	  "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", BAD, 0 },
 	{ "length list", "POST / HTTP/1.1\r\n" H "Content-Length: 3, 3\r\n\r\nabc", BAD, 0 },
 	{ "length +", "POST / HTTP/1.1\r\n" H "Content-Length: +3\r\n\r\nabc", BAD, 0 },
 	{ "length -", "POST / HTTP/1.1\r\n" H "Content-Length: -3\r\n\r\nabc", BAD, 0 },
@@ -92,23 +140,41 @@ static const struct {
 	{ "length empty", "POST / HTTP/1.1\r\n" H "Content-Length:\r\n\r\n", BAD, 0 },
 	{ "length with blank", "POST / HTTP/1.1\r\n" H "Content-Length: 1 0\r\n\r\nabc", BAD, 0 },
 	{ "length word", "POST / HTTP/1.1\r\n" H "Content-Length: abc\r\n\r\nabc", BAD, 0 },
-	{ "length over 64 bits", "POST / HTTP/1.1\r\n" H "Content-Length: 18446744073709551621\r\n\r\nabcde", BAD, 0 },
-	{ "length too many digits", "POST / HTTP/1.1\r\n" H "Content-Length: 0000000000000000000000005\r\n\r\nabcde", BAD, 0 },
-	{ "te gzip", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip\r\n\r\n", "fault 501 http1.invalid_transfer_encoding\n", 0 },
-	{ "te gzip, chunked", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "fault 501 http1.invalid_transfer_encoding\n", 0 },
-	{ "te chunked, chunked", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", "fault 501 http1.invalid_transfer_encoding\n", 0 },
-	{ "te twice", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "fault 501 http1.invalid_transfer_encoding\n", 0 },
-	{ "te identity", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n\r\n", "fault 501 http1.invalid_transfer_encoding\n", 0 },
-	{ "te identity and a length", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\nContent-Length: 1\r\n\r\na", "fault 400 http1.content_length_not_allowed\n", 0 },
-	{ "te xchunked", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n", "fault 501 http1.invalid_transfer_encoding\n", 0 },
-	{ "te chunked;q", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked;q=1\r\n\r\n", "fault 501 http1.invalid_transfer_encoding\n", 0 },
-	{ "te with vertical tab", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n", BAD, 0 },
-	{ "te empty", "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n\r\n", "fault 501 http1.invalid_transfer_encoding\n", 0 },
-	{ "te with space before colon", "POST / HTTP/1.1\r\n" H "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", BAD, 0 },
+	{ "length over 64 bits", "POST / HTTP/1.1\r\n" H
+	  "Content-Length: 18446744073709551621\r\n\r\nabcde", BAD, 0 },
+	{ "length too many digits", "POST / HTTP/1.1\r\n" H
+	  "Content-Length: 0000000000000000000000005\r\n\r\nabcde", BAD, 0 },
+	{ "te gzip", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip\r\n\r\n",
+	  "fault 501 http1.invalid_transfer_encoding\n", 0 },
+	{ "te gzip, chunked", "POST / HTTP/1.1\r\n" H
+	  "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+	  "fault 501 http1.invalid_transfer_encoding\n", 0 },
+	{ "te chunked, chunked", "POST / HTTP/1.1\r\n" H
+	  "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+	  "fault 501 http1.invalid_transfer_encoding\n", 0 },
+	{ "te twice", "POST / HTTP/1.1\r\n" H
+	  "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	  "fault 501 http1.invalid_transfer_encoding\n", 0 },
+	{ "te identity", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n\r\n",
+	  "fault 501 http1.invalid_transfer_encoding\n", 0 },
+	{ "te identity and a length", "POST / HTTP/1.1\r\n" H
+	  "Transfer-Encoding: identity\r\nContent-Length: 1\r\n\r\na",
+	  "fault 400 http1.content_length_not_allowed\n", 0 },
+	{ "te xchunked", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n",
+	  "fault 501 http1.invalid_transfer_encoding\n", 0 },
+	{ "te chunked;q", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked;q=1\r\n\r\n",
+	  "fault 501 http1.invalid_transfer_encoding\n", 0 },
+	{ "te with vertical tab", "POST / HTTP/1.1\r\n" H "Transfer-Encoding: \x0b"
+	  "chunked\r\n\r\n0\r\n\r\n", BAD, 0 },
+	{ "te empty", "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n\r\n",
+	  "fault 501 http1.invalid_transfer_encoding\n", 0 },
+	{ "te with space before colon", "POST / HTTP/1.1\r\n" H
+	  "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", BAD, 0 },
 	{ "obs-fold", GET H "x: a\r\n b\r\n\r\n", BAD, 0 },
 	{ "obs-fold with tab", GET H "x: a\r\n\tb\r\n\r\n", BAD, 0 },
 	{ "folded first header", GET " Host: h\r\n\r\n", BAD, 0 },
-	{ "obs-fold te", "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", BAD, 0 },
+	{ "obs-fold te", "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+	  BAD, 0 },
 	{ "bare CR in a value", GET H "x: a\rb\r\n\r\n", BAD, 0 },
 	{ "bare CR as line end", "GET / HTTP/1.1\rHost: h\r\r", BAD, 0 },
 	{ "bare CR between headers", GET H "x: a\rContent-Length: 5\r\n\r\n", BAD, 0 },
@@ -123,10 +189,14 @@ static const struct {
 	{ "control character in the url", "GET /\x01 HTTP/1.1\r\n" H "\r\n", BAD, 0 },
 	{ "tab in the url", "GET /\ta HTTP/1.1\r\n" H "\r\n", BAD, 0 },
 	{ "blank in the url", "GET /a b HTTP/1.1\r\n" H "\r\n", BAD, 0 },
-	{ "two blanks before the version", "GET /  HTTP/1.1\r\n" H "\r\n", "head GET http h / len=0 end |\n", 0 },
-	{ "two blanks behind the method", "GET  / HTTP/1.1\r\n" H "\r\n", "head GET http h / len=0 end |\n", 0 },
-	{ "tab behind the method", "GET\t/ HTTP/1.1\r\n" H "\r\n", "head GET http h / len=0 end |\n", 0 },
-	{ "blank behind the version", "GET / HTTP/1.1 \r\n" H "\r\n", "head GET http h / len=0 end |\n", 0 },
+	{ "two blanks before the version", "GET /  HTTP/1.1\r\n" H "\r\n",
+	  "head GET http h / len=0 end |\n", 0 },
+	{ "two blanks behind the method", "GET  / HTTP/1.1\r\n" H "\r\n",
+	  "head GET http h / len=0 end |\n", 0 },
+	{ "tab behind the method", "GET\t/ HTTP/1.1\r\n" H "\r\n",
+	  "head GET http h / len=0 end |\n", 0 },
+	{ "blank behind the version", "GET / HTTP/1.1 \r\n" H "\r\n",
+	  "head GET http h / len=0 end |\n", 0 },
 	{ "blank before the method", " GET / HTTP/1.1\r\n" H "\r\n", BAD, 0 },
 	{ "blank before colon", GET H "x : a\r\n\r\n", BAD, 0 },
 	{ "tab before colon", GET H "x\t: a\r\n\r\n", BAD, 0 },
@@ -135,10 +205,12 @@ static const struct {
 	{ "no colon", GET H "x\r\n\r\n", BAD, 0 },
 	{ "bad name character", GET H "x(: a\r\n\r\n", BAD, 0 },
 	{ "high byte in a name", GET H "x\xe4: a\r\n\r\n", BAD, 0 },
-	{ "high byte in the url", "GET /\xe4 HTTP/1.1\r\n" H "\r\n", "fault 400 http1.invalid_url\n", 0 },
+	{ "high byte in the url", "GET /\xe4 HTTP/1.1\r\n" H "\r\n",
+	  "fault 400 http1.invalid_url\n", 0 },
 	{ "no target", "GET HTTP/1.1\r\n" H "\r\n", BAD, 0 },
 	{ "version 0.9", "GET /\r\n\r\n", BAD, 0 },
-	{ "version 0.9 accepted", "GET /\r\n\r\n", "head GET http d.test / len=0 end close |\n", HTTP10 | DEFAULT_HOST },
+	{ "version 0.9 accepted", "GET /\r\n\r\n", "head GET http d.test / len=0 end close |\n",
+	  HTTP10 | DEFAULT_HOST },
 	{ "version 0.9 post", "POST /\r\n\r\n", BAD, HTTP10 },
 	{ "version 1.9", "GET / HTTP/1.9\r\n" H "\r\n", BAD, 0 },
 	{ "version 1.2", "GET / HTTP/1.2\r\n" H "\r\n", BAD, 0 },
@@ -158,12 +230,18 @@ static const struct {
 	{ "two hosts", GET H H "\r\n", BAD, 0 },
 	{ "bad host", GET "Host: a b\r\n\r\n", "fault 400 http.invalid_authority\n", 0 },
 	{ "host with a path", GET "Host: a/b\r\n\r\n", "fault 400 http.invalid_authority\n", 0 },
-	{ "too many headers", GET H "a:1\r\nb:1\r\nc:1\r\nd:1\r\ne:1\r\n\r\n", "fault 431 http1.too_many_headers E2BIG\n", SMALL },
-	{ "too large", GET H "a:11111111111111111111111111111111111111111111111111\r\nb:1\r\n\r\n", "fault 431 http1.headers_too_large E2BIG\n", SMALL },
-	{ "too large without line end", "GET /11111111111111111111111111111111111111111111111111111111111111111111111111111", "fault 431 http1.headers_too_large E2BIG\n", SMALL },
-	{ "trailers count too", "POST / HTTP/1.1\r\n" H "Transfer-Encoding:chunked\r\n\r\n0\r\na:1\r\nb:1\r\nc:1\r\nd:1\r\n\r\n",
+	{ "too many headers", GET H "a:1\r\nb:1\r\nc:1\r\nd:1\r\ne:1\r\n\r\n",
+	  "fault 431 http1.too_many_headers E2BIG\n", SMALL },
+	{ "too large", GET H "a:11111111111111111111111111111111111111111111111111\r\nb:1\r\n\r\n",
+	  "fault 431 http1.headers_too_large E2BIG\n", SMALL },
+	{ "too large without line end",
+	  "GET /11111111111111111111111111111111111111111111111111111111111111111111111111111",
+	  "fault 431 http1.headers_too_large E2BIG\n", SMALL },
+	{ "trailers count too", "POST / HTTP/1.1\r\n" H
+	  "Transfer-Encoding:chunked\r\n\r\n0\r\na:1\r\nb:1\r\nc:1\r\nd:1\r\n\r\n",
 	  CHUNKED_HEAD "fault 431 http1.too_many_headers E2BIG\n", SMALL },
-	{ "trailers have the head's limit", "POST / HTTP/1.1\r\n" H "Transfer-Encoding:chunked\r\n\r\n0\r\na:11111111111111111111111\r\n\r\n",
+	{ "trailers have the head's limit", "POST / HTTP/1.1\r\n" H
+	  "Transfer-Encoding:chunked\r\n\r\n0\r\na:11111111111111111111111\r\n\r\n",
 	  CHUNKED_HEAD "fault 431 http1.headers_too_large E2BIG\n", SMALL },
 
 	/* chunks */
@@ -174,18 +252,21 @@ static const struct {
 	{ "chunk size g", CHUNKED "g\r\n", CHUNKED_HEAD BAD, 0 },
 	{ "chunk size blank before", CHUNKED " 1\r\na\r\n0\r\n\r\n", CHUNKED_HEAD BAD, 0 },
 	{ "chunk size blank behind", CHUNKED "1 \r\na\r\n0\r\n\r\n", CHUNKED_HEAD BAD, 0 },
-	{ "chunk size over 64 bits", CHUNKED "10000000000000001\r\na\r\n0\r\n\r\n", CHUNKED_HEAD BAD, 0 },
+	{ "chunk size over 64 bits", CHUNKED "10000000000000001\r\na\r\n0\r\n\r\n", CHUNKED_HEAD
+	  BAD, 0 },
 	{ "chunk size 64 bits", CHUNKED "ffffffffffffffff\r\na\r\n", CHUNKED_HEAD BAD, 0 },
 	{ "chunk size LF", CHUNKED "1\na\r\n0\r\n\r\n", CHUNKED_HEAD BAD, 0 },
 	{ "chunk size CR only", CHUNKED "1\ra\r\n", CHUNKED_HEAD BAD, 0 },
-	{ "chunk data without CRLF", CHUNKED "1\r\nab\r\n0\r\n\r\n", CHUNKED_HEAD "body a\n" BAD, 0 },
+	{ "chunk data without CRLF", CHUNKED "1\r\nab\r\n0\r\n\r\n", CHUNKED_HEAD "body a\n" BAD, 0
+	  },
 	{ "chunk data with LF", CHUNKED "1\r\na\n0\r\n\r\n", CHUNKED_HEAD "body a\n" BAD, 0 },
 	{ "chunk data with CR", CHUNKED "1\r\na\r0\r\n\r\n", CHUNKED_HEAD "body a\n" BAD, 0 },
 	{ "last chunk with LF", CHUNKED "0\n\r\n", CHUNKED_HEAD BAD, 0 },
 	{ "end with LF", CHUNKED "0\r\n\n", CHUNKED_HEAD BAD, 0 },
 	{ "chunk extension with LF", CHUNKED "1;a\nb\r\na\r\n0\r\n\r\n", CHUNKED_HEAD BAD, 0 },
 	{ "chunk extension with CR", CHUNKED "1;a\rb\r\na\r\n0\r\n\r\n", CHUNKED_HEAD BAD, 0 },
-	{ "chunk extension control", CHUNKED "1;a=\"\x01\"\r\na\r\n0\r\n\r\n", CHUNKED_HEAD BAD, 0 },
+	{ "chunk extension control", CHUNKED "1;a=\"\x01\"\r\na\r\n0\r\n\r\n", CHUNKED_HEAD BAD, 0
+	  },
 	{ "chunk extension empty", CHUNKED "1;\r\na\r\n0\r\n\r\n", CHUNKED_HEAD BAD, 0 },
 	{ "chunk extension no value", CHUNKED "1;a=\r\na\r\n0\r\n\r\n", CHUNKED_HEAD BAD, 0 },
 	{ "chunk extension open quote", CHUNKED "1;a=\"b\r\na\r\n0\r\n\r\n", CHUNKED_HEAD BAD, 0 },
@@ -193,13 +274,15 @@ static const struct {
 	{ "trailer without colon", CHUNKED "0\r\nab\r\n\r\n", CHUNKED_HEAD BAD, 0 },
 	{ "trailer with LF", CHUNKED "0\r\na: b\n\r\n", CHUNKED_HEAD BAD, 0 },
 	{ "trailer with bad name", CHUNKED "0\r\na b: b\r\n\r\n", CHUNKED_HEAD BAD, 0 },
-	{ "garbage behind a length body", "POST / HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nab\r\n\r\n",
+	{ "garbage behind a length body", "POST / HTTP/1.1\r\n" H
+	  "Content-Length: 1\r\n\r\nab\r\n\r\n",
 	  "head POST http h / len=1 | content-length=1;\nbody a\nend\n" BAD, ANSWER },
 };
 
 static void run(size_t i, size_t piece)
 {
-	struct codec_limits limits = { .head_bytes = cases[i].how & SMALL ? 76 : 0, .props = cases[i].how & SMALL ? 5 : 0 };
+	struct codec_limits limits = { .head_bytes = cases[i].how & SMALL ? 76 : 0, .props =
+	  cases[i].how & SMALL ? 5 : 0 };
 	struct codec_opts opts = {
 		.accept_http10 = cases[i].how & HTTP10,
 		.allow_absolute_url = cases[i].how & ABSOLUTE,
@@ -247,7 +330,8 @@ static void test_splits(void **state)
 /* A NUL cannot stand in the table. */
 static void test_nul(void **state)
 {
-	static const char *const heads[] = { "GET / HTTP/1.1\r\nHost: h\r\nx: a", "GET / HTTP/1.1\r\nHost: h\r\nx",
+	static const char *const heads[] = { "GET / HTTP/1.1\r\nHost: h\r\nx: a",
+	  "GET / HTTP/1.1\r\nHost: h\r\nx",
 					     "GET /", "GE", "" };
 
 	(void)state;
@@ -281,7 +365,8 @@ static void test_one_mib_of_headers(void **state)
 		assert_false(t_feed(&t, buf_slice(&in), piece));
 		assert_string_equal(t_text(&t.log), "fault 431 http1.headers_too_large E2BIG\n");
 		assert_true(t.arena.total < 4 * CODEC_HEAD_BYTES);
-		assert_memory_equal(buf_ptr(&t.out), "HTTP/1.1 431 Request Header Fields Too Large\r\n", 46);
+		assert_memory_equal(buf_ptr(&t.out),
+			"HTTP/1.1 431 Request Header Fields Too Large\r\n", 46);
 		t_close(&t);
 	}
 	buf_done(&in);
@@ -318,7 +403,8 @@ static void test_head_limit_is_exact(void **state)
 		for (size_t piece = 1; piece < 40; piece++) {
 			limits.head_bytes = (uint32_t)sizeof(head) - 1 - (uint32_t)over;
 			t_open(&t, CODEC_SERVER, &limits, NULL);
-			assert_int_equal(t_feed(&t, SLICE("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), piece), !over);
+			assert_int_equal(t_feed(&t, SLICE("GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
+				piece), !over);
 			assert_int_equal(codec_http1.is_reusable(t.conn), !over);
 			t_close(&t);
 		}
@@ -350,7 +436,8 @@ static void test_head_may_stop(void **state)
 	r = t_decode(&t, in, sizeof(in) - 1);
 	assert_int_equal(r, sizeof(in) - 3);
 	assert_int_equal(t_decode(&t, in + r, 2), 2);
-	assert_string_equal(t_text(&t.log), "head POST http h / len=2 | content-length=2;\nbody ab\nend\n");
+	assert_string_equal(t_text(&t.log),
+	  "head POST http h / len=2 | content-length=2;\nbody ab\nend\n");
 	t_close(&t);
 }
 
@@ -382,7 +469,8 @@ static void test_eof(void **state)
 		{ "\r\n", "eof ok\n" },
 		{ "GET /", "eof http1.message_cut\n" },
 		{ GET H "\r\n", "head GET http h / len=0 end |\neof ok\n" },
-		{ "POST / HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\na", "head POST http h / len=2 | content-length=2;\nbody a\neof http1.message_cut\n" },
+		{ "POST / HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\na",
+		  "head POST http h / len=2 | content-length=2;\nbody a\neof http1.message_cut\n" },
 		{ CHUNKED "0\r\n", CHUNKED_HEAD "eof http1.message_cut\n" },
 	};
 

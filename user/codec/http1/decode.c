@@ -76,6 +76,7 @@ static int on_field(llhttp_t *p, const char *at, size_t len)
 	unsigned char *name = (unsigned char *)(uintptr_t)at;
 	bool underscore = false;
 	struct slice s = slice_of(at, len);
+	struct l7_props *props = c->in_trailers ? &c->trailers : &c->m.props;
 
 	if (!len)
 		return refuse(c, HTTP1_FAULT_CODEC);
@@ -94,7 +95,7 @@ static int on_field(llhttp_t *p, const char *at, size_t len)
 		c->skip_prop = c->opts.drop_underscores;
 	}
 	if (!c->skip_prop)
-		l7_props_add(c->in_trailers ? &c->trailers : &c->m.props, l7_key_find(s), s, SLICE_NONE);
+		l7_props_add(props, l7_key_find(s), s, SLICE_NONE);
 	return 0;
 }
 
@@ -163,6 +164,19 @@ static int execute(struct http1 *c, const char *p, size_t n)
 	return fail(c, e == HPE_INVALID_URL ? HTTP1_FAULT_URL : HTTP1_FAULT_CODEC);
 }
 
+/* A copy of whole lines in which each ends in CRLF: llhttp takes no other end. */
+static struct slice with_crlf(struct arena *a, const char *p, size_t n)
+{
+	char *to = arena_alloc(a, 2 * n), *at = to;
+
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] == '\n' && (!i || p[i - 1] != '\r'))
+			*at++ = '\r';
+		*at++ = p[i];
+	}
+	return slice_of(to, (size_t)(at - to));
+}
+
 /* Gives whole lines to llhttp, the first line after its own check. */
 static int parse(struct http1 *c, const char *p, size_t n)
 {
@@ -171,11 +185,14 @@ static int parse(struct http1 *c, const char *p, size_t n)
 	size_t len;
 	int r = 0;
 
+	if (unlikely(c->gate.bare_lf)) {
+		line = with_crlf(c->arena, p, n);
+		p = line.ptr;
+		n = line.len;
+	}
 	if (c->first_line) {
 		len = (size_t)((const char *)memchr(p, '\n', n) - p);
-		line = slice_first(slice_of(p, n), len);
-		if (len && p[len - 1] == '\r')
-			line.len--;
+		line = slice_of(p, len - 1);
 		c->first_line = false;
 		f = http1_check_first_line(c, line, &other);
 		if (f)
@@ -326,7 +343,7 @@ static int raise_head(struct http1 *c)
 static void begin_head(struct http1 *c)
 {
 	llhttp_reset(&c->parser);
-	/* Old upstreams end lines with LF alone; what they say is written anew, so it does no harm. */
+	/* Old upstreams end lines with LF alone; it is written anew, so it does no harm. */
 	c->gate = (struct gate){ .allows_lf = c->side == CODEC_CLIENT };
 	l7_msg_init(&c->m, c->side == CODEC_SERVER ? L7_REQUEST : L7_RESPONSE, c->arena);
 	part_drop(c);
@@ -431,8 +448,8 @@ static void drop_forbidden(struct l7_props *p)
 {
 	static const enum l7_key keys[] = {
 		L7_KEY_HOST, L7_KEY_CONTENT_LENGTH, L7_KEY_TRANSFER_ENCODING, L7_KEY_CONNECTION,
-		L7_KEY_KEEP_ALIVE, L7_KEY_PROXY_CONNECTION, L7_KEY_UPGRADE, L7_KEY_TE, L7_KEY_TRAILER,
-		L7_KEY_EXPECT, L7_KEY_CONTENT_TYPE,
+		L7_KEY_KEEP_ALIVE, L7_KEY_PROXY_CONNECTION, L7_KEY_UPGRADE, L7_KEY_TE,
+		L7_KEY_TRAILER, L7_KEY_EXPECT, L7_KEY_CONTENT_TYPE,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
@@ -503,7 +520,9 @@ int http1_eof(void *conn, struct codec_fault *ret_fault)
 		r = raise_end(c, NULL);
 		return r < 0 ? r : 0;
 	}
-	if (c->rx == RX_HOLD || (c->rx == RX_START && (c->side == CODEC_SERVER || !c->pending || c->rx_done)))
+	if (c->rx == RX_HOLD)
+		return 0;
+	if (c->rx == RX_START && (c->side == CODEC_SERVER || !c->pending || c->rx_done))
 		return 0;
 	c->fault = HTTP1_FAULT_CUT;
 	return http1_fault(c, ret_fault);

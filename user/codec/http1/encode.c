@@ -87,7 +87,8 @@ static bool is_writable(const struct l7_prop *p)
 	return p->name.len && http1_is_visible(p->name) && http1_is_value(p->value);
 }
 
-static char *put_props(const struct http1 *c, char *at, const struct l7_props *props, struct frame *f)
+static char *put_props(const struct http1 *c, char *at, const struct l7_props *props,
+		       struct frame *f)
 {
 	l7_props_each(props, i) {
 		const struct l7_prop *p = &props->v[i];
@@ -122,7 +123,8 @@ static size_t props_size(const struct l7_props *props)
 }
 
 /* The rest of the head behind the first line. */
-static char *put_rest(const struct http1 *c, char *at, const struct l7_props *props, struct frame *f)
+static char *put_rest(const struct http1 *c, char *at, const struct l7_props *props,
+		      struct frame *f)
 {
 	at = put_props(c, at, props, f);
 	if (f->length >= 0)
@@ -285,6 +287,7 @@ static void encode_request(struct http1 *c, struct l7_msg *m, bool end, struct b
 {
 	struct frame f, written;
 	char *from, *at;
+	size_t room;
 
 	must(!c->pending);
 	c->id = m->id;
@@ -296,8 +299,10 @@ static void encode_request(struct http1 *c, struct l7_msg *m, bool end, struct b
 	c->is_upgrade = m->is_upgrade || c->is_connect;
 	frame_request(c, m, end, &f);
 	written = f;
-	from = at = buf_reserve(out, FIXED_MAX + props_size(&m->props) + f.connection.len +
-					     3 * (m->path.len + m->method.len + m->host.len) + m->host.len);
+	/* The target may be escaped, or be the host, which is written once more. */
+	room = FIXED_MAX + props_size(&m->props) + f.connection.len;
+	room += 3 * (m->path.len + m->method.len + m->host.len) + m->host.len;
+	from = at = buf_reserve(out, room);
 	at = put_request_line(c, at, m);
 	at = put_rest(c, at, &m->props, &written);
 	buf_commit(out, (size_t)(at - from));
@@ -410,7 +415,8 @@ void http1_encode_interim(void *conn, struct l7_msg *m, struct buf *out)
 	buf_commit(out, (size_t)(at - from));
 }
 
-void http1_encode_reply(void *conn, const struct l7_msg *req, const struct l7_reply *r, struct buf *out)
+void http1_encode_reply(void *conn, const struct l7_msg *req, const struct l7_reply *r,
+			struct buf *out)
 {
 	struct http1 *c = conn;
 	struct l7_msg m = { .kind = L7_RESPONSE, .status = l7_reply_status(r) };

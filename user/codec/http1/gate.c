@@ -53,8 +53,10 @@ int http1_gate_lines(struct gate *g, const char *p, size_t n, size_t *ret_used, 
 	*ret_lines = 0;
 	while (i < n) {
 		if (g->cr || (g->allows_lf && p[i] == '\n')) {
-			int r = line_end(g, p[i]);
+			int r;
 
+			g->bare_lf |= !g->cr;
+			r = line_end(g, p[i]);
 			if (r < 0)
 				return r;
 			*ret_lines = *ret_used = ++i;
@@ -193,9 +195,10 @@ const unsigned char http1_token[256] = {
 	SAME('-'), SAME('.'), SAME('^'), SAME('_'), SAME('`'), SAME('|'), SAME('~'),
 	SAME('0'), SAME('1'), SAME('2'), SAME('3'), SAME('4'), SAME('5'), SAME('6'), SAME('7'),
 	SAME('8'), SAME('9'),
-	PAIR('A', 'a'), PAIR('B', 'b'), PAIR('C', 'c'), PAIR('D', 'd'), PAIR('E', 'e'), PAIR('F', 'f'),
-	PAIR('G', 'g'), PAIR('H', 'h'), PAIR('I', 'i'), PAIR('J', 'j'), PAIR('K', 'k'), PAIR('L', 'l'),
-	PAIR('M', 'm'), PAIR('N', 'n'), PAIR('O', 'o'), PAIR('P', 'p'), PAIR('Q', 'q'), PAIR('R', 'r'),
-	PAIR('S', 's'), PAIR('T', 't'), PAIR('U', 'u'), PAIR('V', 'v'), PAIR('W', 'w'), PAIR('X', 'x'),
-	PAIR('Y', 'y'), PAIR('Z', 'z'),
+	PAIR('A', 'a'), PAIR('B', 'b'), PAIR('C', 'c'), PAIR('D', 'd'), PAIR('E', 'e'),
+	PAIR('F', 'f'), PAIR('G', 'g'), PAIR('H', 'h'), PAIR('I', 'i'), PAIR('J', 'j'),
+	PAIR('K', 'k'), PAIR('L', 'l'), PAIR('M', 'm'), PAIR('N', 'n'), PAIR('O', 'o'),
+	PAIR('P', 'p'), PAIR('Q', 'q'), PAIR('R', 'r'), PAIR('S', 's'), PAIR('T', 't'),
+	PAIR('U', 'u'), PAIR('V', 'v'), PAIR('W', 'w'), PAIR('X', 'x'), PAIR('Y', 'y'),
+	PAIR('Z', 'z'),
 };

@@ -34,7 +34,8 @@ static bool read_version(struct http1 *c, struct slice v)
  * RFC 9112 3 lets several blanks stand between the parts: then llhttp gets them with one. Without
  * a version it is an HTTP/0.9 request, which goes as HTTP/1.0 where that is accepted.
  */
-static enum http1_fault check_request_line(struct http1 *c, struct slice line, struct slice *ret_line)
+static enum http1_fault check_request_line(struct http1 *c, struct slice line,
+					   struct slice *ret_line)
 {
 	struct slice rest = line, method, target, version;
 	bool exact;
@@ -183,11 +184,13 @@ static bool is_host(struct slice s)
 static int has_port(struct slice host)
 {
 	const char *colon = memrchr(host.ptr, ':', host.len);
+	struct slice digits;
 	uint64_t port;
 
 	if (!colon || host.ptr[host.len - 1] == ']')
 		return 0;
-	if (slice_to_u64(slice_skip(host, (size_t)(colon - host.ptr) + 1), &port) < 0 || port > 65535)
+	digits = slice_skip(host, (size_t)(colon - host.ptr) + 1);
+	if (slice_to_u64(digits, &port) < 0 || port > 65535)
 		return -1;
 	return colon == host.ptr ? -1 : 1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The codec's table, the life of a connection's state, and recognising HTTP/1 by its first bytes. */
+/* The codec's table, the life of a connection's state, recognising HTTP/1 by its first bytes. */
 #include "codec/http1/http1_impl.h"
 
 static void init(void *conn, enum codec_side side, const struct codec_limits *limits,
@@ -27,12 +27,16 @@ static size_t need(const void *conn)
 
 void http1_settle(struct http1 *c)
 {
+	bool answered, asked;
+
 	if (!c->pending)
 		return;
+	answered = c->side == CODEC_SERVER ? c->tx == TX_IDLE : c->rx_done;
+	asked = c->side == CODEC_SERVER ? c->rx_done : c->tx == TX_IDLE;
 	/* Answered before the request was whole: what is left of it has no place to go. */
-	if (c->side == CODEC_SERVER ? !c->rx_done && c->tx == TX_IDLE : c->rx_done && c->tx != TX_IDLE)
+	if (answered && !asked)
 		c->closing = true;
-	if (c->tx == TX_IDLE && (c->rx_done || c->side == CODEC_SERVER))
+	if (c->tx == TX_IDLE && answered)
 		c->pending = false;
 }
 
@@ -73,8 +77,8 @@ static bool is_idle(const void *conn)
 
 static bool is_known_method(struct slice s)
 {
-	static const char *const known[] = { "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH",
-					     "CONNECT", "TRACE" };
+	static const char *const known[] = { "GET", "POST", "PUT", "HEAD", "DELETE",
+					     "OPTIONS", "PATCH", "CONNECT", "TRACE" };
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (slice_is_equal(s, slice_str(known[i])))

@@ -14,6 +14,7 @@
 struct gate {
 	bool cr;	/* the last byte was a CR */
 	bool allows_lf;	/* a bare LF ends a line too */
+	bool bare_lf;	/* one was seen */
 	bool in_line;	/* the line at hand has bytes */
 	bool any;	/* a line was seen */
 	bool ends_at_empty; /* an empty first line ends the block (trailers) */
@@ -81,7 +82,11 @@ enum http1_fault {
 
 /* ---- the connection ----------------------------------------------------------------------- */
 
-enum rx_state { RX_START, RX_HEAD, RX_LENGTH, RX_CHUNKED, RX_TRAILERS, RX_UNTIL_CLOSE, RX_HOLD, RX_RAW };
+enum rx_state {
+	RX_START, RX_HEAD, RX_LENGTH, RX_CHUNKED, RX_TRAILERS, RX_UNTIL_CLOSE,
+	RX_HOLD, /* an upgrade waits for its answer */
+	RX_RAW,
+};
 enum tx_state { TX_IDLE, TX_NONE, TX_LENGTH, TX_CHUNKED, TX_UNTIL_CLOSE, TX_RAW };
 
 struct http1 {
@@ -146,7 +151,8 @@ void http1_encode_head(void *conn, struct l7_msg *m, bool end, struct buf *out);
 void http1_encode_body(void *conn, uint64_t id, struct slice data, struct buf *out);
 void http1_encode_end(void *conn, uint64_t id, const struct l7_props *trailers, struct buf *out);
 void http1_encode_interim(void *conn, struct l7_msg *m, struct buf *out);
-void http1_encode_reply(void *conn, const struct l7_msg *req, const struct l7_reply *r, struct buf *out);
+void http1_encode_reply(void *conn, const struct l7_msg *req, const struct l7_reply *r,
+			struct buf *out);
 void http1_reject(void *conn, const struct codec_fault *fault, struct buf *out);
 
 /* The exchange is over when both directions are: makes ready for the next (http1.c). */
