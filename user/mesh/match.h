@@ -30,6 +30,9 @@ struct mesh_header_match {
 	bool present;			/* MESH_HEADER_PRESENT: must be present (true) or absent */
 	bool invert;
 	bool treat_missing_as_empty;
+	/* Filled by route_headers_resolve; all zero works too, it only costs a look-up each time. */
+	bool is_resolved, joined_in_request, joined_in_response;
+	uint16_t key; /* enum l7_key */
 };
 
 /* envoy.config.route.v3.QueryParameterMatcher */

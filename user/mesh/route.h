@@ -124,6 +124,7 @@ struct mesh_route {
 	struct slice cluster_header;
 	struct mesh_weighted *weighted;
 	uint32_t n_weighted, total_weight;
+	struct slice weighted_header; /* weighted_clusters.header_name: its number picks, or empty */
 	uint32_t no_cluster_status; /* cluster_not_found_response_code: 503 or 404 */
 	enum mesh_path_rewrite rewrite;
 	struct slice prefix_rewrite;	   /* or the regex's substitution */

@@ -15,7 +15,20 @@ bool route_string_is_match(const struct mesh_string *s, struct slice text);
 /* All of @h match (an empty list matches). @a: for joined values. */
 bool route_headers_are_match(const struct mesh_header_match *h, uint32_t n, const struct l7_msg *m,
 			     struct arena *a);
+/* Looks the names of @h up once, so that matching need not. Called by route_table_index for routes. */
+void route_headers_resolve(struct mesh_header_match *h, uint32_t n);
 bool route_queries_are_match(const struct mesh_query_match *q, uint32_t n, struct slice path);
+
+/* ---- header changes --------------------------------------------------------------------------- */
+
+/*
+ * Applies one level's changes to @m as Envoy does: removals first; then all values are formatted
+ * (with @in, into @a; empty ones are dropped unless keep_empty), then overwrites, then additions,
+ * which join the value of names that are lists (l7/join.h). ":path", ":method", ":authority" and
+ * "host" change @m's fields, never vanish, and are left alone in responses.
+ */
+void route_headers_apply(const struct mesh_header_ops *ops, struct l7_msg *m,
+			 const struct l7_info *in, struct arena *a);
 
 /* ---- HTTP ------------------------------------------------------------------------------------- */
 
@@ -38,19 +51,24 @@ void route_match(const struct mesh_route_table *t, const struct l7_msg *m, struc
 		 struct rng *rng, struct route_decision *ret_d);
 
 /*
- * What the router does to the request before it goes up: path rewrite (sets x-envoy-original-path),
- * host rewrite (@upstream_host: the endpoint's hostname for auto_host_rewrite, may be empty),
- * and header changes of weighted cluster, route, virtual host, table in Envoy's order.
+ * What the router does to the request before it goes up: header changes of weighted cluster,
+ * route, virtual host, table in Envoy's order (@in->request must be @m), then host rewrite (all but
+ * MESH_HOST_AUTO), then path rewrite. @insert_envoy_original_path: keeps what was replaced in
+ * x-envoy-original-host and x-envoy-original-path (off with suppress_envoy_headers).
  */
 void route_request_finalize(const struct route_decision *d, struct l7_msg *m, const struct l7_info *in,
 			    struct arena *a, bool insert_envoy_original_path);
 void route_response_finalize(const struct route_decision *d, struct l7_msg *m, const struct l7_info *in,
 			     struct arena *a);
-/* host rewrite MESH_HOST_AUTO, once the endpoint is known. */
-void route_host_auto(const struct route_decision *d, struct l7_msg *m, struct slice hostname, struct arena *a);
+/* host rewrite MESH_HOST_AUTO, once the endpoint is known; an empty @hostname changes nothing.
+ * @keep_original: sets x-envoy-original-host. */
+void route_host_auto(const struct route_decision *d, struct l7_msg *m, struct slice hostname,
+		     bool keep_original, struct arena *a);
 /* The Location of a redirect. @scheme: of the request. */
 struct slice route_redirect_location(const struct mesh_redirect *r, const struct mesh_route *route,
 				     const struct l7_msg *m, struct slice scheme, struct arena *a);
+/* The Location when require_tls refuses plain HTTP (301). */
+struct slice route_tls_location(const struct l7_msg *m, struct arena *a);
 /* require_tls: does the request have to be sent to https (301)? */
 bool route_needs_tls(const struct mesh_vhost *vh, bool is_tls, bool is_external);
 /* The settings in force of @filter: route, then virtual host, then table; NULL: none. Weighted first. */

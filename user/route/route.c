@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The choice: virtual host, route, cluster; and what the chosen levels say of filters and upgrades. */
+#include "route/route.h"
+
+#include "base/regex.h"
+#include "route/index.h"
+
+#define WHOLE 1000000u /* fractions are parts of a million */
+
+static bool has_path_prefix(struct slice path, const struct mesh_route *r)
+{
+	struct slice head = slice_first(path, r->path.len);
+
+	return r->ignore_case ? slice_is_equal_nocase(head, r->path) : slice_is_equal(head, r->path);
+}
+
+/* @path without query. */
+static bool path_is_match(const struct mesh_route *r, struct slice path, const struct l7_msg *m)
+{
+	switch (r->path_kind) {
+	case MESH_PATH_ANY:
+		return true;
+	case MESH_PATH_PREFIX:
+		return has_path_prefix(path, r);
+	case MESH_PATH_EXACT:
+		return path.len == r->path.len && has_path_prefix(path, r);
+	case MESH_PATH_REGEX:
+		return regex_is_match(r->path_regex, path);
+	case MESH_PATH_SEPARATED:
+		return has_path_prefix(path, r) &&
+		       (path.len == r->path.len || path.ptr[r->path.len] == '/');
+	case MESH_PATH_CONNECT:
+		return slice_is_equal(m->method, SLICE("CONNECT"));
+	}
+	return false;
+}
+
+static bool is_grpc(const struct l7_msg *m)
+{
+	struct slice type = l7_props_value(&m->props, L7_KEY_CONTENT_TYPE);
+	struct slice grpc = SLICE("application/grpc");
+
+	return slice_has_prefix(type, grpc) && (type.len == grpc.len || type.ptr[grpc.len] == '+');
+}
+
+/* One random number serves all fractions of a request, as in Envoy. */
+static bool is_in_fraction(uint32_t fraction, struct rng *rng, uint64_t *random)
+{
+	if (fraction >= WHOLE)
+		return true;
+	if (!*random)
+		*random = rng_u64(rng) | 1ull << 63;
+	return *random % WHOLE < fraction;
+}
+
+static const struct mesh_route *find_route(const struct mesh_vhost *vh, const struct l7_msg *m,
+					   struct arena *a, struct rng *rng)
+{
+	struct slice path = route_path_only(m->path, NULL);
+	uint64_t random = 0;
+
+	for (uint32_t i = 0; i < vh->n_routes; i++) {
+		const struct mesh_route *r = &vh->routes[i];
+
+		if (path_is_match(r, path, m) && (!r->grpc || is_grpc(m)) &&
+		    route_headers_are_match(r->headers, r->n_headers, m, a) &&
+		    route_queries_are_match(r->queries, r->n_queries, m->path) &&
+		    is_in_fraction(r->fraction, rng, &random))
+			return r;
+	}
+	return NULL;
+}
+
+static uint32_t pick_at(const struct mesh_weighted *w, uint32_t n, uint32_t at)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (at < w[i].weight)
+			return i;
+		at -= w[i].weight;
+	}
+	return n - 1;
+}
+
+uint32_t route_weighted_pick(const struct mesh_weighted *w, uint32_t n, uint32_t total, struct rng *rng)
+{
+	must(n && total);
+	return pick_at(w, n, rng_below(rng, total));
+}
+
+static const struct mesh_weighted *choose_weighted(const struct mesh_route *r, const struct l7_msg *m,
+						   struct arena *a, struct rng *rng)
+{
+	struct slice v;
+	uint64_t at;
+
+	if (!r->total_weight)
+		return NULL;
+	if (r->weighted_header.len && l7_msg_value(m, r->weighted_header, a, &v) &&
+	    slice_to_u64(v, &at) == 0)
+		return &r->weighted[pick_at(r->weighted, r->n_weighted, (uint32_t)(at % r->total_weight))];
+	return &r->weighted[route_weighted_pick(r->weighted, r->n_weighted, r->total_weight, rng)];
+}
+
+static void choose_cluster(struct route_decision *d, const struct l7_msg *m, struct arena *a,
+			   struct rng *rng)
+{
+	const struct mesh_route *r = d->route;
+	struct slice header = r->cluster_header;
+
+	d->cluster = r->cluster;
+	if (r->n_weighted) {
+		d->weighted = choose_weighted(r, m, a, rng);
+		if (!d->weighted)
+			return;
+		d->cluster = d->weighted->name;
+		header = d->weighted->header;
+	}
+	if (!d->cluster.len && header.len && !l7_msg_value(m, header, a, &d->cluster))
+		d->cluster = SLICE_NONE;
+}
+
+void route_match(const struct mesh_route_table *t, const struct l7_msg *m, struct arena *a,
+		 struct rng *rng, struct route_decision *ret_d)
+{
+	struct route_decision d = { .table = t };
+
+	d.vhost = route_index_find(t, m->host, a);
+	if (d.vhost)
+		d.route = find_route(d.vhost, m, a, rng);
+	if (d.route && d.route->action == MESH_ROUTE_CLUSTER)
+		choose_cluster(&d, m, a, rng);
+	*ret_d = d;
+}
+
+bool route_needs_tls(const struct mesh_vhost *vh, bool is_tls, bool is_external)
+{
+	if (is_tls)
+		return false;
+	return vh->require_tls == MESH_TLS_ALL || (vh->require_tls == MESH_TLS_EXTERNAL_ONLY && is_external);
+}
+
+static const struct mesh_filter_override *override_find(const struct mesh_overrides *o, struct slice name)
+{
+	for (uint32_t i = 0; i < o->n; i++)
+		if (slice_is_equal(o->v[i].name, name))
+			return &o->v[i];
+	return NULL;
+}
+
+const struct mesh_filter_override *route_override(const struct route_decision *d, struct slice filter_name)
+{
+	const struct mesh_overrides *levels[] = {
+		d->weighted ? &d->weighted->overrides : NULL,
+		d->route ? &d->route->overrides : NULL,
+		d->vhost ? &d->vhost->overrides : NULL,
+		d->table ? &d->table->overrides : NULL,
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
+		const struct mesh_filter_override *o =
+			levels[i] ? override_find(levels[i], filter_name) : NULL;
+
+		if (o)
+			return o;
+	}
+	return NULL;
+}
+
+static const struct mesh_upgrade *upgrade_find(const struct mesh_upgrade *u, uint32_t n, struct slice type)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (slice_is_equal_nocase(u[i].type, type))
+			return &u[i];
+	return NULL;
+}
+
+bool route_upgrade_is_allowed(const struct route_decision *d, const struct mesh_upgrade *hcm,
+			      uint32_t n_hcm, struct slice type)
+{
+	const struct mesh_upgrade *u =
+		d->route ? upgrade_find(d->route->upgrades, d->route->n_upgrades, type) : NULL;
+
+	if (!u)
+		u = upgrade_find(hcm, n_hcm, type);
+	return u && u->enabled;
+}
