@@ -20,7 +20,7 @@
 #define SKIFF_PATH_HELP "/help"
 #define SKIFF_PATH_STATS "/stats"
 #define SKIFF_PATH_PROMETHEUS "/stats/prometheus"
-#define SKIFF_PATH_LOGGING "/logging" /* GET shows; POST ?level= sets */
+#define SKIFF_PATH_LOGGING "/logging" /* POST shows; POST ?level= sets */
 #define SKIFF_PATH_SERVER_INFO "/server_info"
 #define SKIFF_PATH_MEMORY "/memory"
 #define SKIFF_PATH_CLUSTERS "/clusters"

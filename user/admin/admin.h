@@ -33,6 +33,9 @@ struct admin_request {
 /* The query's parameter @name, percent-decoded: NULL when it is not there, "" without a value. */
 const char *admin_query(const struct admin_request *req, const char *name);
 
+/* Is there a query with any parameter? */
+bool admin_has_query(const struct admin_request *req);
+
 struct admin_reply {
 	struct buf body;
 	const char *type; /* literal; NULL is "text/plain; charset=UTF-8" */

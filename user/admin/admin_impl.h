@@ -49,6 +49,9 @@ void admin_serve_stop(struct MHD_Daemon *d);
 
 /* own.c: /, /help, /ready, /logging, /server_info, /memory, /quitquitquit. stats.c: /stats... */
 void admin_add_own(struct admin *a);
+/* The list of commands that @req could have asked for. */
+void admin_write_help(const struct admin *a, const struct admin_request *req,
+		      struct admin_reply *reply);
 void admin_add_stats(struct admin *a);
 
 /* ---- statistics: one reading of the registry, sorted by name --------------------------------- */

@@ -23,19 +23,26 @@ static enum admin_state state_of(const struct admin *a)
 	return a->opts.state ? a->opts.state(a->opts.ctx) : ADMIN_LIVE;
 }
 
-static unsigned int handle_help(void *ctx, const struct admin_request *req,
-				struct admin_reply *reply)
+void admin_write_help(const struct admin *a, const struct admin_request *req,
+		      struct admin_reply *reply)
 {
-	const struct admin *a = ctx;
-
-	buf_add_slice(&reply->body, SLICE("skiffd admin commands are:\n"));
+	buf_add_slice(&reply->body, SLICE("admin commands are:\n"));
 	for (size_t i = 0; i < a->entries_n; i++) {
 		const struct admin_route *r = a->entries[i].route;
 
 		if (r->control_only && !req->control)
 			continue;
-		buf_printf(&reply->body, "  %-6s %s: %s\n", r->method, r->path, r->help);
+		buf_printf(&reply->body, "  %s", r->path);
+		if (strcmp(r->method, "GET") != 0)
+			buf_printf(&reply->body, " (%s)", r->method);
+		buf_printf(&reply->body, ": %s\n", r->help);
 	}
+}
+
+static unsigned int handle_help(void *ctx, const struct admin_request *req,
+				struct admin_reply *reply)
+{
+	admin_write_help(ctx, req, reply);
 	return OK;
 }
 
@@ -49,37 +56,60 @@ static unsigned int handle_ready(void *ctx, const struct admin_request *req,
 			  state_names[state]);
 }
 
-static unsigned int show_level(struct admin_reply *reply)
+static const char logging_usage[] =
+	"\nusage: /logging?skiff=<level>\n"
+	"usage: /logging?paths=skiff:<level>\n"
+	"usage: /logging?level=<level>\n"
+	"levels: trace debug info warning error off\n";
+
+static void show_level(struct admin_reply *reply)
 {
-	return admin_text(reply, OK, "active loggers:\n  skiff: %s\n",
-			  log_level_name(log_level_get()));
+	buf_printf(&reply->body, "active loggers:\n  skiff: %s\n\n",
+		   log_level_name(log_level_get()));
 }
 
-static unsigned int handle_logging_get(void *ctx, const struct admin_request *req,
-				       struct admin_reply *reply)
+static unsigned int refuse_level(struct admin_reply *reply, const char *what)
 {
-	(void)ctx;
-	(void)req;
-	return show_level(reply);
+	buf_printf(&reply->body, "error: unknown logger %s\n%s", what, logging_usage);
+	show_level(reply);
+	return BAD_REQUEST;
 }
 
-static unsigned int handle_logging_set(void *ctx, const struct admin_request *req,
-				       struct admin_reply *reply)
+/* The level that the query wants, NULL: none. @ret_known: it names no logger that we have not. */
+static const char *wanted_level(const struct admin_request *req, bool *ret_known)
 {
-	const char *name = admin_query(req, "level");
+	const char *level = admin_query(req, "level");
+	const char *paths = admin_query(req, "paths");
+
+	*ret_known = true;
+	if (!level)
+		level = admin_query(req, "skiff");
+	if (!level && paths) {
+		*ret_known = strncmp(paths, "skiff:", 6) == 0;
+		return *ret_known ? paths + 6 : NULL;
+	}
+	if (!level)
+		*ret_known = !admin_has_query(req);
+	return level;
+}
+
+static unsigned int handle_logging(void *ctx, const struct admin_request *req,
+				   struct admin_reply *reply)
+{
 	enum log_level level;
+	const char *name;
+	bool known;
 
 	(void)ctx;
-	if (!name)
-		name = admin_query(req, "skiff"); /* the form with a logger's name */
-	if (!name)
-		return show_level(reply);
-	if (!log_level_parse(name, &level))
-		return admin_text(
-			reply, BAD_REQUEST,
-			"no such level; there are trace, debug, info, warning, error, off\n");
-	log_level_set(level);
-	return show_level(reply);
+	name = wanted_level(req, &known);
+	if (!known)
+		return refuse_level(reply, "name");
+	if (name && !log_level_parse(name, &level))
+		return refuse_level(reply, "level");
+	if (name)
+		log_level_set(level);
+	show_level(reply);
+	return OK;
 }
 
 static json_t *command_line(const struct admin *a)
@@ -111,18 +141,18 @@ static unsigned int handle_server_info(void *ctx, const struct admin_request *re
 				       struct admin_reply *reply)
 {
 	const struct admin *a = ctx;
+	const char *version = a->opts.version ? a->opts.version : "";
 	char uptime[32];
 
 	(void)req;
 	snprintf(uptime, sizeof(uptime), "%llus",
 		 (unsigned long long)((clock_mono_ns() - a->started_ns) / NSEC_PER_SEC));
-	return reply_json(reply, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}",
-					   "version", a->opts.version ? a->opts.version : "",
-					   "state", state_names[state_of(a)],
-					   "uptime_current_epoch", uptime,
-					   "uptime_all_epochs", uptime,
-					   "hot_restart_version", "disabled",
-					   "command_line_options", command_line(a)));
+	return reply_json(
+		reply, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:{s:s, s:s}}", "version", version,
+				 "state", state_names[state_of(a)], "uptime_current_epoch", uptime,
+				 "uptime_all_epochs", uptime, "hot_restart_version", "disabled",
+				 "command_line_options", command_line(a), "node", "user_agent_name",
+				 "skiff", "user_agent_version", version));
 }
 
 static uint64_t resident_bytes(void)
@@ -182,9 +212,8 @@ static const struct admin_route own[] = {
 	{ "GET", SKIFF_PATH_SERVER_INFO, false, handle_server_info,
 	  "version, state, uptime, command line" },
 	{ "GET", SKIFF_PATH_MEMORY, false, handle_memory, "bytes allocated and resident" },
-	{ "GET", SKIFF_PATH_LOGGING, false, handle_logging_get, "the log level" },
-	{ "POST", SKIFF_PATH_LOGGING, false, handle_logging_set,
-	  "?level=trace|debug|info|warning|error|off sets the log level" },
+	{ "POST", SKIFF_PATH_LOGGING, false, handle_logging,
+	  "the log level; ?level=trace|debug|info|warning|error|off sets it" },
 };
 
 static const struct admin_route quit[] = {

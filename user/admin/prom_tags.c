@@ -19,25 +19,25 @@
 static const struct tag {
 	const char *label, *hint, *pattern;
 } tags[] = {
+	/* In the order in which Envoy writes them. */
+	{ "envoy_response_code", "_rq_", "_rq(_(\\d{3}))$" },
+	{ "envoy_response_code_class", "_rq_", "_rq_((\\d))xx$" },
+	{ "envoy_http_conn_manager_prefix", "http.",
+	  "^(?:listener\\..*?\\.)?http\\.((" IN_OR_OUT "|[^.]+)\\.)" },
+	{ "envoy_worker_id", ".worker_", "^(?:listener|server)\\.(?:.*\\.)?worker_((\\d+)\\.)" },
 	{ "envoy_cluster_name", "cluster.", "^cluster\\.((.+?" SERVICE ")\\.)" },
 	{ "envoy_listener_address", "listener.", "^listener\\.((" ADDRESS ")\\.)" },
-	{ "envoy_http_conn_manager_prefix", "http.",
-	  "^(?:listener\\." ADDRESS "\\.)?http\\.((" IN_OR_OUT "|[^.]+)\\.)" },
-	{ "envoy_worker_id", ".worker_", "^(?:listener|server)\\.(?:.*\\.)?(worker_(\\d+)\\.)" },
-	{ "envoy_virtual_host", "vhost.", "^vhost\\.((.*?)\\.)" },
 	{ "envoy_virtual_cluster", ".vcluster.", "^vhost\\..*?\\.vcluster\\.((.*?)\\.)" },
 	{ "envoy_route", ".route.", "^vhost\\..*?\\.route\\.((.*?)\\.)" },
+	{ "envoy_virtual_host", "vhost.", "^vhost\\.((.*?)\\.)" },
 	{ "envoy_rds_route_config", ".rds.", "^http\\..*?\\.rds\\.((.*?)\\.)\\w+$" },
 	{ "envoy_tcp_prefix", "tcp.", "^tcp\\.((.*?)\\.)\\w+$" },
 	{ "envoy_udp_prefix", "udp.", "^udp\\.((.*?)\\.)\\w+$" },
-	{ "envoy_dubbo_prefix", "dubbo.", "^dubbo\\.((.*?)\\.)\\w+$" },
 	{ "envoy_ratelimit_prefix", "ratelimit.", "^ratelimit\\.((.*?)\\.)\\w+$" },
 	{ "envoy_local_http_ratelimit_prefix", ".http_local_rate_limit.",
 	  "^((.*?)\\.)http_local_rate_limit\\." },
 	{ "envoy_local_network_ratelimit_prefix", "local_rate_limit.",
 	  "^local_rate_limit\\.((.*?)\\.)\\w+$" },
-	{ "envoy_response_code", "_rq_", "_rq(_(\\d{3}))$" },
-	{ "envoy_response_code_class", "_rq_", "_rq_((\\d))xx$" },
 };
 
 struct prom_tags {

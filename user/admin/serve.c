@@ -30,6 +30,13 @@ const char *admin_query(const struct admin_request *req, const char *name)
 	return value ? value : "";
 }
 
+bool admin_has_query(const struct admin_request *req)
+{
+	struct MHD_Connection *c = (struct MHD_Connection *)(uintptr_t)req->conn;
+
+	return MHD_get_connection_values(c, MHD_GET_ARGUMENT_KIND, NULL, NULL) > 0;
+}
+
 static void add_text(struct buf *out, const char *fmt, va_list ap)
 {
 	char text[2048];
@@ -80,10 +87,15 @@ unsigned int admin_error(struct admin_reply *reply, unsigned int status, const c
 	return status;
 }
 
-/* The entry for the request; else NULL and in @ret_allow whether another method has the path. */
+/*
+ * The entry for the request; else NULL and in @ret_allow the method that the path wants, if there
+ * is such a path. As in Envoy what is read with GET may be asked for with POST.
+ */
 static const struct admin_entry *entry_find(const struct admin *a, const char *method,
 					    const char *path, const char **ret_allow)
 {
+	const struct admin_entry *reads = NULL;
+
 	*ret_allow = NULL;
 	for (size_t i = 0; i < a->entries_n; i++) {
 		const struct admin_route *r = a->entries[i].route;
@@ -92,9 +104,11 @@ static const struct admin_entry *entry_find(const struct admin *a, const char *m
 			continue;
 		if (strcmp(r->method, method) == 0)
 			return a->entries + i;
+		if (strcmp(r->method, "GET") == 0)
+			reads = a->entries + i;
 		*ret_allow = r->method;
 	}
-	return NULL;
+	return strcmp(method, "POST") == 0 ? reads : NULL;
 }
 
 static unsigned int dispatch(const struct admin *a, const struct admin_request *req,
@@ -104,10 +118,12 @@ static unsigned int dispatch(const struct admin *a, const struct admin_request *
 
 	if (!e && *ret_allow)
 		return admin_text(reply, MHD_HTTP_METHOD_NOT_ALLOWED,
-				  "%s is not for %s: use %s (see /help)\n", req->method, req->path,
-				  *ret_allow);
-	if (!e)
-		return admin_text(reply, MHD_HTTP_NOT_FOUND, "no such path; /help lists them\n");
+				  "Method %s not allowed, %s required.", req->method, *ret_allow);
+	if (!e) {
+		admin_text(reply, MHD_HTTP_NOT_FOUND, "invalid path. ");
+		admin_write_help(a, req, reply);
+		return MHD_HTTP_NOT_FOUND;
+	}
 	if (e->route->control_only && !req->control)
 		return admin_error(reply, MHD_HTTP_FORBIDDEN,
 				   "only over the control socket (skiffctl)");

@@ -86,7 +86,6 @@ static unsigned int write_form(const struct admin *a, const struct admin_request
 			       struct admin_reply *reply)
 {
 	if (strcmp(form, "prometheus") == 0) {
-		reply->type = "text/plain; version=0.0.4; charset=UTF-8";
 		stats_write_prom(&reply->body, rows, a->tags);
 	} else if (strcmp(form, "json") == 0) {
 		reply->type = ADMIN_JSON;
@@ -113,10 +112,9 @@ static unsigned int reply_stats(struct admin *a, const struct admin_request *req
 	if (r.type && strcasecmp(r.type, "All") == 0)
 		r.type = NULL;
 	if (!is_type(r.type))
-		return admin_text(reply, BAD_REQUEST,
-				  "type: All, Counters, Gauges or Histograms\n");
+		return admin_text(reply, BAD_REQUEST, "invalid &type= param");
 	if (pattern && *pattern && filter_compile(pattern, &filter, &e))
-		return admin_text(reply, BAD_REQUEST, "filter: %s\n", e.text);
+		return admin_text(reply, BAD_REQUEST, "Invalid regex: %s\n", e.text);
 	r.filter = filter;
 	stats_walk(read_one, &r);
 	status = write_form(a, req, &r.rows, form, reply);
@@ -134,10 +132,11 @@ static unsigned int handle_stats(void *ctx, const struct admin_request *req,
 		form = "text";
 	if (strcmp(form, "text") != 0 && strcmp(form, "json") != 0 &&
 	    strcmp(form, "prometheus") != 0)
-		return admin_text(reply, BAD_REQUEST, "format: text, json or prometheus\n");
+		return admin_text(reply, BAD_REQUEST,
+				  "usage: /stats?format=(json|prometheus|text)\n\n");
 	if (!is_buckets(admin_query(req, "histogram_buckets")))
 		return admin_text(reply, BAD_REQUEST,
-				  "histogram_buckets: none, cumulative or disjoint\n");
+				  "usage: /stats?histogram_buckets=(none|cumulative|disjoint)\n");
 	return reply_stats(ctx, req, form, reply);
 }
 

@@ -50,12 +50,9 @@ static void write_buckets(struct buf *out, const struct stat_row *row, bool cumu
 	uint64_t sum = 0;
 
 	buf_printf(out, "%s:", row->name);
-	for (size_t i = 0; i < STATS_BUCKETS; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(bounds); i++) {
 		sum = (cumulative ? sum : 0) + row->hist[i];
-		if (i < ARRAY_LEN(bounds))
-			buf_printf(out, " B%.10g(nan,%llu)", bounds[i], (unsigned long long)sum);
-		else
-			buf_printf(out, " B+Inf(nan,%llu)", (unsigned long long)sum);
+		buf_printf(out, " B%g(nan,%llu)", bounds[i], (unsigned long long)sum);
 	}
 	buf_add_char(out, '\n');
 }
@@ -88,7 +85,7 @@ static json_t *histogram_json(const struct stat_row *row)
 
 		if (row->value)
 			v = json_real(quantile_of(row->hist, row->value, quantiles[i]));
-		json_array_append_new(values, json_pack("{s:n, s:o}", "interval", "cumulative", v));
+		json_array_append_new(values, json_pack("{s:o, s:n}", "cumulative", v, "interval"));
 	}
 	return json_pack("{s:s, s:o}", "name", row->name, "values", values);
 }

@@ -15,7 +15,7 @@ static int run(struct cli *c, int argc, char **argv)
 	if (cli_option(c, &cli_log, argc, argv, options) != -1)
 		return CLI_USAGE;
 	if (optind == argc)
-		return cli_print_answer(c, "GET", SKIFF_PATH_LOGGING);
+		return cli_print_answer(c, "POST", SKIFF_PATH_LOGGING);
 	if (!log_level_parse(argv[optind], &level))
 		return cli_misused(c, &cli_log, "no level '%s'", argv[optind]);
 	buf_add_slice(&target, slice_str(SKIFF_PATH_LOGGING));

@@ -160,9 +160,9 @@ static void expect_not(struct fixture *f, const char *target, const char *text)
 static void help_lists_every_route(void **state)
 {
 	expect(*state, false, "GET", "/", 200, "/stats/prometheus: ");
-	expect(*state, false, "GET", "/help", 200, "POST   /echo: says what came\n");
+	expect(*state, false, "GET", "/help", 200, "  /echo (POST): says what came\n");
 	expect_not(*state, "/help", "control only");
-	expect(*state, true, "GET", "/help", 200, "DELETE /pods: control only\n");
+	expect(*state, true, "GET", "/help", 200, "  /pods (DELETE): control only\n");
 }
 
 static void ready_follows_the_state(void **state)
@@ -178,9 +178,10 @@ static void ready_follows_the_state(void **state)
 
 static void unknown_things_are_refused(void **state)
 {
-	expect(*state, false, "GET", "/nothing", 404, "/help lists them");
-	expect(*state, false, "GET", "/echo", 405, "use POST");
-	expect(*state, false, "POST", "/stats", 405, "use GET");
+	expect(*state, false, "GET", "/nothing", 404, "invalid path. admin commands are:\n  /: ");
+	expect(*state, false, "GET", "/echo", 405, "Method GET not allowed, POST required.");
+	expect(*state, false, "PUT", "/stats", 405, "Method PUT not allowed, GET required.");
+	expect(*state, false, "GET", "/pods", 405, "Method GET not allowed, DELETE required.");
 	expect(*state, false, "GET", "/refuse", 409,
 	       "{\"error\": \"a \\\"quoted\\\"\\u000areason with \\\\\"}");
 }
@@ -238,11 +239,14 @@ static void pages_of_a_browser_change_nothing(void **state)
 static void logging_shows_and_sets(void **state)
 {
 	log_level_set(LOG_WARN);
-	expect(*state, false, "GET", "/logging", 200, "skiff: warning\n");
+	expect(*state, false, "POST", "/logging", 200, "active loggers:\n  skiff: warning\n");
 	expect(*state, false, "POST", "/logging?level=error", 200, "skiff: error\n");
 	assert_int_equal(log_level_get(), LOG_ERROR);
-	expect(*state, false, "POST", "/logging?level=loud", 400, "no such level");
-	expect(*state, false, "GET", "/logging?level=off", 200, "skiff: error\n");
+	expect(*state, false, "POST", "/logging?level=loud", 400, "error: unknown logger level\n");
+	expect(*state, false, "POST", "/logging?skiff=info", 200, "skiff: info\n");
+	expect(*state, false, "POST", "/logging?http=debug", 400, "error: unknown logger name\n");
+	expect(*state, false, "POST", "/logging?paths=skiff:error", 200, "skiff: error\n");
+	expect(*state, false, "GET", "/logging?level=off", 405, "POST required");
 	assert_int_equal(log_level_get(), LOG_ERROR);
 }
 
@@ -252,6 +256,8 @@ static void server_info_has_envoys_fields(void **state)
 	expect(*state, false, "GET", "/server_info", 200, "\"state\": \"LIVE\"");
 	expect(*state, false, "GET", "/server_info", 200, "\"config\": \"a.yaml\"");
 	expect(*state, false, "GET", "/server_info", 200, "\"uptime_current_epoch\": \"");
+	expect(*state, false, "GET", "/server_info", 200, "\"user_agent_name\": \"skiff\"");
+	expect(*state, false, "POST", "/server_info", 200, "\"hot_restart_version\": \"disabled\"");
 	expect(*state, false, "GET", "/memory", 200, "\"total_physical_bytes\": \"");
 	expect_not(*state, "/memory", "\"total_physical_bytes\": \"0\"");
 }
@@ -294,6 +300,8 @@ static void stats_as_text(void **state)
 	       "cluster.b.upstream_rq_time: No recorded values\n");
 	expect(*state, false, "GET", "/stats?histogram_buckets=cumulative", 200,
 	       " B0.5(nan,1) B1(nan,1) B5(nan,1) B10(nan,1) B25(nan,2) ");
+	expect(*state, false, "GET", "/stats?histogram_buckets=cumulative", 200,
+	       " B1.8e+06(nan,2) B3.6e+06(nan,2)\n");
 	expect(*state, false, "GET", "/stats?histogram_buckets=disjoint", 200,
 	       " B0.5(nan,1) B1(nan,0) B5(nan,0) B10(nan,0) B25(nan,1) B50(nan,0) ");
 	expect_not(*state, "/stats?usedonly", "cluster.a.never");
@@ -305,10 +313,12 @@ static void stats_as_text(void **state)
 	expect_not(*state, "/stats?type=Gauges", "_rq_");
 	expect(*state, false, "GET", "/stats?type=Gauges", 200,
 	       "cluster.a.upstream_cx_active: 3\n");
-	expect(*state, false, "GET", "/stats?filter=(", 400, "filter: ");
-	expect(*state, false, "GET", "/stats?format=xml", 400, "format: text, json or prometheus");
-	expect(*state, false, "GET", "/stats?type=Text", 400, "type: ");
-	expect(*state, false, "GET", "/stats?histogram_buckets=x", 400, "histogram_buckets: ");
+	expect(*state, false, "GET", "/stats?filter=(", 400, "Invalid regex: ");
+	expect(*state, false, "GET", "/stats?format=xml", 400,
+	       "usage: /stats?format=(json|prometheus|text)");
+	expect(*state, false, "GET", "/stats?type=Text", 400, "invalid &type= param");
+	expect(*state, false, "GET", "/stats?histogram_buckets=x", 400,
+	       "usage: /stats?histogram_buckets=");
 	stats_set_free(s);
 }
 
@@ -325,10 +335,10 @@ static void stats_as_json(void **state)
 			       "\"supported_quantiles\":[0.0,25.0,"));
 	assert_non_null(strstr(buf_ptr(&a.body),
 			       "{\"name\":\"cluster.b.upstream_rq_time\",\"values\":["
-			       "{\"interval\":null,\"cumulative\":null},"));
+			       "{\"cumulative\":null,\"interval\":null},"));
 	buf_done(&a.body);
 	expect(*state, false, "GET", "/stats?format=json&filter=cluster.a", 200,
-	       "{\"interval\":null,\"cumulative\":25.0}]}");
+	       "{\"cumulative\":25.0,\"interval\":null}]}");
 	expect(*state, false, "GET", "/stats?format=json&type=Gauges&filter=nothing", 200,
 	       "{\"stats\":[]}");
 	stats_set_free(s);
@@ -339,13 +349,13 @@ static void stats_for_prometheus(void **state)
 	struct stats_set *s = fill();
 	struct answer a = ask(*state, false, "GET", "/stats/prometheus?usedonly", SLICE_NONE, NULL);
 
-	assert_string_equal(a.type, "text/plain; version=0.0.4; charset=UTF-8");
+	assert_string_equal(a.type, "text/plain; charset=UTF-8");
 	assert_non_null(strstr(buf_ptr(&a.body),
 			       "# TYPE envoy_cluster_upstream_rq_xx counter\n"
-			       "envoy_cluster_upstream_rq_xx{envoy_cluster_name=\"a\","
-			       "envoy_response_code_class=\"2\"} 7\n"
-			       "envoy_cluster_upstream_rq_xx{envoy_cluster_name=\"b\","
-			       "envoy_response_code_class=\"2\"} 1\n# TYPE "));
+			       "envoy_cluster_upstream_rq_xx{envoy_response_code_class=\"2\","
+			       "envoy_cluster_name=\"a\"} 7\n"
+			       "envoy_cluster_upstream_rq_xx{envoy_response_code_class=\"2\","
+			       "envoy_cluster_name=\"b\"} 1\n# TYPE "));
 	buf_done(&a.body);
 	expect(*state, false, "GET", "/stats?format=prometheus", 200,
 	       "# TYPE istio_requests_total counter\n"

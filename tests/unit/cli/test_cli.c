@@ -305,7 +305,8 @@ static void stats_are_filtered(void **state)
 	assert_null(strstr(f->out, "never"));
 	expect(f, "stats never --format json", CLI_OK, "{\"name\":\"cluster.a.never\",\"value\":0}",
 	       "");
-	expect(f, "stats --format xml", CLI_FAILED, "", "format: text, json or prometheus");
+	expect(f, "stats --format xml", CLI_FAILED, "",
+	       "usage: /stats?format=(json|prometheus|text)");
 	stats_set_free(s);
 }
 
@@ -317,7 +318,8 @@ static void doctor_says_what_lacks(void **state)
 	expect(f, "doctor", CLI_FAILED, "FAILS sk_lookup: inbound capture\n", "skiffctl: ");
 	expect(f, "doctor", CLI_FAILED, "skiffd: answers at /tmp/", "skiffctl: ");
 	f->colour = true;
-	expect(f, "doctor", CLI_FAILED, "\033[31mFAILS \033[0m\033[1msk_lookup\033[0m: ", "skiffctl: ");
+	expect(f, "doctor", CLI_FAILED,
+	       "\033[31mFAILS \033[0m\033[1msk_lookup\033[0m: ", "skiffctl: ");
 }
 
 static void bpf_show_needs_no_skiffd(void **state)
