@@ -35,9 +35,11 @@
 
 /* A 2.7.23 consumer's frame: demo.GreetingService.sayHello("world"). */
 static const uint8_t hello[] =
-	"\xda\xbb\xc2\x00\0\0\0\0\0\0\0\0\0\0\0\xad\x05" "2.0.2\x14" "demo.GreetingService\x05" "0.0.0\x08"
-	"sayHello\x12Ljava/lang/String;\x05worldH\x04path\x14" "demo.GreetingService\x12remote.application"
-	"\x0d" "demo-consumer\x09interface\x14" "demo.GreetingService\x07version\x05" "0.0.0Z";
+	"\xda\xbb\xc2\x00\0\0\0\0\0\0\0\0\0\0\0\xad"
+	"\x05" "2.0.2\x14" "demo.GreetingService\x05" "0.0.0\x08" "sayHello"
+	"\x12Ljava/lang/String;\x05worldH\x04path\x14" "demo.GreetingService"
+	"\x12remote.application\x0d" "demo-consumer\x09interface\x14" "demo.GreetingService"
+	"\x07version\x05" "0.0.0Z";
 
 struct conn {
 	int fd;

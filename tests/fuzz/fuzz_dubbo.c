@@ -30,9 +30,10 @@ static int on_head(void *owner, struct l7_msg *m, bool end)
 	l7_msg_keep(m, &keep);
 	codec_dubbo.encode_head(r->peer, m, end, &r->forwarded);
 	if (m->kind != L7_RESPONSE) {
-		struct l7_reply reply = { .code = (enum l7_reply_code)(m->id % (L7_REPLY_DIRECT + 1)) };
+		struct l7_reply reply = { 0 };
 		struct buf out = { 0 };
 
+		reply.code = (enum l7_reply_code)(m->id % (L7_REPLY_DIRECT + 1));
 		codec_dubbo.encode_reply(r->conn, m, &reply, &out);
 		must((buf_len(&out) > 0) == (m->kind == L7_REQUEST));
 		buf_done(&out);

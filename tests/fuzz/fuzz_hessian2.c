@@ -74,8 +74,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		;
 	hessian2_init(&h, slice_of(data, size), 64, STRING_BYTES, &a);
 	if (hessian2_map_open(&h) == 1)
-		while (!hessian2_map_is_done(&h) && hessian2_skip(&h) == 0 && hessian2_skip(&h) == 0)
-			;
+		while (!hessian2_map_is_done(&h) && hessian2_skip(&h) == 0)
+			if (hessian2_skip(&h) < 0)
+				break;
 	arena_done(&a);
 	strings(data, size);
 	return 0;

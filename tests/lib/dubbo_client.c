@@ -8,8 +8,8 @@
  *
  * Without -f: sayHello("world") of a 2.7.23 consumer. -b: a heartbeat on each connection first.
  * -q: no summary line. A one-way frame is sent N times and nothing is waited for.
- * Prints "COUNT answer" lines, most frequent first. Exit 0: all were answered (whatever the answer),
- * 1: not all, or a wrong id, 2: no connection.
+ * Prints "COUNT answer" lines, most frequent first. Exit 0: all were answered (whatever it
+ * was), 1: not all, or a wrong id, 2: no connection.
  */
 #include <arpa/inet.h>
 #include <endian.h>
@@ -32,9 +32,11 @@
 #define ANSWER_TEXT 160 /* of them this much is told apart and shown */
 
 static const uint8_t hello[] =
-	"\xda\xbb\xc2\x00\0\0\0\0\0\0\0\0\0\0\0\xad\x05" "2.0.2\x14" "demo.GreetingService\x05" "0.0.0\x08"
-	"sayHello\x12Ljava/lang/String;\x05worldH\x04path\x14" "demo.GreetingService\x12remote.application"
-	"\x0d" "demo-consumer\x09interface\x14" "demo.GreetingService\x07version\x05" "0.0.0Z";
+	"\xda\xbb\xc2\x00\0\0\0\0\0\0\0\0\0\0\0\xad"
+	"\x05" "2.0.2\x14" "demo.GreetingService\x05" "0.0.0\x08" "sayHello"
+	"\x12Ljava/lang/String;\x05worldH\x04path\x14" "demo.GreetingService"
+	"\x12remote.application\x0d" "demo-consumer\x09interface\x14" "demo.GreetingService"
+	"\x07version\x05" "0.0.0Z";
 
 struct conn {
 	int fd;

@@ -5,10 +5,10 @@
  * was asked. Heartbeats are answered, one-way calls counted. On SIGTERM it tells its clients that
  * it is read-only, serves for a moment more and prints its counts.
  *
- *   dubbo_server [-n NAME] [-D DIR] [-m silent|close|cut] [-d delay ms] [-s seconds to live] IP PORT
+ *   dubbo_server [-n NAME] [-D DIR] [-m silent|close|cut] [-d ms] [-s seconds] IP PORT
  *
  * -n: "Hello, world from NAME". -m: do not answer; close instead; close within the answer. -d: wait
- * before each answer, one after the other.
+ * before each answer, one after the other. -s: live so long.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -473,7 +473,8 @@ static int listen_on(const char *ip, const char *port)
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (inet_pton(AF_INET, ip, &sa.sin_addr) != 1 ||
 	    bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 1024) < 0) {
-		fprintf(stderr, "dubbo_server: cannot listen on %s:%s: %s\n", ip, port, strerror(errno));
+		fprintf(stderr, "dubbo_server: cannot listen on %s:%s: %s\n", ip, port,
+			strerror(errno));
 		exit(2);
 	}
 	return fd;
@@ -502,8 +503,8 @@ static void options(int ac, char **av)
 			exit(2);
 	}
 	if (ac - optind != 2) {
-		fprintf(stderr, "usage: dubbo_server [-n NAME] [-D DIR] [-m silent|close|cut] [-d ms] "
-				"[-s seconds] IP PORT\n");
+		fprintf(stderr, "usage: dubbo_server [-n NAME] [-D DIR] [-m silent|close|cut] "
+				"[-d ms] [-s seconds] IP PORT\n");
 		exit(2);
 	}
 }

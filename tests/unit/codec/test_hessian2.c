@@ -62,17 +62,21 @@ static const struct slice broken[] = {
 	V("\x40"), V("E"), V("G"), V("P"), V("Z"),			/* no such tags */
 	V("\x02\xff\xff"), V("\x02" "a\x80"), V("\x01\xc3" "a"),	/* not CESU-8 */
 	V("\x01\xf0\x9f\x98\x80"),					/* half a pair */
-	V("R\x00\x01" "aN"), V("R\x00\x01" "a\x21" "b"),		/* a string goes on as something else */
+	/* a string goes on as something else */
+	V("R\x00\x01" "aN"), V("R\x00\x01" "a\x21" "b"),
 	V("A\x00\x01" "a\x01" "b"), V("A\x00\x01" "aN"),
-	V("Q\x8f"), V("QN"), V("Q\x01" "a"),				/* references that are none */
-	V("\x60"), V("\x6f"), V("O\x90"), V("O\x8f"),			/* class that was not defined */
+	/* references that are none */
+	V("Q\x8f"), V("QN"), V("Q\x01" "a"),
+	/* class that was not defined */
+	V("\x60"), V("\x6f"), V("O\x90"), V("O\x8f"),
 	V("C\x01" "A\x90\x61"), V("C\x01" "A\x8f\x60"), V("C\x01" "A\x91\x91\x60N"), V("C\x91"),
 	V("C\x01" "AN\x60"), V("U\x8f\x91Z"), V("UN"), V("MNZ"), V("MTZ"),
 	V("H\x01" "aZ"),						/* a key without a value */
 	V("H\x01" "a\x91\x01" "bZ"),
 	V("X\x8f"), V("VT"), V("V\x04[int\x8f"),
 	V("X\xd4\xff\xff\x91"), V("XI\x7f\xff\xff\xff\x91"), V("V\x90I\x7f\xff\xff\xff\x91"),
-	V("C\x01" "AI\x7f\xff\xff\xff\x60"), V("\x7f\x91"), V("\x77\x90\x91"), /* lengths that lie */
+	/* lengths that lie */
+	V("C\x01" "AI\x7f\xff\xff\xff\x60"), V("\x7f\x91"), V("\x77\x90\x91"),
 };
 
 /* Walks over one value; bytes left, or the error with its reason. On the heap, for ASan. */
@@ -150,7 +154,8 @@ static struct slice repeat(struct buf *b, const char *unit, size_t len, size_t n
 
 static void test_depth_is_limited(void **state)
 {
-	static const struct slice units[] = { V("W"), V("H\x90"), V("\x79"), V("X\x91"), V("\x71\x90") };
+	static const struct slice units[] = { V("W"), V("H\x90"), V("\x79"), V("X\x91"),
+					      V("\x71\x90") };
 	const char *why;
 
 	(void)state;
@@ -248,7 +253,8 @@ static void test_strings_are_read(void **state)
 		{ V("\x30\x05hello"), V("hello") },
 		{ V("R\x00\x02heS\x00\x02llR\x00\x00\x01o"), V("hell") },
 		{ V("R\x00\x02heR\x00\x02ll\x01o"), V("hello") },
-		{ V("R\x00\x01\xc3\xa9\x02\xed\xa0\xbd\xed\xb8\x80"), V("\xc3\xa9\xed\xa0\xbd\xed\xb8\x80") },
+		{ V("R\x00\x01\xc3\xa9\x02\xed\xa0\xbd\xed\xb8\x80"),
+		  V("\xc3\xa9\xed\xa0\xbd\xed\xb8\x80") },
 	};
 	struct arena a = { 0 };
 	struct slice s;

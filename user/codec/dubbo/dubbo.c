@@ -209,8 +209,9 @@ static int request_refuse(struct turn *t, const struct dubbo_frame *f, const cha
 		n = snprintf(text, sizeof(text), "dubbo request cannot be read: %s", why);
 	else
 		n = snprintf(text, sizeof(text),
-			     "dubbo request cannot be routed: serialization %u (%s) is not supported,"
-			     " use hessian2 or fastjson2", ser, name ? name : "unknown");
+			     "dubbo request cannot be routed: serialization %u (%s) is not "
+			     "supported, use hessian2 or fastjson2",
+			     ser, name ? name : "unknown");
 	if (f->flag & DUBBO_FLAG_TWOWAY)
 		dubbo_write_error(t->c->reply, f->id, DUBBO_BAD_REQUEST, slice_of(text, (size_t)n));
 	return control(t, readable ? "bad_request" : "bad_serialization");
@@ -407,7 +408,8 @@ static void dubbo_encode_head(void *conn, struct l7_msg *m, bool end, struct buf
 		dubbo_frame_set_id(p, m->id);
 		buf_commit(out, m->raw.len);
 	} else {
-		struct dubbo_frame f = { .flag = (uint8_t)(m->wire >> 8), .status = (uint8_t)m->wire,
+		struct dubbo_frame f = { .flag = (uint8_t)(m->wire >> 8),
+					 .status = (uint8_t)m->wire,
 					 .id = m->id };
 
 		must(m->body_len >= 0 && m->body_len <= UINT32_MAX);

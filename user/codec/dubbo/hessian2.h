@@ -61,7 +61,7 @@ int hessian2_skip(struct hessian2 *h);
  * reference stood in its place, -EPROTO.
  */
 int hessian2_map_open(struct hessian2 *h);
-/* At the map's end mark? Then steps over it. At the end of the input too: false, then skip fails. */
+/* At the map's end mark? Then steps over it. At the end of the input: false, and skip fails. */
 bool hessian2_map_is_done(struct hessian2 *h);
 
 /*
