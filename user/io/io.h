@@ -101,12 +101,6 @@ struct io_listener *io_listener_new(struct io *io, int fd, const struct io_liste
 				    void *owner);
 void *io_listener_owner(const struct io_listener *l);
 int io_listener_fd(const struct io_listener *l);
-/*
- * Stops and restarts accepting; meanwhile connections wait in the kernel's backlog. One that was
- * already under way may still be told after the pause.
- */
-void io_listener_pause(struct io_listener *l);
-void io_listener_resume(struct io_listener *l);
 void io_listener_close(struct io_listener *l);
 
 /* ---- streams ----------------------------------------------------------------------------- */

@@ -190,10 +190,9 @@ struct io_listener {
 	const struct io_listener_ops *ops;
 	void *owner;
 	struct list node;
-	struct io_timer starved; /* until the next attempt after EMFILE */
+	struct io_timer pause;
 	int fd;
 	bool armed;
-	bool paused;
 	bool closed;
 	bool starving; /* out of descriptors; logged */
 };

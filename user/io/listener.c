@@ -9,13 +9,13 @@
 
 static void listener_arm(struct io_listener *l)
 {
-	if (!l->closed && !l->paused && !l->armed && !io_timer_is_armed(&l->starved))
+	if (!l->closed && !l->armed && !io_timer_is_armed(&l->pause))
 		l->io->backend->accept(l);
 }
 
-static void listener_retry(struct io_timer *t)
+static void listener_resume(struct io_timer *t)
 {
-	listener_arm(container_of(t, struct io_listener, starved));
+	listener_arm(container_of(t, struct io_listener, pause));
 }
 
 struct io_listener *io_listener_new(struct io *io, int fd, const struct io_listener_ops *ops,
@@ -27,7 +27,7 @@ struct io_listener *io_listener_new(struct io *io, int fd, const struct io_liste
 	l->fd = fd;
 	l->ops = ops;
 	l->owner = owner;
-	io_timer_init(&l->starved, listener_retry);
+	io_timer_init(&l->pause, listener_resume);
 	list_push(&io->listeners, &l->node);
 	listener_arm(l);
 	return l;
@@ -55,7 +55,7 @@ static void listener_starve(struct io_listener *l, int res)
 			 "cannot accept: %s; retrying every %d ms (raise the limit of open files)",
 			 strerror(-res), IO_ACCEPT_PAUSE_MS);
 	l->starving = true;
-	io_timer_set(l->io, &l->starved, IO_ACCEPT_PAUSE_MS);
+	io_timer_set(l->io, &l->pause, IO_ACCEPT_PAUSE_MS);
 	if (l->armed)
 		l->io->backend->accept_cancel(l);
 }
@@ -86,27 +86,12 @@ void listener_on_idle(struct io_listener *l)
 	list_push(&l->io->dead_listeners, &l->node);
 }
 
-void io_listener_pause(struct io_listener *l)
-{
-	if (l->paused)
-		return;
-	l->paused = true;
-	if (l->armed)
-		l->io->backend->accept_cancel(l);
-}
-
-void io_listener_resume(struct io_listener *l)
-{
-	l->paused = false;
-	listener_arm(l);
-}
-
 void io_listener_close(struct io_listener *l)
 {
 	if (!l || l->closed)
 		return;
 	l->closed = true;
-	io_timer_cancel(l->io, &l->starved);
+	io_timer_cancel(l->io, &l->pause);
 	if (l->armed)
 		l->io->backend->accept_cancel(l);
 	else

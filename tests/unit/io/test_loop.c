@@ -324,38 +324,6 @@ static void test_close_listener_inside_accepted(void **state)
 	t_free(io);
 }
 
-static void test_pause(void **state)
-{
-	struct io *io = t_io_new();
-	struct t_end b[3] = { 0 };
-	struct sockaddr_storage ss;
-	struct t_server sv;
-	int client[2];
-
-	(void)state;
-	t_server_start(&sv, io, b, 3);
-	t_turns(io, 1);
-	io_listener_pause(sv.l);
-	io_listener_resume(sv.l); /* while the kernel has not yet heard */
-	io_listener_pause(sv.l);
-	t_turns(io, 3);
-	for (int i = 0; i < 2; i++) {
-		client[i] = socket(AF_INET, SOCK_STREAM, 0);
-		assert_int_equal(connect(client[i], (void *)&ss, addr_to_sockaddr(&sv.at, &ss)), 0);
-	}
-	t_turns(io, 5);
-	assert_int_equal(sv.n, 0);
-	io_listener_resume(sv.l);
-	t_until(io, sv.n == 2);
-	io_listener_pause(sv.l);
-	io_listener_close(sv.l);
-	for (int i = 0; i < 2; i++) {
-		close(client[i]);
-		t_close(&b[i]);
-	}
-	t_free(io);
-}
-
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_posts),
 	cmocka_unit_test(test_stop),
@@ -365,7 +333,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_more_streams_than_buffers),
 	cmocka_unit_test(test_emfile),
 	cmocka_unit_test(test_close_listener_inside_accepted),
-	cmocka_unit_test(test_pause),
 };
 
 t_main(tests)
