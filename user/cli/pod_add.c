@@ -100,7 +100,7 @@ static int put_option(struct cli *c, json_t *pod, int option)
 	case ACCOUNT: return json_object_set_new(pod, "service_account", json_string(optarg));
 	case RESOURCES: return put_resources(c, pod, optarg);
 	case ACCELERATE: return put_accelerate(c, pod, optarg);
-	case CLOSED: return json_object_set_new(pod, "fail", json_string("closed"));
+	case CLOSED: return json_object_set_new(pod, "fail_open", json_false());
 	}
 	return -1;
 }

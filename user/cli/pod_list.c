@@ -33,10 +33,22 @@ static void add_addresses(struct cli_table *t, const json_t *pod)
 	buf_done(&text);
 }
 
+static void add_fail(struct cli_table *t, const json_t *pod)
+{
+	const json_t *open = json_object_get(pod, "fail_open");
+
+	if (json_is_boolean(open))
+		cli_table_add(t, json_is_true(open) ? "open" : "closed");
+	else
+		cli_table_add(t, NULL);
+}
+
 static void print_pods(struct cli *c, const json_t *pods)
 {
-	static const char *const heading[] = { "NAMESPACE", "NAME",	   "ID",    "ADDRESSES",
-					       "ACCELERATE", "FAIL",  "CONNECTIONS", "NETNS" };
+	static const char *const heading[] = {
+		"NAMESPACE", "NAME",	  "ID",	      "ADDRESSES", "ACCELERATE",
+		"FAIL",	     "LISTENERS", "CLUSTERS", "NETNS",
+	};
 	struct cli_table t = { .columns = ARRAY_LEN(heading) };
 	size_t i;
 	json_t *pod;
@@ -49,8 +61,9 @@ static void print_pods(struct cli *c, const json_t *pods)
 		add_number(&t, pod, "id");
 		add_addresses(&t, pod);
 		cli_table_add(&t, text_of(pod, "accelerate"));
-		cli_table_add(&t, text_of(pod, "fail"));
-		add_number(&t, pod, "connections");
+		add_fail(&t, pod);
+		add_number(&t, pod, "listeners");
+		add_number(&t, pod, "clusters");
 		cli_table_add(&t, text_of(pod, "netns"));
 	}
 	cli_table_print(c, &t);
@@ -92,12 +105,12 @@ static const char help[] =
 	"  --json  skiffd's answer as it is\n"
 	"\n"
 	"Columns:\n"
-	"  ID           the pod's number in the BPF maps (skiffctl bpf show)\n"
-	"  ACCELERATE   both, auto or off: whether payload skips the TCP stack between sockets\n"
-	"               of one pod\n"
-	"  FAIL         what the kernel does while no skiffd lives: open connects straight,\n"
-	"               closed refuses\n"
-	"  CONNECTIONS  open connections that the engine serves\n";
+	"  ID          the pod's number in the BPF maps (skiffctl bpf show)\n"
+	"  ACCELERATE  both, auto or off: whether payload skips the TCP stack between sockets\n"
+	"              of one pod\n"
+	"  FAIL        what the kernel does while no skiffd lives: open connects straight,\n"
+	"              closed refuses\n"
+	"  LISTENERS, CLUSTERS  how many its configuration has\n";
 
 const struct cli_verb cli_pod_list = {
 	.name = "pod list",

@@ -39,7 +39,7 @@ static unsigned int pods_list(void *ctx, const struct admin_request *req, struct
 	return admin_text(reply, 200,
 			  "{\"pods\": [{\"name\": \"shop\", \"namespace\": \"prod\", \"id\": 7, "
 			  "\"addresses\": [\"10.0.0.1\", \"fd00::1\"], \"accelerate\": \"auto\","
-			  "\"fail\": \"open\", \"connections\": 12, "
+			  "\"fail_open\": true, \"listeners\": 2, \"clusters\": 3, "
 			  "\"netns\": \"/run/netns/shop\"}, {\"name\": \"b\"}]}");
 }
 
@@ -215,7 +215,7 @@ static void pods_are_listed_as_a_table(void **state)
 	struct fixture *f = *state;
 
 	expect(f, "pod list", CLI_OK,
-	       "prod       shop  7   10.0.0.1,fd00::1  auto        open  12           "
+	       "prod       shop  7   10.0.0.1,fd00::1  auto        open  2          3         "
 	       "/run/netns/shop\n",
 	       "");
 	expect(f, "pod list", CLI_OK, "\n-          b     -   -  ", "");
@@ -236,7 +236,7 @@ static void pods_are_added(void **state)
 	expect(f, words, CLI_OK, "pod shop is in the mesh\n", "");
 	assert_non_null(strstr(f->seen, "POST /pods -/- {\"netns\":\"/proc/"));
 	assert_non_null(strstr(f->seen, "/ns/net\",\"labels\":{\"app\":\"shop\",\"a\":\"b=c\"},"
-					"\"namespace\":\"prod\",\"fail\":\"closed\","
+					"\"namespace\":\"prod\",\"fail_open\":false,"
 					"\"resources\":[\"/dev/null\"],\"name\":\"shop\"};"));
 	f->status = 409;
 	expect(f, words, CLI_FAILED, "", "skiffd refuses (409): pod b is there already\n");
