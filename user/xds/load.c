@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bootstrap files -> messages -> view. Several files merge: their lists are put one after the other. */
+#include "xds/load.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+#include "envoy/config/bootstrap/v3/bootstrap.pb-c.h"
+#include "xds/translate.h"
+#include "xds/yaml.h"
+
+#define BOOTSTRAP Envoy__Config__Bootstrap__V3__Bootstrap
+
+struct loaded {
+	const char *name;
+	const BOOTSTRAP *b;
+};
+
+struct loader {
+	struct translate t;
+	struct arena arena; /* messages */
+	struct loaded *v;
+	size_t n;
+	json_t *clusters; /* names */
+	size_t n_listeners, n_clusters;
+};
+
+/* ---- files --------------------------------------------------------------------------------------------- */
+
+/* "file: static_resources..." */
+static void path_at_file(struct loader *l, const char *name)
+{
+	xds_path_init(&l->t.pj.path, name);
+	xds_path_push_raw(&l->t.pj.path, ": ");
+}
+
+static int document_add(struct loader *l, const char *name, const json_t *j)
+{
+	ProtobufCMessage *m = NULL;
+	int rc;
+
+	path_at_file(l, name);
+	rc = protojson_read(&l->t.pj, &envoy__config__bootstrap__v3__bootstrap__descriptor, j, &m);
+	if (rc < 0)
+		return rc;
+	l->v = xrealloc(l->v, (l->n + 1) * sizeof(*l->v));
+	l->v[l->n++] = (struct loaded){ arena_str(&l->arena, slice_str(name)), (const BOOTSTRAP *)m };
+	return 0;
+}
+
+static int file_add(struct loader *l, const char *path)
+{
+	json_t *j = NULL;
+	int rc;
+
+	if (l->n >= XDS_FILES_MAX)
+		return err_set(l->t.pj.err, -E2BIG, "more than %d files", XDS_FILES_MAX);
+	rc = yaml_load(path, YAML_TYPING_ENVOY, &j, l->t.pj.err);
+	if (rc == 0)
+		rc = document_add(l, path, j);
+	json_decref(j);
+	return rc;
+}
+
+static int name_is_resource(const struct dirent *d)
+{
+	struct slice name = slice_str(d->d_name);
+
+	return d->d_name[0] != '.' && (slice_has_suffix(name, SLICE(".yaml")) || slice_has_suffix(name, SLICE(".yml")) ||
+				       slice_has_suffix(name, SLICE(".json")));
+}
+
+static int folder_add(struct loader *l, const char *path)
+{
+	struct dirent **v = NULL;
+	int n = scandir(path, &v, name_is_resource, alphasort), rc = 0;
+
+	if (n < 0)
+		return err_set(l->t.pj.err, -errno, "%s: %s", path, strerror(errno));
+	for (int i = 0; i < n; i++) {
+		char *file = xasprintf("%s/%s", path, v[i]->d_name);
+
+		if (rc == 0)
+			rc = file_add(l, file);
+		free(file);
+		free(v[i]);
+	}
+	free(v);
+	return rc;
+}
+
+static int path_add(struct loader *l, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return err_set(l->t.pj.err, -errno, "%s: %s", path, strerror(errno));
+	return S_ISDIR(st.st_mode) ? folder_add(l, path) : file_add(l, path);
+}
+
+/* ---- resources ----------------------------------------------------------------------------------------- */
+
+/* All cluster names first: routes of one file may name clusters of another. */
+static int clusters_count(struct loader *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const BOOTSTRAP *b = l->v[i].b;
+
+		if (!b->static_resources)
+			continue;
+		l->n_listeners += b->static_resources->n_listeners;
+		l->n_clusters += b->static_resources->n_clusters;
+		for (size_t k = 0; k < b->static_resources->n_clusters; k++) {
+			const char *name = b->static_resources->clusters[k]->name;
+
+			path_at_file(l, l->v[i].name);
+			xds_path_push_at(&l->t.pj.path, "static_resources.clusters", k);
+			if (json_object_get(l->clusters, name))
+				return tr_fail(&l->t, "cluster \"%s\" is there twice", name);
+			json_object_set_new_nocheck(l->clusters, name, json_true());
+		}
+	}
+	return 0;
+}
+
+static int clusters_read(struct loader *l, const BOOTSTRAP *b)
+{
+	struct mesh_view *v = l->t.view;
+
+	for (size_t i = 0; i < b->static_resources->n_clusters; i++) {
+		TR_IN_AT(&l->t, "static_resources.clusters", i,
+			 tr_cluster(&l->t, b->static_resources->clusters[i], &v->clusters[v->n_clusters]));
+		v->n_clusters++;
+	}
+	return 0;
+}
+
+static int listeners_read(struct loader *l, const BOOTSTRAP *b)
+{
+	struct mesh_view *v = l->t.view;
+
+	for (size_t i = 0; i < b->static_resources->n_listeners; i++) {
+		TR_IN_AT(&l->t, "static_resources.listeners", i,
+			 tr_listener(&l->t, b->static_resources->listeners[i], &v->listeners[v->n_listeners]));
+		v->n_listeners++;
+	}
+	return 0;
+}
+
+static int resources_read(struct loader *l)
+{
+	struct mesh_view *v = l->t.view;
+	int rc = clusters_count(l);
+
+	v->listeners = arena_array(&v->arena, struct mesh_listener, l->n_listeners + 1);
+	v->clusters = arena_array(&v->arena, struct mesh_cluster, l->n_clusters + 1);
+	for (size_t i = 0; rc == 0 && i < l->n; i++) {
+		path_at_file(l, l->v[i].name);
+		if (l->v[i].b->static_resources)
+			rc = clusters_read(l, l->v[i].b);
+	}
+	for (size_t i = 0; rc == 0 && i < l->n; i++) {
+		path_at_file(l, l->v[i].name);
+		if (l->v[i].b->static_resources)
+			rc = listeners_read(l, l->v[i].b);
+	}
+	return rc;
+}
+
+/* ---- the view ---------------------------------------------------------------------------------------------- */
+
+static void dump_add(json_t *listeners, json_t *clusters, const BOOTSTRAP *b)
+{
+	for (size_t i = 0; i < b->static_resources->n_listeners; i++)
+		json_array_append_new(listeners, protojson_write(&b->static_resources->listeners[i]->base));
+	for (size_t i = 0; i < b->static_resources->n_clusters; i++)
+		json_array_append_new(clusters, protojson_write(&b->static_resources->clusters[i]->base));
+}
+
+/* {"static_listeners": [...], "static_clusters": [...]} */
+static void dump_write(struct loader *l)
+{
+	json_t *listeners = json_array(), *clusters = json_array();
+	json_t *o = json_pack("{s:o,s:o}", "static_listeners", listeners, "static_clusters", clusters);
+	char *text;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i].b->static_resources)
+			dump_add(listeners, clusters, l->v[i].b);
+	text = json_dumps(o, JSON_COMPACT);
+	if (text)
+		l->t.view->config_json = arena_slice(l->t.a, slice_str(text));
+	free(text);
+	json_decref(o);
+}
+
+static uint64_t view_hash(const struct mesh_view *v)
+{
+	uint64_t h = 0;
+
+	for (uint32_t i = 0; i < v->n_clusters; i++)
+		h = XXH64(&v->clusters[i].hash, sizeof(uint64_t), h);
+	for (uint32_t i = 0; i < v->n_listeners; i++)
+		h = XXH64(&v->listeners[i].hash, sizeof(uint64_t), h);
+	return h;
+}
+
+static void loader_init(struct loader *l, struct xds_report *report, struct err *e)
+{
+	*l = (struct loader){ .clusters = json_object() };
+	protojson_init(&l->t.pj, &l->arena, report, e);
+	l->t.pj.refuse = xds_refuse_unknown;
+	l->t.clusters = l->clusters;
+}
+
+/* Builds the view from the messages that were read. */
+static int view_build(struct loader *l, struct slice source, struct mesh_view **ret_view)
+{
+	struct mesh_view *v = mesh_view_new();
+	int rc;
+
+	tr_view_init(&l->t, v);
+	rc = resources_read(l);
+	if (rc == 0)
+		rc = mesh_view_finish(v, l->t.pj.err);
+	if (rc < 0) {
+		mesh_view_unref(v);
+		return rc;
+	}
+	v->source = arena_slice(&v->arena, source);
+	v->hash = view_hash(v);
+	dump_write(l);
+	*ret_view = v;
+	return 0;
+}
+
+static void loader_done(struct loader *l)
+{
+	json_decref(l->clusters);
+	arena_done(&l->arena);
+	free(l->v);
+}
+
+int xds_load_files(const char *const *paths, size_t n, struct mesh_view **ret_view, struct xds_report *report,
+		   struct err *e)
+{
+	struct slice source = { 0 };
+	struct loader l;
+	int rc = 0;
+
+	loader_init(&l, report, e);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		rc = path_add(&l, paths[i]);
+		source = arena_printf(&l.arena, "%.*s%s%s", SLICE_ARG(source), i ? ", " : "", paths[i]);
+	}
+	if (rc == 0)
+		rc = view_build(&l, source, ret_view);
+	loader_done(&l);
+	return rc;
+}
+
+int xds_load_text(struct slice text, const char *name, struct mesh_view **ret_view, struct xds_report *report,
+		  struct err *e)
+{
+	json_t *j = NULL;
+	struct loader l;
+	int rc;
+
+	loader_init(&l, report, e);
+	rc = yaml_parse(text, name, YAML_TYPING_ENVOY, &j, e);
+	if (rc == 0)
+		rc = document_add(&l, name, j);
+	if (rc == 0)
+		rc = view_build(&l, slice_str(name), ret_view);
+	json_decref(j);
+	loader_done(&l);
+	return rc;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Unknown fields that may not be ignored: without them a match would be wider, a connection less
+ * secure or an answer another one. Their resource is refused. All others are only reported.
+ */
+#include "xds/translate.h"
+
+#define V3(package) "envoy.config." package ".v3."
+#define HCM "envoy.extensions.filters.network.http_connection_manager.v3."
+#define TCP "envoy.extensions.filters.network.tcp_proxy.v3."
+#define DUBBO "envoy.extensions.filters.network.dubbo_proxy.v3."
+
+/* Messages that narrow what is matched: any unknown field of theirs is a condition that we would drop. */
+static const char *const conditions[] = {
+	V3("route") "RouteMatch",
+	V3("route") "RouteMatch.ConnectMatcher",
+	V3("route") "RouteMatch.GrpcRouteMatchOptions",
+	V3("route") "HeaderMatcher",
+	V3("route") "QueryParameterMatcher",
+	V3("listener") "FilterChainMatch",
+	V3("accesslog") "AccessLogFilter",
+	"envoy.type.matcher.v3.StringMatcher",
+	"envoy.type.matcher.v3.RegexMatcher",
+	DUBBO "RouteMatch",
+	DUBBO "MethodMatch",
+};
+
+static const struct {
+	const char *message, *field;
+	uint32_t number;
+} fields[] = {
+	{ V3("listener") "FilterChain", "use_proxy_proto", 4 },
+	{ V3("listener") "FilterChain", "transport_socket", 6 },
+	{ V3("listener") "Listener", "additional_addresses", 33 },
+	{ V3("listener") "Listener", "fcds_config", 36 },
+	{ V3("listener") "Listener", "filter_chain_matcher", 32 },
+	{ V3("listener") "Listener", "udp_listener_config", 18 },
+	{ V3("listener") "Listener", "api_listener", 19 },
+	{ V3("listener") "Listener", "internal_listener", 27 },
+	{ V3("listener") "ListenerFilter", "filter_disabled", 4 },
+	{ V3("listener") "Filter", "config_discovery", 5 },
+	{ V3("cluster") "Cluster", "cluster_type", 38 },
+	{ V3("cluster") "Cluster", "transport_socket", 24 },
+	{ V3("cluster") "Cluster", "transport_socket_matches", 43 },
+	{ V3("cluster") "Cluster", "transport_socket_matcher", 59 },
+	{ V3("cluster") "Cluster", "filters", 40 },
+	{ V3("core") "Address", "envoy_internal_address", 3 },
+	{ V3("core") "SocketAddress", "resolver_name", 5 },
+	{ V3("route") "VirtualHost", "matcher", 21 },
+	{ V3("route") "RouteConfiguration", "vhds", 9 },
+	{ V3("route") "RouteConfiguration", "ignore_path_parameters_in_path_matching", 15 },
+	{ V3("route") "Route", "filter_action", 17 },
+	{ V3("route") "RouteAction", "cluster_specifier_plugin", 37 },
+	{ V3("route") "RouteAction", "inline_cluster_specifier_plugin", 39 },
+	{ V3("route") "RouteAction", "metadata_match", 4 },
+	{ V3("route") "RouteAction", "path_rewrite", 45 },
+	{ V3("route") "RouteAction", "host_rewrite", 44 },
+	{ HCM "HttpConnectionManager", "scoped_routes", 31 },
+	{ HCM "HttpConnectionManager", "original_ip_detection_extensions", 46 },
+	{ HCM "HttpConnectionManager", "early_header_mutation_extensions", 52 },
+	{ TCP "TcpProxy", "tunneling_config", 12 },
+	{ TCP "TcpProxy", "metadata_match", 9 },
+	{ TCP "TcpProxy", "on_demand", 14 },
+	{ DUBBO "DubboProxy", "drds", 6 },
+	{ DUBBO "RouteAction", "metadata_match", 3 },
+};
+
+const char *xds_refuse_unknown(const char *message, const char *name, uint32_t number)
+{
+	static const char why[] = "is not supported yet by this version";
+
+	for (size_t i = 0; i < ARRAY_LEN(conditions); i++)
+		if (strcmp(conditions[i], message) == 0)
+			return why;
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		if (strcmp(fields[i].message, message) != 0)
+			continue;
+		if (name ? protojson_name_is(name, fields[i].field) : number == fields[i].number)
+			return why;
+	}
+	return NULL;
+}

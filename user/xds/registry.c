@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The only list of types that may stand in an Any. A new extension adds its header and one line. */
+#include "xds/registry.h"
+
+#include "envoy/config/cluster/v3/cluster.pb-c.h"
+#include "envoy/config/endpoint/v3/endpoint.pb-c.h"
+#include "envoy/config/listener/v3/listener.pb-c.h"
+#include "envoy/config/route/v3/route.pb-c.h"
+#include "envoy/extensions/access_loggers/file/v3/file.pb-c.h"
+#include "envoy/extensions/access_loggers/stream/v3/stream.pb-c.h"
+#include "envoy/extensions/filters/http/cors/v3/cors.pb-c.h"
+#include "envoy/extensions/filters/http/fault/v3/fault.pb-c.h"
+#include "envoy/extensions/filters/http/header_mutation/v3/header_mutation.pb-c.h"
+#include "envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.pb-c.h"
+#include "envoy/extensions/filters/http/router/v3/router.pb-c.h"
+#include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb-c.h"
+#include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb-c.h"
+#include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb-c.h"
+#include "envoy/extensions/filters/network/dubbo_proxy/router/v3/router.pb-c.h"
+#include "envoy/extensions/filters/network/dubbo_proxy/v3/dubbo_proxy.pb-c.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
+#include "envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.pb-c.h"
+#include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
+#include "envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.pb-c.h"
+#include "envoy/extensions/path/match/uri_template/v3/uri_template_match.pb-c.h"
+#include "envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite.pb-c.h"
+#include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h"
+#include "google/protobuf/any.pb-c.h"
+#include "google/protobuf/duration.pb-c.h"
+#include "google/protobuf/struct.pb-c.h"
+#include "google/protobuf/wrappers.pb-c.h"
+#include "udpa/type/v1/typed_struct.pb-c.h"
+#include "xds/type/v3/typed_struct.pb-c.h"
+
+static const ProtobufCMessageDescriptor *const types[] = {
+	/* resources */
+	&envoy__config__listener__v3__listener__descriptor,
+	&envoy__config__cluster__v3__cluster__descriptor,
+	&envoy__config__route__v3__route_configuration__descriptor,
+	&envoy__config__endpoint__v3__cluster_load_assignment__descriptor,
+	&envoy__extensions__filters__network__dubbo_proxy__v3__multiple_route_configuration__descriptor,
+	/* network and listener filters */
+	&envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor,
+	&envoy__extensions__filters__network__tcp_proxy__v3__tcp_proxy__descriptor,
+	&envoy__extensions__filters__network__dubbo_proxy__v3__dubbo_proxy__descriptor,
+	&envoy__extensions__filters__network__dubbo_proxy__router__v3__router__descriptor,
+	&envoy__extensions__filters__network__local_ratelimit__v3__local_rate_limit__descriptor,
+	&envoy__extensions__filters__listener__http_inspector__v3__http_inspector__descriptor,
+	&envoy__extensions__filters__listener__tls_inspector__v3__tls_inspector__descriptor,
+	&envoy__extensions__filters__listener__original_dst__v3__original_dst__descriptor,
+	/* HTTP filters and their settings per route */
+	&envoy__config__route__v3__filter_config__descriptor,
+	&envoy__extensions__filters__http__router__v3__router__descriptor,
+	&envoy__extensions__filters__http__local_ratelimit__v3__local_rate_limit__descriptor,
+	&envoy__extensions__filters__http__fault__v3__httpfault__descriptor,
+	&envoy__extensions__filters__http__cors__v3__cors__descriptor,
+	&envoy__extensions__filters__http__cors__v3__cors_policy__descriptor,
+	&envoy__extensions__filters__http__header_mutation__v3__header_mutation__descriptor,
+	&envoy__extensions__filters__http__header_mutation__v3__header_mutation_per_route__descriptor,
+	/* access logs and others */
+	&envoy__extensions__access_loggers__file__v3__file_access_log__descriptor,
+	&envoy__extensions__access_loggers__stream__v3__stdout_access_log__descriptor,
+	&envoy__extensions__access_loggers__stream__v3__stderr_access_log__descriptor,
+	&envoy__extensions__http__header_formatters__preserve_case__v3__preserve_case_formatter_config__descriptor,
+	&envoy__extensions__path__match__uri_template__v3__uri_template_match_config__descriptor,
+	&envoy__extensions__path__rewrite__uri_template__v3__uri_template_rewrite_config__descriptor,
+	&envoy__extensions__upstreams__http__v3__http_protocol_options__descriptor,
+	/* general */
+	&xds__type__v3__typed_struct__descriptor,
+	&udpa__type__v1__typed_struct__descriptor,
+	&google__protobuf__any__descriptor,
+	&google__protobuf__struct__descriptor,
+	&google__protobuf__value__descriptor,
+	&google__protobuf__duration__descriptor,
+	&google__protobuf__bool_value__descriptor,
+	&google__protobuf__string_value__descriptor,
+	&google__protobuf__uint32_value__descriptor,
+	&google__protobuf__uint64_value__descriptor,
+	&google__protobuf__double_value__descriptor,
+};
+
+struct slice registry_type_name(struct slice url)
+{
+	for (size_t i = url.len; i > 0; i--)
+		if (url.ptr[i - 1] == '/')
+			return slice_skip(url, i);
+	return url;
+}
+
+const ProtobufCMessageDescriptor *registry_find(struct slice name_or_url)
+{
+	struct slice name = registry_type_name(name_or_url);
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (slice_is_equal(name, slice_str(types[i]->name)))
+			return types[i];
+	return NULL;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Local rate limits: token buckets, descriptors, and the actions that make descriptors. */
+#include "envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.pb-c.h"
+#include "xds/translate.h"
+
+#define K_ACTION(x) K_ROUTE(RATE_LIMIT__ACTION__ACTION_SPECIFIER_##x)
+#define FILL_INTERVAL_MIN_NS 50000000ull /* as Envoy's limit */
+#define RESPONSE_HEADERS_MAX 10		 /* as Envoy's limit */
+
+int tr_token_bucket(struct translate *t, const PB_TYPE(TokenBucket) * b, struct mesh_token_bucket *ret_b)
+{
+	const Google__Protobuf__Duration *d = b->fill_interval;
+
+	if (!b->max_tokens)
+		return tr_fail(t, "max_tokens must be over 0");
+	if (b->tokens_per_fill && !b->tokens_per_fill->value)
+		return tr_fail(t, "tokens_per_fill must be over 0");
+	if (!d)
+		return tr_fail(t, "fill_interval is required");
+	if (d->seconds < 0 || d->nanos < 0 || d->nanos > 999999999 || d->seconds > UINT32_MAX)
+		return tr_fail(t, "fill_interval is out of range");
+	ret_b->max_tokens = b->max_tokens;
+	ret_b->tokens_per_fill = tr_u32(b->tokens_per_fill, 1);
+	ret_b->fill_interval_ns = (uint64_t)d->seconds * 1000000000ull + (uint64_t)d->nanos;
+	if (ret_b->fill_interval_ns < FILL_INTERVAL_MIN_NS)
+		return tr_fail(t, "fill_interval must be at least 0.05s");
+	return 0;
+}
+
+/* ---- actions --------------------------------------------------------------------------------------- */
+
+static struct slice or_default(struct translate *t, const char *text, const char *dflt)
+{
+	return tr_str(t, *text ? text : dflt);
+}
+
+static int header_value_action(struct translate *t, const PB_ROUTE(RateLimit__Action__HeaderValueMatch) * m,
+			       struct mesh_rl_action *a)
+{
+	a->kind = MESH_RL_HEADER_VALUE_MATCH;
+	a->key = or_default(t, m->descriptor_key, "header_match");
+	a->value = tr_str(t, m->descriptor_value);
+	a->expect_match = tr_bool(m->expect_match, true);
+	if (!m->n_headers)
+		return tr_fail(t, "headers may not be empty");
+	return tr_header_matches(t, "headers", m->headers, m->n_headers, false, &a->headers, &a->n_headers);
+}
+
+static int query_value_action(struct translate *t, const PB_ROUTE(RateLimit__Action__QueryParameterValueMatch) * m,
+			      struct mesh_rl_action *a)
+{
+	a->kind = MESH_RL_QUERY_VALUE_MATCH;
+	a->key = or_default(t, m->descriptor_key, "query_match");
+	a->value = tr_str(t, m->descriptor_value);
+	a->expect_match = tr_bool(m->expect_match, true);
+	if (!m->n_query_parameters)
+		return tr_fail(t, "query_parameters may not be empty");
+	return tr_query_matches(t, "query_parameters", m->query_parameters, m->n_query_parameters, &a->queries,
+				&a->n_queries);
+}
+
+static int request_headers_action(struct translate *t, const PB_ROUTE(RateLimit__Action__RequestHeaders) * m,
+				  struct mesh_rl_action *a)
+{
+	int rc = tr_nonempty(t, "header_name", m->header_name);
+
+	a->kind = MESH_RL_REQUEST_HEADERS;
+	a->header = tr_lower(t, m->header_name);
+	a->key = tr_str(t, m->descriptor_key);
+	a->skip_if_absent = m->skip_if_absent;
+	return rc < 0 ? rc : tr_nonempty(t, "descriptor_key", m->descriptor_key);
+}
+
+static int query_parameters_action(struct translate *t, const PB_ROUTE(RateLimit__Action__QueryParameters) * m,
+				   struct mesh_rl_action *a)
+{
+	int rc = tr_nonempty(t, "query_parameter_name", m->query_parameter_name);
+
+	a->kind = MESH_RL_QUERY_PARAMETERS;
+	a->header = tr_str(t, m->query_parameter_name);
+	a->key = tr_str(t, m->descriptor_key);
+	a->skip_if_absent = m->skip_if_absent;
+	return rc < 0 ? rc : tr_nonempty(t, "descriptor_key", m->descriptor_key);
+}
+
+static int action(struct translate *t, const PB_ROUTE(RateLimit__Action) * m, struct mesh_rl_action *a)
+{
+	*a = (struct mesh_rl_action){ .expect_match = true };
+	switch (m->action_specifier_case) {
+	case K_ACTION(SOURCE_CLUSTER):
+		a->kind = MESH_RL_SOURCE_CLUSTER;
+		a->key = tr_str(t, "source_cluster");
+		return 0;
+	case K_ACTION(DESTINATION_CLUSTER):
+		a->kind = MESH_RL_DESTINATION_CLUSTER;
+		a->key = tr_str(t, "destination_cluster");
+		return 0;
+	case K_ACTION(REMOTE_ADDRESS):
+		a->kind = MESH_RL_REMOTE_ADDRESS;
+		a->key = tr_str(t, "remote_address");
+		return 0;
+	case K_ACTION(GENERIC_KEY):
+		a->kind = MESH_RL_GENERIC_KEY;
+		a->key = or_default(t, m->generic_key->descriptor_key, "generic_key");
+		a->value = tr_str(t, m->generic_key->descriptor_value);
+		return tr_nonempty(t, "generic_key.descriptor_value", m->generic_key->descriptor_value);
+	case K_ACTION(REQUEST_HEADERS):
+		TR_IN(t, "request_headers", request_headers_action(t, m->request_headers, a));
+		return 0;
+	case K_ACTION(HEADER_VALUE_MATCH):
+		TR_IN(t, "header_value_match", header_value_action(t, m->header_value_match, a));
+		return 0;
+	case K_ACTION(QUERY_PARAMETER_VALUE_MATCH):
+		TR_IN(t, "query_parameter_value_match", query_value_action(t, m->query_parameter_value_match, a));
+		return 0;
+	case K_ACTION(QUERY_PARAMETERS):
+		TR_IN(t, "query_parameters", query_parameters_action(t, m->query_parameters, a));
+		return 0;
+	default:
+		return tr_fail(t, "the action's kind is required, or is not supported yet by this version");
+	}
+}
+
+static int rate_limit(struct translate *t, const PB_ROUTE(RateLimit) * m, struct mesh_rl_descriptor_source *ret_s)
+{
+	if (!m->n_actions)
+		return tr_fail(t, "actions may not be empty");
+	ret_s->actions = TR_ARRAY(t, struct mesh_rl_action, m->n_actions);
+	ret_s->n_actions = (uint32_t)m->n_actions;
+	for (size_t i = 0; i < m->n_actions; i++)
+		TR_IN_AT(t, "actions", i, action(t, m->actions[i], &ret_s->actions[i]));
+	return 0;
+}
+
+int tr_rate_limits(struct translate *t, const char *field, PB_ROUTE(RateLimit) * *v, size_t n,
+		   struct mesh_rl_descriptor_source **ret_v, uint32_t *ret_n)
+{
+	struct mesh_rl_descriptor_source *out = TR_ARRAY(t, struct mesh_rl_descriptor_source, n);
+	uint32_t at = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (tr_u32(v[i]->stage, 0) != 0) {
+			tr_warn(t, field, "the entry of stage %u has no effect: only stage 0 is used",
+				tr_u32(v[i]->stage, 0));
+			continue;
+		}
+		TR_IN_AT(t, field, i, rate_limit(t, v[i], &out[at]));
+		at++;
+	}
+	*ret_v = out;
+	*ret_n = at;
+	return 0;
+}
+
+/* ---- the filter ---------------------------------------------------------------------------------------- */
+
+static int descriptor(struct translate *t, const Envoy__Extensions__Common__Ratelimit__V3__LocalRateLimitDescriptor *m,
+		      struct mesh_rl_descriptor *d)
+{
+	if (!m->n_entries)
+		return tr_fail(t, "entries may not be empty");
+	if (!m->token_bucket)
+		return tr_fail(t, "token_bucket is required");
+	d->entries = TR_ARRAY(t, struct mesh_rl_entry, m->n_entries);
+	d->n_entries = (uint32_t)m->n_entries;
+	for (size_t i = 0; i < m->n_entries; i++) {
+		TR_IN_AT(t, "entries", i, tr_nonempty(t, "key", m->entries[i]->key));
+		d->entries[i].key = tr_str(t, m->entries[i]->key);
+		d->entries[i].value = tr_str(t, m->entries[i]->value);
+	}
+	TR_IN(t, "token_bucket", tr_token_bucket(t, m->token_bucket, &d->bucket));
+	return 0;
+}
+
+static bool descriptors_are_equal(const struct mesh_rl_descriptor *a, const struct mesh_rl_descriptor *b)
+{
+	if (a->n_entries != b->n_entries)
+		return false;
+	for (uint32_t i = 0; i < a->n_entries; i++)
+		if (!slice_is_equal(a->entries[i].key, b->entries[i].key) ||
+		    !slice_is_equal(a->entries[i].value, b->entries[i].value))
+			return false;
+	return true;
+}
+
+static int descriptors(struct translate *t, const PB_LIMIT(LocalRateLimit) * m, struct mesh_local_ratelimit *l)
+{
+	l->descriptors = TR_ARRAY(t, struct mesh_rl_descriptor, m->n_descriptors);
+	for (size_t i = 0; i < m->n_descriptors; i++) {
+		TR_IN_AT(t, "descriptors", i, descriptor(t, m->descriptors[i], &l->descriptors[i]));
+		for (size_t k = 0; k < i; k++)
+			if (descriptors_are_equal(&l->descriptors[k], &l->descriptors[i]))
+				return tr_fail(t, "descriptors[%zu] and descriptors[%zu] are equal", k, i);
+	}
+	l->n_descriptors = (uint32_t)m->n_descriptors;
+	return 0;
+}
+
+/* What has no place in the mesh model is said. */
+static void ratelimit_warn(struct translate *t, const PB_LIMIT(LocalRateLimit) * m)
+{
+	if (m->vh_rate_limits != 0)
+		tr_warn(t, "vh_rate_limits", "only OVERRIDE is used by this version");
+	if (m->stage != 0)
+		tr_warn(t, "stage", "only stage 0 is used by this version");
+}
+
+static int ratelimit_headers(struct translate *t, const PB_LIMIT(LocalRateLimit) * m, struct mesh_local_ratelimit *l)
+{
+	int rc;
+
+	if (m->n_response_headers_to_add > RESPONSE_HEADERS_MAX)
+		return tr_fail(t, "response_headers_to_add has more than %d entries", RESPONSE_HEADERS_MAX);
+	rc = tr_header_adds(t, "response_headers_to_add", m->response_headers_to_add, m->n_response_headers_to_add,
+			    &l->response_add);
+	if (rc == 0)
+		rc = tr_header_adds(t, "request_headers_to_add_when_not_enforced",
+				    m->request_headers_to_add_when_not_enforced,
+				    m->n_request_headers_to_add_when_not_enforced, &l->request_add);
+	return rc;
+}
+
+int tr_local_ratelimit(struct translate *t, const ProtobufCMessage *msg, bool per_route, const void **ret_config)
+{
+	const PB_LIMIT(LocalRateLimit) *m = (const PB_LIMIT(LocalRateLimit) *)msg;
+	struct mesh_local_ratelimit *l = arena_new(t->a, struct mesh_local_ratelimit);
+	int rc = tr_nonempty(t, "stat_prefix", m->stat_prefix);
+
+	if (rc < 0)
+		return rc;
+	l->stat_prefix = tr_str(t, m->stat_prefix);
+	l->status = m->status && m->status->code >= 400 && m->status->code < 600 ? (uint32_t)m->status->code : 429;
+	l->has_bucket = m->token_bucket != NULL;
+	if (!l->has_bucket && per_route)
+		return tr_fail(t, "token_bucket is required in settings of a route");
+	if (l->has_bucket)
+		TR_IN(t, "token_bucket", tr_token_bucket(t, m->token_bucket, &l->bucket));
+	l->enabled = tr_runtime_percent(m->filter_enabled, 0);
+	l->enforced = tr_runtime_percent(m->filter_enforced, 0);
+	l->per_connection = m->local_rate_limit_per_downstream_connection;
+	l->x_ratelimit_headers = m->enable_x_ratelimit_headers != 0;
+	l->resource_exhausted = m->rate_limited_as_resource_exhausted;
+	l->always_consume_default = tr_bool(m->always_consume_default_token_bucket, true);
+	ratelimit_warn(t, m);
+	rc = ratelimit_headers(t, m, l);
+	if (rc == 0)
+		rc = descriptors(t, m, l);
+	if (rc == 0)
+		rc = tr_rate_limits(t, "rate_limits", m->rate_limits, m->n_rate_limits, &l->rate_limits,
+				    &l->n_rate_limits);
+	*ret_config = l;
+	return rc;
+}
