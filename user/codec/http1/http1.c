@@ -9,8 +9,11 @@ static void init(void *conn, enum codec_side side, const struct codec_limits *li
 	struct http1 *c = conn;
 
 	(void)reply; /* nothing is answered behind the engine's back */
-	*c = (struct http1){ .side = side, .limits = *limits, .opts = *opts, .ev = ev,
-			     .owner = owner, .arena = arena, .keep = true };
+	*c = (struct http1){ .side = side, .ev = ev, .owner = owner, .arena = arena, .keep = true };
+	if (limits)
+		c->limits = *limits;
+	if (opts)
+		c->opts = *opts;
 	if (!c->limits.head_bytes)
 		c->limits.head_bytes = side == CODEC_SERVER ? CODEC_HEAD_BYTES :
 							      HTTP1_RESPONSE_HEAD_BYTES;
