@@ -130,17 +130,23 @@ static int lookup_attach(struct datapath *dp, int netns, uint64_t cookie, struct
 
 /* ---- the calls ------------------------------------------------------------------------------- */
 
-static bool is_node_netns(uint64_t cookie)
+static bool is_netns_of(const char *path, uint64_t cookie)
 {
-	int fd = open("/proc/1/ns/net", O_RDONLY | O_CLOEXEC);
-	uint64_t node = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint64_t other = 0;
 
 	if (fd < 0)
 		return false;
-	if (netns_cookie_get(fd, &node, NULL) < 0)
-		node = 0;
+	if (netns_cookie_get(fd, &other, NULL) < 0)
+		other = 0;
 	close(fd);
-	return node == cookie;
+	return other == cookie;
+}
+
+/* The namespace of the node or of skiffd itself, usually one and the same. */
+static bool is_node_netns(uint64_t cookie)
+{
+	return is_netns_of("/proc/self/ns/net", cookie) || is_netns_of("/proc/1/ns/net", cookie);
 }
 
 int datapath_pod_add(struct datapath *dp, const struct datapath_pod *pod,
@@ -155,8 +161,8 @@ int datapath_pod_add(struct datapath *dp, const struct datapath_pod *pod,
 	if (r < 0)
 		return r;
 	if (is_node_netns(cookie))
-		return err_set(err, -EINVAL, "this is the node's own network namespace: pods with "
-					     "hostNetwork stay outside the mesh");
+		return err_set(err, -EINVAL, "this is the network namespace of the node or of "
+					     "skiffd: pods with hostNetwork stay outside the mesh");
 	id = bpf_map_lookup_elem(dp->map[MAP_pods], &cookie, &known) == 0 ? known.id : id_free(dp);
 	if (!id)
 		return err_set(err, -E2BIG, "skiff_pods is full: at most %d pods a node",

@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 600
+"""Acceleration with sk_msg: nothing lost, nothing out of order, memory bounded, splicing peers left on TCP."""
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from capture import PEER, SPLICE_PEER, Counted, Setup, expect, run
+from netns import Net
+
+MIB = 1 << 20
+CREDIT = 256 * 1024
+# what one direction may hold in plain TCP buffers, both connections of a relay, and the relay itself
+TCP_LIMIT = 24 * MIB
+
+
+class Mesh:
+    """Client and server in the mesh, all traffic through the engine."""
+
+    def __init__(self, mode, server=None, early=False, options=()):
+        self.mode, self.argv, self.early, self.options = mode, server or [PEER, "serve", "8080", "echo"], early, options
+
+    def __enter__(self):
+        self.net = Net().__enter__()
+        self.setup = None
+        try:
+            self.client, self.server = self.net.pod("cli"), self.net.pod("srv")
+            if self.early:
+                self.start_server()
+            self.setup = Setup(*self.options).__enter__()
+            self.engine = self.setup.engine
+            for pod in (self.client, self.server):
+                self.engine.add(pod, accelerate=self.mode)
+            self.engine.policy("rule cli out l7 0.0.0.0/0 0", "rule cli out l7 ::/0 0")
+            if not self.early:
+                self.start_server()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def start_server(self):
+        self.child = self.server.popen(self.argv, stdout=subprocess.PIPE, text=True)
+        expect(self.child.stdout.readline().strip(), "ready")
+
+    def __exit__(self, *_):
+        if self.setup:
+            self.setup.__exit__()
+        self.net.close()
+
+    def start_client(self, verb, *args, to=None):
+        return self.client.popen([PEER, verb, to or self.server.ip4, "8080", *map(str, args)],
+                                 stdout=subprocess.PIPE, text=True)
+
+    def run_client(self, verb, *args, to=None, timeout=120):
+        out, _ = self.start_client(verb, *args, to=to).communicate(timeout=timeout)
+        return out.strip()
+
+    def settle(self):
+        """Both executables have been looked at."""
+        self.run_client("talk", 1, 10)
+        time.sleep(0.2)
+
+
+def talk(mode, redirected, **kw):
+    with Mesh(mode, **kw) as m:
+        for to in (m.server.ip4, m.server.ip6, f"::ffff:{m.server.ip4}"):
+            m.settle()
+            with Counted(m.engine) as moved:
+                expect(m.run_client("talk", 500, 1000, to=to), "bytes 500000 good", to)
+            expect(moved["OUT_L7"], 1)
+            if redirected:
+                # application to engine to application, and back
+                expect(moved["MSG_BYTES"], 4 * 500 * 1000, f"redirected, {to}: {moved.moved}")
+                expect(moved["ACCEL_ON"], 4)
+            else:
+                expect(moved["MSG_BYTES"], 0, to)
+
+
+def a_conversation_moves_past_tcp_in_both():
+    talk("both", True)
+
+
+def a_conversation_moves_past_tcp_in_auto_for_plain_executables():
+    talk("auto", True)
+
+
+def auto_knows_servers_that_listened_before():
+    talk("auto", True, early=True)
+
+
+def off_moves_nothing():
+    talk("off", False)
+
+
+def short_connections(mode):
+    with Mesh(mode, server=[PEER, "serve", "8080", "collect"]) as m:
+        m.run_client("short", 1, 10)
+        expect(m.child.stdout.readline().strip(), "bytes 10 good")
+        time.sleep(0.2)
+        with Counted(m.engine) as moved:
+            expect(m.run_client("short", 300, 100000), "bytes 30000000 good")
+            for i in range(300):
+                expect(m.child.stdout.readline().strip(), "bytes 100000 good", f"connection {i}")
+        expect(moved["OUT_L7"], 300)
+        assert (moved["MSG_BYTES"] > 0) == (mode != "off"), moved.moved
+
+
+def write_then_close_loses_nothing_off():
+    short_connections("off")
+
+
+def write_then_close_loses_nothing_auto():
+    short_connections("auto")
+
+
+def write_then_close_loses_nothing_both():
+    short_connections("both")
+
+
+def a_gibibyte_each_way_keeps_its_order_over_the_fall_back():
+    with Mesh("both") as m:
+        with Counted(m.engine) as moved:
+            expect(m.run_client("stream", 1 << 30, timeout=400), f"bytes {1 << 30} good")
+        assert moved["MSG_FALLBACK"] >= 2, f"a stream stays on sk_msg: {moved.moved}"
+        assert 0 < moved["MSG_BYTES"] < 1 << 29, moved.moved
+        m.engine.wait_event("MSG_FALLBACK")
+
+
+def stalled(mode):
+    with Mesh(mode, server=[PEER, "serve", "8080", "stall"]) as m:
+        if mode != "off":
+            m.server.popen([PEER, "serve", "8081", "stall"], stdout=subprocess.DEVNULL)
+        with Counted(m.engine) as moved:
+            client = m.start_client("flood")
+            sent = int(re.fullmatch(r"blocked (\d+)", client.stdout.readline().strip())[1])
+        assert sent < TCP_LIMIT, f"{sent} bytes went in"
+        # four sockets, two directions of use: each may have held its credit and no more
+        assert moved["MSG_BYTES"] <= 2 * CREDIT, moved.moved
+        assert (moved["MSG_BYTES"] > 0) == (mode != "off"), moved.moved
+        client.send_signal(signal.SIGUSR1)
+        expect(client.stdout.readline().strip(), f"bytes {sent} good")
+        m.child.send_signal(signal.SIGUSR1)
+        expect(m.child.stdout.readline().strip(), f"bytes {sent} good", "in order over the fall-back")
+
+
+def a_stalled_reader_stops_the_writer_off():
+    stalled("off")
+
+
+def a_stalled_reader_stops_the_writer_both():
+    stalled("both")
+
+
+def a_reader_that_only_talks_does_not_renew_the_credit():
+    """It sends a byte for every answer, and never reads: speaking alone proves nothing."""
+    with Mesh("both") as m:
+        m.settle()
+        client = m.start_client("mumble", 4000, 4096)
+        with Counted(m.engine) as moved:
+            said = int(re.fullmatch(r"mumbled (\d+)", client.stdout.readline().strip())[1])
+        event = m.engine.wait_event("MSG_FALLBACK")
+        assert "local 127.0.0.1:15001" in event, event
+        # at most: client to engine to server to engine, and the credit of engine to client
+        assert moved["MSG_BYTES"] <= 3 * said + CREDIT + 65536, f"of {said}: {moved.moved}"
+        assert said > 4 * CREDIT, f"only {said} bytes were said: that proves nothing"
+        client.send_signal(signal.SIGUSR1)
+        expect(client.stdout.readline().strip(), f"bytes {said} good")
+
+
+def splicing_server(mode, early):
+    with Mesh(mode, server=[SPLICE_PEER, "8080"], early=early) as m:
+        m.settle()
+        with Counted(m.engine) as moved:
+            expect(m.run_client("talk", 200, 1000, timeout=20), "bytes 200000 good")
+        expect(moved["ACCEL_SPLICES"], 1, f"the server's socket: {moved.moved}")
+        # the client's side is plain and stays accelerated, both ways
+        expect(moved["MSG_BYTES"], 2 * 200 * 1000)
+
+
+def a_splicing_server_works_in_auto():
+    splicing_server("auto", False)
+
+
+def a_splicing_server_that_listened_before_works_in_auto():
+    splicing_server("auto", True)
+
+
+def both_leaves_out_what_is_known_to_splice():
+    splicing_server("both", True)
+
+
+def the_self_test_passes_on_this_kernel():
+    with Setup("selftest") as s:
+        assert s.engine.started.startswith("order=1 eof=1 back_pressure=1"), s.engine.started
+        assert s.engine.started.endswith("ceiling=both"), s.engine.started
+
+
+def maps_are_empty_afterwards():
+    with Mesh("both") as m:
+        m.run_client("short", 50, 1000)
+        m.run_client("talk", 10, 1000)
+        time.sleep(0.5)
+        for name in ("skiff_pairs", "skiff_origdst"):
+            out = subprocess.run(["bpftool", "-j", "map", "dump", "pinned", f"{m.setup.pin_dir}/{name}"],
+                                 capture_output=True, text=True, timeout=10).stdout
+            expect(out.strip(), "[]", name)
+
+
+run([the_self_test_passes_on_this_kernel, a_conversation_moves_past_tcp_in_both,
+     a_conversation_moves_past_tcp_in_auto_for_plain_executables, auto_knows_servers_that_listened_before,
+     off_moves_nothing, write_then_close_loses_nothing_off, write_then_close_loses_nothing_auto,
+     write_then_close_loses_nothing_both, a_gibibyte_each_way_keeps_its_order_over_the_fall_back,
+     a_stalled_reader_stops_the_writer_off, a_stalled_reader_stops_the_writer_both,
+     a_reader_that_only_talks_does_not_renew_the_credit, a_splicing_server_works_in_auto,
+     a_splicing_server_that_listened_before_works_in_auto, both_leaves_out_what_is_known_to_splice,
+     maps_are_empty_afterwards])

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A plain TCP client and server for tests: never splices, checks every byte. Its executable counts
+ * as safe to accelerate. Not a load generator.
+ *
+ * usage: tcp_peer serve PORT echo|collect|stall   stall: reads only after SIGUSR1, then as collect
+ *        tcp_peer short ADDR PORT COUNT BYTES     COUNT connections: write BYTES, close
+ *        tcp_peer talk ADDR PORT COUNT BYTES      one connection: COUNT times write BYTES, read them
+ *        tcp_peer stream ADDR PORT BYTES          one connection: write BYTES and read them, at once
+ *        tcp_peer mumble ADDR PORT COUNT BYTES    as talk, but reads nothing before SIGUSR1
+ *        tcp_peer flood ADDR PORT                 one connection: write until it blocks for 500 ms,
+ *                                                 say how much went in, shut down on SIGUSR1, go on
+ * Lines on standard output: "ready", then one line a connection or result: "bytes N good|BAD".
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CHUNK 65536
+#define BLOCKED_MS 500
+
+static volatile sig_atomic_t go;
+
+static void on_usr1(int sig)
+{
+	(void)sig;
+	go = 1;
+}
+
+static void die(const char *what)
+{
+	printf("error %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+/* The byte at @at of every stream: a lost, doubled or moved chunk does not fit. */
+static unsigned char pattern(uint64_t at)
+{
+	return (unsigned char)((at * 2654435761u) >> 13 ^ at >> 20);
+}
+
+static void fill(unsigned char *buf, size_t n, uint64_t at)
+{
+	for (size_t i = 0; i < n; i++)
+		buf[i] = pattern(at + i);
+}
+
+static int check(const unsigned char *buf, size_t n, uint64_t at)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (buf[i] != pattern(at + i))
+			return 0;
+	}
+	return 1;
+}
+
+static void write_all(int fd, const unsigned char *buf, size_t n)
+{
+	while (n) {
+		ssize_t k = send(fd, buf, n, MSG_NOSIGNAL);
+
+		if (k < 0)
+			die("send");
+		buf += k;
+		n -= (size_t)k;
+	}
+}
+
+static void report(uint64_t bytes, int good)
+{
+	printf("bytes %llu %s\n", (unsigned long long)bytes, good ? "good" : "BAD");
+	fflush(stdout);
+}
+
+/* Reads to the end of the stream and says what came. */
+static void collect(int fd)
+{
+	unsigned char buf[CHUNK];
+	uint64_t at = 0;
+	int good = 1;
+	ssize_t n;
+
+	while ((n = recv(fd, buf, sizeof(buf), 0)) > 0) {
+		good &= check(buf, (size_t)n, at);
+		at += (uint64_t)n;
+	}
+	report(at, good && n == 0);
+}
+
+/* ---- server ---------------------------------------------------------------------------------- */
+
+struct served {
+	int fd;
+	const char *mode;
+};
+
+static void *serve_one(void *arg)
+{
+	struct served s = *(struct served *)arg;
+	unsigned char buf[CHUNK];
+	ssize_t n;
+
+	free(arg);
+	if (strcmp(s.mode, "echo") == 0) {
+		while ((n = recv(s.fd, buf, sizeof(buf), 0)) > 0)
+			write_all(s.fd, buf, (size_t)n);
+		shutdown(s.fd, SHUT_WR);
+	} else {
+		while (strcmp(s.mode, "stall") == 0 && !go)
+			usleep(10000);
+		collect(s.fd);
+	}
+	close(s.fd);
+	return NULL;
+}
+
+static void serve(uint16_t port, const char *mode)
+{
+	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	int one = 1, off = 0, fd = socket(AF_INET6, SOCK_STREAM, 0);
+	pthread_t thread;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 1024) < 0)
+		die("listen");
+	printf("ready\n");
+	fflush(stdout);
+	for (;;) {
+		struct served *s = malloc(sizeof(*s));
+
+		s->fd = accept(fd, NULL, NULL);
+		s->mode = mode;
+		if (s->fd < 0)
+			die("accept");
+		setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		if (pthread_create(&thread, NULL, serve_one, s))
+			die("thread");
+		pthread_detach(thread);
+	}
+}
+
+/* ---- client ---------------------------------------------------------------------------------- */
+
+static int dial(const char *addr, const char *port)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST}, *to;
+	int one = 1, fd;
+
+	if (getaddrinfo(addr, port, &hints, &to))
+		die("address");
+	fd = socket(to->ai_family, SOCK_STREAM, 0);
+	if (fd < 0 || connect(fd, to->ai_addr, to->ai_addrlen) < 0)
+		die("connect");
+	freeaddrinfo(to);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return fd;
+}
+
+static void shorts(const char *addr, const char *port, int count, size_t bytes)
+{
+	unsigned char *buf = malloc(bytes);
+
+	fill(buf, bytes, 0);
+	for (int i = 0; i < count; i++) {
+		int fd = dial(addr, port);
+
+		write_all(fd, buf, bytes);
+		close(fd);
+	}
+	free(buf);
+	report((uint64_t)count * bytes, 1);
+}
+
+static void talk(const char *addr, const char *port, int count, size_t bytes)
+{
+	unsigned char *buf = malloc(bytes);
+	int fd = dial(addr, port), good = 1;
+	uint64_t at = 0;
+
+	for (int i = 0; i < count && good; i++) {
+		fill(buf, bytes, at);
+		write_all(fd, buf, bytes);
+		memset(buf, 0, bytes);
+		good = recv(fd, buf, bytes, MSG_WAITALL) == (ssize_t)bytes && check(buf, bytes, at);
+		at += bytes;
+	}
+	close(fd);
+	free(buf);
+	report(at, good);
+}
+
+static void mumble(const char *addr, const char *port, int count, size_t bytes)
+{
+	unsigned char *buf = malloc(bytes);
+	struct pollfd p = {dial(addr, port), POLLOUT, 0};
+	uint64_t said = 0;
+	ssize_t n = 0;
+
+	/* until back-pressure has come round */
+	for (int i = 0; i < count && n >= 0 && poll(&p, 1, BLOCKED_MS) > 0; i++) {
+		fill(buf, bytes, said);
+		n = send(p.fd, buf, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+		said += n > 0 ? (uint64_t)n : 0;
+		usleep(100); /* let the answer arrive */
+	}
+	printf("mumbled %llu\n", (unsigned long long)said);
+	fflush(stdout);
+	while (!go)
+		usleep(10000);
+	shutdown(p.fd, SHUT_WR);
+	collect(p.fd);
+	close(p.fd);
+	free(buf);
+}
+
+static void stream(const char *addr, const char *port, uint64_t bytes)
+{
+	static unsigned char out[CHUNK], in[CHUNK];
+	int fd = dial(addr, port), good = 1, eof = 0;
+	uint64_t sent = 0, got = 0, ready_to = 0;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (!eof) {
+		struct pollfd p = {fd, POLLIN | (sent < bytes ? POLLOUT : 0), 0};
+		size_t want = bytes - sent < CHUNK ? (size_t)(bytes - sent) : CHUNK;
+		ssize_t n;
+
+		poll(&p, 1, -1);
+		if (want && p.revents & POLLOUT) {
+			if (ready_to != sent + want)
+				fill(out, want, sent);
+			ready_to = sent + want;
+			n = send(fd, out, want, MSG_NOSIGNAL);
+			if (n < 0 && errno != EAGAIN)
+				die("send");
+			sent += n > 0 ? (uint64_t)n : 0;
+			if (sent == bytes)
+				shutdown(fd, SHUT_WR);
+		}
+		n = recv(fd, in, sizeof(in), 0);
+		if (n < 0 && errno != EAGAIN)
+			die("recv");
+		eof = n == 0;
+		good &= n <= 0 || check(in, (size_t)n, got);
+		got += n > 0 ? (uint64_t)n : 0;
+	}
+	report(got, good && got == bytes);
+}
+
+static void flood(const char *addr, const char *port)
+{
+	static unsigned char out[CHUNK];
+	int fd = dial(addr, port);
+	uint64_t sent = 0;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (!go) {
+		struct pollfd p = {fd, POLLOUT, 0};
+		ssize_t n;
+
+		if (poll(&p, 1, BLOCKED_MS) == 0) {
+			printf("blocked %llu\n", (unsigned long long)sent);
+			fflush(stdout);
+			while (!go)
+				usleep(10000);
+			break;
+		}
+		fill(out, sizeof(out), sent);
+		n = send(fd, out, sizeof(out), MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN)
+			die("send");
+		sent += n > 0 ? (uint64_t)n : 0;
+	}
+	close(fd);
+	report(sent, 1);
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction usr1 = {.sa_handler = on_usr1, .sa_flags = SA_RESTART};
+
+	sigaction(SIGUSR1, &usr1, NULL);
+	if (argc == 4 && strcmp(argv[1], "serve") == 0)
+		serve((uint16_t)strtoul(argv[2], NULL, 10), argv[3]);
+	else if (argc == 6 && strcmp(argv[1], "short") == 0)
+		shorts(argv[2], argv[3], (int)strtol(argv[4], NULL, 10), strtoul(argv[5], NULL, 10));
+	else if (argc == 6 && strcmp(argv[1], "talk") == 0)
+		talk(argv[2], argv[3], (int)strtol(argv[4], NULL, 10), strtoul(argv[5], NULL, 10));
+	else if (argc == 6 && strcmp(argv[1], "mumble") == 0)
+		mumble(argv[2], argv[3], (int)strtol(argv[4], NULL, 10), strtoul(argv[5], NULL, 10));
+	else if (argc == 5 && strcmp(argv[1], "stream") == 0)
+		stream(argv[2], argv[3], strtoull(argv[4], NULL, 10));
+	else if (argc == 4 && strcmp(argv[1], "flood") == 0)
+		flood(argv[2], argv[3]);
+	else
+		return 2;
+	return 0;
+}
