@@ -22,9 +22,15 @@ int l7_format_compile(struct slice text, struct arena *a, const struct l7_format
 const struct l7_format *l7_format_default(struct arena *a);
 /* Appends the text. An absent value is "-", or nothing with @omit_empty. */
 void l7_format_text(const struct l7_format *f, const struct l7_info *in, bool omit_empty, struct buf *out);
-/* Appends the value as JSON: a number or bool where the format is one such operator (Envoy types them), else
- * a string; null for an absent single value. */
-void l7_format_json_value(const struct l7_format *f, const struct l7_info *in, struct buf *out);
+/* Appends the value as JSON: a number where the format is one operator that yields one (Envoy types
+ * them), null where it is one absent operator, else a string. With @omit_empty an absent single
+ * value appends nothing and the answer is false. */
+bool l7_format_json_value(const struct l7_format *f, const struct l7_info *in, bool omit_empty,
+			  struct buf *out);
+/* Appends @s as a JSON string with its quotes; bytes that are no UTF-8 become \u00xx. */
+void l7_json_text(struct slice s, struct buf *out);
+/* The gRPC status of a gRPC request's answer; false: none. Also for access log filters. */
+bool l7_grpc_status(const struct l7_info *in, uint64_t *ret_status);
 /* Is the text free of operators? Then @ret_text is it. */
 bool l7_format_is_literal(const struct l7_format *f, struct slice *ret_text);
 /* Short names of the set flags joined with ",", or "-". @long_names: the long ones. */

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of operators and the simple values. Operators of Envoy whose source does not exist in
+ * Skiff (dynamic metadata, filter state, traces, TLS of this hop) are accepted and always absent;
+ * names that Envoy does not know either are refused.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "l7/format_impl.h"
+
+/* ---- points in time and durations ------------------------------------------------------------ */
+
+enum point { DS_RX_BEG, DS_RX_END, US_TX_BEG, US_TX_END, US_RX_BEG, US_RX_END, DS_TX_BEG, DS_TX_END, POINTS };
+
+#define BETWEEN(from, to) ((uint32_t)(from) << 8 | (uint32_t)(to))
+
+static uint64_t point_ns(const struct l7_info *in, uint32_t at)
+{
+	const uint64_t v[POINTS] = { in->start_ns,	       in->request_end_ns,
+				     in->upstream_first_tx_ns, in->upstream_last_tx_ns,
+				     in->upstream_first_rx_ns, in->upstream_last_rx_ns,
+				     in->response_first_ns,    in->end_ns };
+
+	return at < POINTS ? v[at] : 0;
+}
+
+/* option: BETWEEN; option2: nanoseconds in the unit. */
+static enum value_kind append_span(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	uint64_t from = point_ns(in, p->option >> 8), to = point_ns(in, p->option & 0xff);
+
+	if (!from || !to || to < from)
+		return VALUE_ABSENT;
+	buf_add_u64(out, (to - from) / (p->option2 ? p->option2 : NSEC_PER_MSEC));
+	return VALUE_NUMBER;
+}
+
+/* Until now while the stream still lives. */
+static enum value_kind append_duration(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	uint64_t end = in->end_ns ? in->end_ns : clock_mono_ns();
+
+	(void)p;
+	if (!in->start_ns)
+		return VALUE_ABSENT;
+	buf_add_u64(out, end > in->start_ns ? (end - in->start_ns) / NSEC_PER_MSEC : 0);
+	return VALUE_NUMBER;
+}
+
+/* "DS_RX_BEG:DS_TX_END:ms". */
+static int prepare_span(struct part *p, struct slice args, struct arena *a, struct err *e)
+{
+	static const char *const points[] = { "DS_RX_BEG", "DS_RX_END", "US_TX_BEG", "US_TX_END", "US_RX_BEG",
+					      "US_RX_END", "DS_TX_BEG", "DS_TX_END", "US_CX_BEG", "US_CX_END",
+					      "US_HS_END" };
+	struct slice unit = args;
+	struct slice names[2] = { slice_split(&unit, ':'), SLICE_NONE };
+	uint32_t at[2] = { UINT32_MAX, UINT32_MAX };
+
+	(void)a;
+	names[1] = slice_split(&unit, ':');
+	for (uint32_t i = 0; i < ARRAY_LEN(points); i++)
+		for (size_t k = 0; k < 2; k++)
+			if (slice_is_equal(names[k], slice_str(points[i])))
+				at[k] = i;
+	if (at[0] == UINT32_MAX || at[1] == UINT32_MAX)
+		return err_set(e, -EINVAL, "'%.*s' names no two points in time", SLICE_ARG(args));
+	p->option = BETWEEN(at[0], at[1]);
+	p->option2 = slice_is_equal(unit, SLICE("ms")) ? 1000000 :
+		     slice_is_equal(unit, SLICE("us")) ? 1000 :
+		     slice_is_equal(unit, SLICE("ns")) ? 1 :
+							   0;
+	return p->option2 ? 0 : err_set(e, -EINVAL, "'%.*s' is none of ms, us, ns", SLICE_ARG(unit));
+}
+
+enum { TIME_START = 1, TIME_LOCAL = 2 };
+
+static enum value_kind append_time(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	time_append(p->option & TIME_START ? in->start_wall_ns : clock_wall_ns(), p->text,
+		    p->option & TIME_LOCAL, out);
+	return VALUE_TEXT;
+}
+
+static int prepare_time(struct part *p, struct slice args, struct arena *a, struct err *e)
+{
+	(void)p;
+	(void)a;
+	if (slice_find(args, '\n') >= 0 || slice_find(args, '\0') >= 0)
+		return err_set(e, -EINVAL, "a time format has no line ends");
+	return 0;
+}
+
+/* ---- members of the info --------------------------------------------------------------------- */
+
+#define MEMBER(m) (uint32_t)offsetof(struct l7_info, m)
+
+static const void *member(const struct part *p, const struct l7_info *in)
+{
+	return (const char *)in + p->option;
+}
+
+static enum value_kind append_u64(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	buf_add_u64(out, *(const uint64_t *)member(p, in));
+	return VALUE_NUMBER;
+}
+
+static enum value_kind append_u32(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	buf_add_u64(out, *(const uint32_t *)member(p, in));
+	return VALUE_NUMBER;
+}
+
+static enum value_kind append_slice(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	struct slice s = *(const struct slice *)member(p, in);
+
+	buf_add_slice(out, s);
+	return s.len ? VALUE_TEXT : VALUE_ABSENT;
+}
+
+/* The same with blanks as '_', so that a line still splits at blanks. */
+static enum value_kind append_words(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	struct slice s = *(const struct slice *)member(p, in);
+
+	for (size_t i = 0; i < s.len; i++)
+		buf_add_char(out, isspace((unsigned char)s.ptr[i]) ? '_' : s.ptr[i]);
+	return s.len ? VALUE_TEXT : VALUE_ABSENT;
+}
+
+static int prepare_details(struct part *p, struct slice args, struct arena *a, struct err *e)
+{
+	(void)a;
+	if (!args.len)
+		return 0;
+	if (!slice_is_equal(args, SLICE("ALLOW_WHITESPACES")))
+		return err_set(e, -EINVAL, "'%.*s' is not ALLOW_WHITESPACES", SLICE_ARG(args));
+	p->append = append_slice;
+	return 0;
+}
+
+static enum value_kind append_protocol(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	struct slice s = in->protocol.len || !in->request ? in->protocol : in->request->protocol;
+
+	(void)p;
+	buf_add_slice(out, s);
+	return s.len ? VALUE_TEXT : VALUE_ABSENT;
+}
+
+static enum value_kind append_cluster(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	struct slice s = in->cluster_stat_name.len ? in->cluster_stat_name : in->cluster;
+
+	(void)p;
+	buf_add_slice(out, s);
+	return s.len ? VALUE_TEXT : VALUE_ABSENT;
+}
+
+static enum value_kind append_flags(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	l7_flags_text(in->flags, p->option, out);
+	return VALUE_TEXT;
+}
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+enum { ADDR_BOTH, ADDR_IP, ADDR_PORT };
+
+static const uint8_t no_ip[16];
+
+/* option: the member; option2: which part of it. */
+static enum value_kind append_addr(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	const struct addr *a = member(p, in);
+	char text[ADDR_TEXT_MAX];
+	size_t n;
+
+	if ((p->option == MEMBER(upstream_remote) && !in->has_upstream) ||
+	    (p->option == MEMBER(upstream_local) && !in->has_upstream_local))
+		return VALUE_ABSENT;
+	/* All zero means that nobody filled it in; 0.0.0.0 is ::ffff:0.0.0.0 here. */
+	if (!a->port && memcmp(a->ip, no_ip, sizeof(no_ip)) == 0)
+		return VALUE_ABSENT;
+	if (p->option2 == ADDR_PORT) {
+		buf_add_u64(out, a->port);
+		return VALUE_NUMBER;
+	}
+	n = p->option2 == ADDR_IP ? addr_format_ip(a, text) : addr_format(a, text);
+	buf_add(out, text, n);
+	return VALUE_TEXT;
+}
+
+static enum value_kind append_addr_ip(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	const struct part ip = { .option = p->option, .option2 = ADDR_IP };
+
+	return append_addr(&ip, in, out);
+}
+
+static enum value_kind append_addr_port(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	const struct part port = { .option = p->option, .option2 = ADDR_PORT };
+
+	return append_addr(&port, in, out);
+}
+
+/* ---- identities, constants, sizes ------------------------------------------------------------ */
+
+/* Envoy's stream id is the request id. */
+static enum value_kind append_stream_id(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	struct slice id = in->request ? l7_props_value(&in->request->props, L7_KEY_X_REQUEST_ID) : SLICE_NONE;
+
+	(void)p;
+	if (id.len)
+		buf_add_slice(out, id);
+	else if (in->stream_id)
+		buf_add_u64(out, in->stream_id);
+	return id.len || in->stream_id ? VALUE_TEXT : VALUE_ABSENT;
+}
+
+static enum value_kind append_unique_id(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	unsigned char r[16];
+
+	(void)p;
+	(void)in;
+	if (getrandom(r, sizeof(r), 0) != sizeof(r))
+		return VALUE_ABSENT;
+	r[6] = (r[6] & 0x0f) | 0x40;
+	r[8] = (r[8] & 0x3f) | 0x80;
+	for (size_t i = 0; i < sizeof(r); i++)
+		buf_printf(out, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", r[i]);
+	return VALUE_TEXT;
+}
+
+static enum value_kind append_log_type(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	(void)p;
+	buf_add_slice(out, in->request ? SLICE("DownstreamEnd") : SLICE("TcpConnectionEnd"));
+	return VALUE_TEXT;
+}
+
+static enum value_kind append_absent(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	(void)p;
+	(void)in;
+	(void)out;
+	return VALUE_ABSENT;
+}
+
+static int prepare_hostname(struct part *p, struct slice args, struct arena *a, struct err *e)
+{
+	char name[256] = "-";
+
+	(void)args;
+	(void)e;
+	if (gethostname(name, sizeof(name) - 1) < 0 || !name[0])
+		memcpy(name, "-", 2);
+	p->append = NULL;
+	p->text = arena_slice(a, slice_str(name));
+	return 0;
+}
+
+static int prepare_environment(struct part *p, struct slice args, struct arena *a, struct err *e)
+{
+	const char *value = getenv(arena_str(a, args));
+
+	(void)e;
+	p->append = NULL;
+	p->text = arena_slice(a, slice_str(value ? value : "-"));
+	return 0;
+}
+
+enum { SIZE_REQUEST, SIZE_RESPONSE, SIZE_TRAILERS };
+
+static uint64_t props_size(const struct l7_props *props)
+{
+	uint64_t n = 0;
+
+	l7_props_each(props, i)
+		n += props->v[i].name.len + props->v[i].value.len;
+	return n;
+}
+
+static uint64_t field_size(const char *name, struct slice value)
+{
+	return value.len ? strlen(name) + value.len : 0;
+}
+
+/* Names and values together, pseudo names too, as Envoy counts. */
+static enum value_kind append_size(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	const struct l7_msg *m = p->option == SIZE_REQUEST ? in->request : in->response;
+	uint64_t n = 0;
+
+	if (p->option == SIZE_TRAILERS)
+		n = in->trailers ? props_size(in->trailers) : 0;
+	else if (m)
+		n = props_size(&m->props) + field_size(":path", m->path) + field_size(":method", m->method) +
+		    field_size(":authority", m->host) + field_size(":scheme", m->scheme) +
+		    (m->status ? strlen(":status200") : 0);
+	buf_add_u64(out, n);
+	return VALUE_NUMBER;
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+#define ADDRESS(prefix, m) \
+	{ prefix "_ADDRESS", append_addr, ARGS_NONE, false, MEMBER(m), NULL }, \
+	{ prefix "_ADDRESS_WITHOUT_PORT", append_addr_ip, ARGS_NONE, false, MEMBER(m), NULL }, \
+	{ prefix "_PORT", append_addr_port, ARGS_NONE, false, MEMBER(m), NULL }
+#define NUMBER(name, m) { name, append_u64, ARGS_NONE, false, MEMBER(m), NULL }
+#define NUMBER32(name, m) { name, append_u32, ARGS_NONE, false, MEMBER(m), NULL }
+#define TEXT(name, m) { name, append_slice, ARGS_NONE, false, MEMBER(m), NULL }
+#define PLAIN(name, fn, option) { name, fn, ARGS_NONE, false, option, NULL }
+#define ABSENT(name) { name, append_absent, ARGS_NONE, false, 0, NULL }
+#define ABSENT_ARGS(name) { name, append_absent, ARGS_MUST, true, 0, NULL }
+
+static const struct op ops[] = {
+	{ "REQ", append_request, ARGS_MUST, true, 0, prepare_names },
+	{ "RESP", append_response, ARGS_MUST, true, 0, prepare_names },
+	{ "TRAILER", append_trailer, ARGS_MUST, true, 0, prepare_names },
+	{ "REQ_WITHOUT_QUERY", append_without_query, ARGS_MUST, true, 0, prepare_names },
+	{ "PATH", append_path, ARGS_MAY, true, 0, prepare_path },
+	{ "QUERY_PARAM", append_query_param, ARGS_MUST, true, 0, NULL },
+	{ "QUERY_PARAMS", append_query, ARGS_MAY, true, 0, NULL },
+	{ "START_TIME", append_time, ARGS_MAY, false, TIME_START, prepare_time },
+	{ "START_TIME_LOCAL", append_time, ARGS_MAY, false, TIME_START | TIME_LOCAL, prepare_time },
+	{ "EMIT_TIME", append_time, ARGS_MAY, false, 0, prepare_time },
+	{ "EMIT_TIME_LOCAL", append_time, ARGS_MAY, false, TIME_LOCAL, prepare_time },
+	PLAIN("DURATION", append_duration, 0),
+	PLAIN("REQUEST_DURATION", append_span, BETWEEN(DS_RX_BEG, DS_RX_END)),
+	PLAIN("REQUEST_TX_DURATION", append_span, BETWEEN(DS_RX_BEG, US_TX_END)),
+	PLAIN("RESPONSE_DURATION", append_span, BETWEEN(DS_RX_BEG, US_RX_BEG)),
+	PLAIN("RESPONSE_TX_DURATION", append_span, BETWEEN(US_RX_BEG, DS_TX_END)),
+	{ "COMMON_DURATION", append_span, ARGS_MUST, false, 0, prepare_span },
+	NUMBER("BYTES_RECEIVED", bytes_received),
+	NUMBER("BYTES_SENT", bytes_sent),
+	NUMBER("DOWNSTREAM_WIRE_BYTES_SENT", downstream_wire_tx),
+	NUMBER("DOWNSTREAM_WIRE_BYTES_RECEIVED", downstream_wire_rx),
+	NUMBER("UPSTREAM_WIRE_BYTES_SENT", upstream_wire_tx),
+	NUMBER("UPSTREAM_WIRE_BYTES_RECEIVED", upstream_wire_rx),
+	PLAIN("REQUEST_HEADERS_BYTES", append_size, SIZE_REQUEST),
+	PLAIN("RESPONSE_HEADERS_BYTES", append_size, SIZE_RESPONSE),
+	PLAIN("RESPONSE_TRAILERS_BYTES", append_size, SIZE_TRAILERS),
+	PLAIN("PROTOCOL", append_protocol, 0),
+	NUMBER32("RESPONSE_CODE", status),
+	{ "RESPONSE_CODE_DETAILS", append_words, ARGS_MAY, false, MEMBER(details), prepare_details },
+	TEXT("CONNECTION_TERMINATION_DETAILS", termination_details),
+	PLAIN("RESPONSE_FLAGS", append_flags, 0),
+	PLAIN("RESPONSE_FLAGS_LONG", append_flags, 1),
+	PLAIN("UPSTREAM_HOST", append_addr, MEMBER(upstream_remote)),
+	ADDRESS("UPSTREAM_REMOTE", upstream_remote),
+	ADDRESS("UPSTREAM_LOCAL", upstream_local),
+	PLAIN("UPSTREAM_CLUSTER", append_cluster, 0),
+	TEXT("UPSTREAM_CLUSTER_RAW", cluster),
+	PLAIN("UPSTREAM_TRANSPORT_FAILURE_REASON", append_words, MEMBER(upstream_failure)),
+	NUMBER32("UPSTREAM_REQUEST_ATTEMPT_COUNT", attempts),
+	ADDRESS("DOWNSTREAM_REMOTE", downstream_remote),
+	ADDRESS("DOWNSTREAM_DIRECT_REMOTE", downstream_direct),
+	ADDRESS("DOWNSTREAM_LOCAL", downstream_local),
+	ADDRESS("DOWNSTREAM_DIRECT_LOCAL", downstream_local),
+	{ "REQUESTED_SERVER_NAME", append_slice, ARGS_MAY, false, MEMBER(requested_server_name), NULL },
+	TEXT("ROUTE_NAME", route_name),
+	TEXT("FILTER_CHAIN_NAME", filter_chain),
+	TEXT("LISTENER_NAME", listener),
+	{ "HOSTNAME", append_absent, ARGS_NONE, false, 0, prepare_hostname },
+	{ "ENVIRONMENT", append_absent, ARGS_MUST, true, 0, prepare_environment },
+	NUMBER("CONNECTION_ID", connection_id),
+	PLAIN("STREAM_ID", append_stream_id, 0),
+	PLAIN("UNIQUE_ID", append_unique_id, 0),
+	PLAIN("ACCESS_LOG_TYPE", append_log_type, 0),
+	{ "GRPC_STATUS", append_grpc_status, ARGS_MAY, false, GRPC_CAMEL, prepare_grpc },
+	PLAIN("GRPC_STATUS_NUMBER", append_grpc_status, GRPC_NUMBER),
+	ABSENT("TRACE_ID"),
+	ABSENT("SPAN_ID"),
+	ABSENT("VIRTUAL_CLUSTER_NAME"),
+	ABSENT("TLS_JA3_FINGERPRINT"),
+	ABSENT("TLS_JA4_FINGERPRINT"),
+	ABSENT("DOWNSTREAM_TRANSPORT_FAILURE_REASON"),
+	ABSENT("DOWNSTREAM_TLS_VERSION"),
+	ABSENT("DOWNSTREAM_TLS_CIPHER"),
+	ABSENT("DOWNSTREAM_TLS_SESSION_ID"),
+	ABSENT("DOWNSTREAM_PEER_URI_SAN"),
+	ABSENT("DOWNSTREAM_PEER_DNS_SAN"),
+	ABSENT("DOWNSTREAM_PEER_SUBJECT"),
+	ABSENT("DOWNSTREAM_PEER_ISSUER"),
+	ABSENT("DOWNSTREAM_PEER_SERIAL"),
+	ABSENT("DOWNSTREAM_PEER_CERT"),
+	ABSENT("DOWNSTREAM_LOCAL_URI_SAN"),
+	ABSENT("DOWNSTREAM_LOCAL_DNS_SAN"),
+	ABSENT("DOWNSTREAM_LOCAL_SUBJECT"),
+	ABSENT("UPSTREAM_TLS_VERSION"),
+	ABSENT("UPSTREAM_TLS_CIPHER"),
+	ABSENT("UPSTREAM_TLS_SESSION_ID"),
+	ABSENT("UPSTREAM_PEER_SUBJECT"),
+	ABSENT("UPSTREAM_PEER_ISSUER"),
+	ABSENT("UPSTREAM_PEER_URI_SAN"),
+	ABSENT("UPSTREAM_LOCAL_SUBJECT"),
+	ABSENT("UPSTREAM_LOCAL_URI_SAN"),
+	ABSENT_ARGS("DYNAMIC_METADATA"),
+	ABSENT_ARGS("CLUSTER_METADATA"),
+	ABSENT_ARGS("UPSTREAM_METADATA"),
+	ABSENT_ARGS("METADATA"),
+	ABSENT_ARGS("FILTER_STATE"),
+	ABSENT_ARGS("UPSTREAM_FILTER_STATE"),
+};
+
+const struct op *op_find(struct slice name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(ops); i++)
+		if (slice_is_equal(slice_str(ops[i].name), name))
+			return &ops[i];
+	return NULL;
+}
