@@ -401,6 +401,7 @@ static void dubbo_encode_head(void *conn, struct l7_msg *m, bool end, struct buf
 	struct conn *c = conn;
 	char *p;
 
+	must(!c->out_left); /* see is_writing */
 	if (m->raw.len) {
 		must(m->raw.len >= DUBBO_HEADER);
 		p = buf_reserve(out, m->raw.len);
@@ -454,6 +455,7 @@ static void dubbo_encode_reply(void *conn, const struct l7_msg *req, const struc
 {
 	struct conn *c = conn;
 
+	must(!c->out_left); /* see is_writing */
 	if (req && req->kind == L7_REQUEST)
 		dubbo_write_reply(out, req, r);
 	message_done(c, out);
