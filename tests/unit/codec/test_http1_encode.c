@@ -197,6 +197,39 @@ static void test_requests(void **state)
 	}
 }
 
+/* Draining: what is under way ends as announced; one more answer says that it is the last. */
+static void test_want_close(void **state)
+{
+	(void)state;
+	for (int half = 0; half < 2; half++) {
+		struct l7_msg m;
+		struct t_peer t;
+
+		t_open(&t, CODEC_SERVER, NULL, NULL);
+		l7_msg_init(&m, L7_RESPONSE, &t.arena);
+		m.status = 200;
+		if (half) {
+			t_feed(&t, SLICE(REQ("GET")), 100);
+			codec_http1.encode_head(t.conn, &m, false, &t.out);
+		}
+		codec_http1.want_close(t.conn);
+		assert_true(codec_http1.is_reusable(t.conn));
+		if (half)
+			codec_http1.encode_end(t.conn, 1, NULL, &t.out);
+		assert_true(codec_http1.is_reusable(t.conn) && codec_http1.is_idle(t.conn));
+		buf_clear(&t.out);
+		t_feed(&t, SLICE(REQ("GET")), 100);
+		codec_http1.encode_head(t.conn, &m, true, &t.out);
+		assert_string_equal(t_text(&t.out), "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n"
+						    "connection: close\r\n\r\n");
+		assert_false(codec_http1.is_reusable(t.conn));
+		buf_clear(&t.log);
+		t_feed(&t, SLICE(REQ("GET")), 100);
+		assert_string_equal(t_text(&t.log), "unread 27\n");
+		t_close(&t);
+	}
+}
+
 static void test_upgrade_request(void **state)
 {
 	static const char head[] =
@@ -432,6 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_want_close),
 		cmocka_unit_test(test_upgrade_request),
 		cmocka_unit_test(test_raw_after_101),
 		cmocka_unit_test(test_set_raw),

@@ -46,6 +46,10 @@ static const struct {
 	  "head GET http h / len=0 end close | proxy-connection=close;\n", 0 },
 	{ "empty lines before a request", "\r\n\r\n" GET H "\r\n\r\n" GET H "\r\n",
 	  "head GET http h / len=0 end |\nhead GET http h / len=0 end |\n", ANSWER },
+	{ "expect in http/1.0", "POST / HTTP/1.0\r\n" H
+	  "Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
+	"head POST http h / len=1 close | expect=100-continue; content-length=1;\n" "body x\nend\n",
+	  HTTP10 },
 	{ "expect", "POST / HTTP/1.1\r\n" H "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\nx",
 	"head POST http h / len=1 expect | expect=100-Continue; content-length=1;\n"
 	  "body x\nend\n", 0 },

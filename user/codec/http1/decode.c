@@ -372,7 +372,7 @@ static int step_start(struct http1 *c, const char *p, size_t *ret_used)
 	if (c->side == CODEC_CLIENT && (!c->pending || c->rx_done))
 		return fail(c, HTTP1_FAULT_UNASKED);
 	/* Serial: the next request waits for the answer; behind a last one nothing is read. */
-	if (c->side == CODEC_SERVER && (c->pending || !c->keep || c->closing))
+	if (c->side == CODEC_SERVER && (c->pending || c->closing || c->over))
 		return 1;
 	if (c->side == CODEC_SERVER && (c->empty_cr || *p == '\r' || *p == '\n')) {
 		*ret_used = 1;

@@ -185,7 +185,8 @@ static void frame_response(struct http1 *c, const struct l7_msg *m, bool end, st
 	}
 	if (!c->rx_done)
 		c->closing = true;
-	if (c->closing || !c->keep)
+	c->over = c->closing || c->draining || !c->keep;
+	if (c->over)
 		f->connection = SLICE("close");
 	else if (c->peer10)
 		f->connection = SLICE("keep-alive");

@@ -139,7 +139,8 @@ static enum http1_fault read_prop(struct http1 *c, struct head *h, struct l7_pro
 		h->upgrade = p->value;
 		break;
 	case L7_KEY_EXPECT:
-		if (slice_is_equal_nocase(p->value, SLICE("100-continue")))
+		/* HTTP/1.0 has no interim answers. */
+		if (!c->http10 && slice_is_equal_nocase(p->value, SLICE("100-continue")))
 			c->m.expect_continue = true;
 		break;
 	}

@@ -59,14 +59,17 @@ static bool is_reusable(const void *conn)
 {
 	const struct http1 *c = conn;
 
-	return !c->fault && c->keep && !c->closing;
+	return !c->fault && c->keep && !c->closing && !c->over;
 }
 
 static void want_close(void *conn)
 {
 	struct http1 *c = conn;
 
-	c->closing = true;
+	if (c->side == CODEC_SERVER)
+		c->draining = true;
+	else
+		c->closing = true;
 }
 
 static bool is_idle(const void *conn)

@@ -12,7 +12,8 @@
  * - A request with is_upgrade (or CONNECT) comes with end = false; nothing behind its head is
  *   delivered before the answer. When a 101 (2xx for CONNECT) is encoded or decoded the connection
  *   is raw: body() events until eof(), which raises end(). Any other answer closes the connection.
- * - encode_head ignores m->close of a message that is passed on: want_close is the way to close.
+ * - encode_head ignores m->close of a message that is passed on: want_close is the way to close. A
+ *   server goes on until an answer could announce it (the next head written), then is not reusable.
  * - An answer that starts before the request was read to its end makes the connection close.
  * - A response's is_ok means: status below 500.
  */

@@ -127,7 +127,9 @@ struct http1 {
 	bool peer10;	      /* server: the request was HTTP/1.0 */
 	bool is_head, is_connect, is_upgrade; /* what the request was */
 	bool keep;	      /* the peer allows another message */
-	bool closing;	      /* we will not take another one */
+	bool closing;	      /* we cannot take another one */
+	bool draining;	      /* server: the next answer announces that it is the last */
+	bool over;	      /* server: an answer has announced it */
 	uint64_t tx_left;
 };
 
