@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "proxy/proxy_impl.h"
+#include "route/route.h"
 
 /* What one compilation needs at every step. */
 struct comp {
@@ -130,6 +131,13 @@ static int comp_http(struct comp *c, const struct mesh_http_manager *conf, struc
 	r = comp_filters(c, conf->filters, conf->n_filters, p->stat_prefix, &p->filters);
 	if (r < 0)
 		return r;
+	/* The one thing in a mesh view that is filled in later: by the room that searches it, once,
+	 * before anyone else sees the view. */
+	if (conf->routes) {
+		r = route_table_index((struct mesh_route_table *)conf->routes, &c->v->arena, c->err);
+		if (r < 0)
+			return r;
+	}
 	comp_table(c, conf->routes, p->stat_prefix);
 	return comp_logs(c, conf->logs, conf->n_logs, &p->logs);
 }

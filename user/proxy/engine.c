@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "proxy/conn.h"
+#include "proxy/gather.h"
 #include "proxy/worker.h"
 
 /* A bound address of the host view: one socket a worker. */
@@ -513,6 +514,94 @@ void engine_pod_remove(struct engine *e, uint32_t pod)
 
 	if (p)
 		pod_drop(e, p);
+}
+
+/* ---- what the workers know --------------------------------------------------------------------------------- */
+
+struct gather_task {
+	struct gather *g;
+	pthread_mutex_t lock;
+};
+
+static struct gathered *gather_slot(struct gather *g, const struct mesh_cluster *c, const struct addr *a)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (g->v[i].cluster == c && (a ? !g->v[i].is_empty && addr_is_equal(&g->v[i].addr, a) :
+						 g->v[i].is_empty))
+			return &g->v[i];
+	if (g->n == g->cap) {
+		g->cap = g->cap ? g->cap * 2 : 64;
+		g->v = xrealloc(g->v, g->cap * sizeof(*g->v));
+	}
+	g->v[g->n] = (struct gathered){ .cluster = c, .is_empty = !a };
+	if (a)
+		g->v[g->n].addr = *a;
+	return &g->v[g->n++];
+}
+
+static void gather_host(struct gather *g, const struct upstream_host *h)
+{
+	struct gathered *o = gather_slot(g, h->cluster->conf, &h->lb.addr);
+
+	o->hostname = h->lb.hostname;
+	o->weight = h->lb.weight;
+	o->priority = h->lb.priority;
+	o->healthy = h->lb.healthy;
+	o->cx_total += h->cx_total;
+	o->cx_active += h->cx_active;
+	o->cx_fail += h->cx_fail;
+	o->rq_total += h->rq_total;
+	o->rq_error += h->rq_error;
+	o->rq_success += h->rq_success;
+	o->rq_active += h->lb.active;
+}
+
+static void gather_worker(struct worker *w, void *arg)
+{
+	struct gather_task *t = arg;
+
+	pthread_mutex_lock(&t->lock);
+	for (uint32_t i = 0; w->snap && i < w->snap->n_all; i++)
+		for (uint32_t k = 0; k < w->snap->all[i]->pv->mesh->n_clusters; k++) {
+			const struct upstream_cluster *c = w->snap->all[i]->clusters[k];
+
+			gather_slot(t->g, c->conf, NULL);
+			list_for_each(n, &c->hosts)
+				gather_host(t->g, list_entry(n, struct upstream_host, node));
+		}
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* By cluster in order of appearance, the cluster's own entry first. */
+static int by_cluster(const void *a, const void *b)
+{
+	const struct gathered *x = a, *y = b;
+
+	if (x->cluster != y->cluster)
+		return x->cluster < y->cluster ? -1 : 1;
+	if (x->is_empty != y->is_empty)
+		return x->is_empty ? -1 : 1;
+	return memcmp(&x->addr, &y->addr, sizeof(x->addr));
+}
+
+void gather_hosts(struct engine *e, struct gather *g)
+{
+	struct gather_task t = { g, PTHREAD_MUTEX_INITIALIZER };
+
+	on_all(e, gather_worker, &t);
+	if (g->n)
+		qsort(g->v, g->n, sizeof(*g->v), by_cluster);
+}
+
+void gather_done(struct gather *g)
+{
+	free(g->v);
+	*g = (struct gather){ 0 };
+}
+
+const struct mesh_snapshot *gather_snapshot(const struct engine *e)
+{
+	return e->snap ? e->snap->mesh : NULL;
 }
 
 /* ---- DNS ----------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The main thread: start, reload, the loop that waits for signals, files, kernel events and tasks. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "agent/agent_impl.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "xds/load.h"
+
+#define BEAT_MS 1000
+
+/* ---- life ----------------------------------------------------------------------------------------------- */
+
+static int open_datapath(struct agent *a, struct err *e)
+{
+	struct datapath_options o = {
+		.pin_dir = a->conf->pin_dir, .cgroup = a->conf->cgroup, .credit = a->conf->credit_bytes,
+		.beat_seconds = a->conf->heartbeat_seconds,
+	};
+	struct datapath_selftest test;
+	int r = datapath_open(&o, &a->dp, e);
+
+	if (r < 0)
+		return err_prefix(e, r, "capture");
+	if (datapath_selftest(a->dp, &test, e) < 0)
+		log_warn("agent", "the capture self-test could not run: %s: acceleration is off", e->text);
+	if (a->conf->n_node_addresses)
+		r = datapath_nodes_set(a->dp, a->conf->node_addresses, a->conf->n_node_addresses, 1, e);
+	return r;
+}
+
+int agent_new(struct skiffd_config *conf, bool with_pods, struct agent **ret_a, struct err *e)
+{
+	struct agent *a = xcalloc(1, sizeof(*a));
+	sigset_t set;
+
+	a->conf = conf;
+	a->watch = -1;
+	list_init(&a->pods);
+	list_init(&a->tasks);
+	pthread_mutex_init(&a->lock, NULL);
+	pthread_cond_init(&a->cond, NULL);
+	atomic_store(&a->state, ADMIN_PRE_INITIALIZING);
+	a->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	a->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	must(a->wake >= 0 && a->signals >= 0);
+	if (conf->n_pods || with_pods) {
+		int r = open_datapath(a, e);
+
+		if (r < 0) {
+			a->conf = NULL;
+			agent_free(a);
+			return r;
+		}
+	}
+	a->dns = dns_new(a);
+	*ret_a = a;
+	return 0;
+}
+
+void agent_set_engine(struct agent *a, const struct agent_engine *engine)
+{
+	a->engine = *engine;
+}
+
+void agent_free(struct agent *a)
+{
+	struct list *n;
+
+	if (!a)
+		return;
+	dns_free(a->dns);
+	/* The kernel side stays: pods are open or closed until a skiffd comes back. */
+	if (a->dp)
+		datapath_beat_stop(a->dp);
+	while ((n = list_pop(&a->pods)) != NULL)
+		agent_pod_free(list_entry(n, struct agent_pod, node));
+	datapath_close(a->dp);
+	mesh_view_unref(a->host);
+	mesh_snapshot_unref(a->snap);
+	skiffd_config_free(a->conf);
+	close(a->wake);
+	close(a->signals);
+	if (a->watch >= 0)
+		close(a->watch);
+	free(a);
+}
+
+enum admin_state agent_state(void *arg)
+{
+	struct agent *a = arg;
+
+	return (enum admin_state)atomic_load(&a->state);
+}
+
+const struct mesh_snapshot *agent_snapshot(const struct agent *a)
+{
+	return a->snap;
+}
+
+/* ---- start and reload -------------------------------------------------------------------------------------- */
+
+static int open_pods(struct agent *a, struct err *e)
+{
+	for (uint32_t i = 0; i < a->conf->n_pods; i++) {
+		struct agent_pod *p = agent_pod_new(&a->conf->pods[i]);
+		int r = agent_pod_find(a, p->conf.namespace_, p->conf.name) ?
+				err_set(e, -EEXIST, "%s: pods: %s/%s is there twice", a->conf->path,
+					p->conf.namespace_, p->conf.name) :
+				agent_pod_open(a, p, e);
+
+		if (r < 0) {
+			agent_pod_free(p);
+			return r;
+		}
+		list_push(&a->pods, &p->node);
+		a->n_pods++;
+	}
+	return 0;
+}
+
+/* Makes the views that were just read the current ones. */
+static void take_views(struct agent *a, struct mesh_view *host)
+{
+	mesh_view_unref(a->host);
+	a->host = host;
+	list_for_each(n, &a->pods) {
+		struct agent_pod *p = list_entry(n, struct agent_pod, node);
+
+		mesh_view_unref(p->view);
+		p->view = p->next_view;
+		p->next_view = NULL;
+	}
+}
+
+int agent_start(struct agent *a, struct err *e)
+{
+	struct mesh_view *host;
+	int r;
+
+	atomic_store(&a->state, ADMIN_INITIALIZING);
+	r = open_pods(a, e);
+	if (r == 0)
+		r = agent_load_all(a, &host, e);
+	if (r < 0)
+		return r;
+	take_views(a, host);
+	r = agent_publish(a, e);
+	if (r < 0)
+		return r;
+	if (a->dp)
+		datapath_beat(a->dp);
+	r = agent_watch_start(a, e);
+	if (r == 0)
+		atomic_store(&a->state, ADMIN_LIVE);
+	return r;
+}
+
+/* Swaps the views; on failure swaps them back. */
+static int publish_views(struct agent *a, struct mesh_view *host, struct err *e)
+{
+	struct mesh_view *old_host = a->host;
+	int r;
+
+	a->host = host;
+	list_for_each(n, &a->pods) {
+		struct agent_pod *p = list_entry(n, struct agent_pod, node);
+		struct mesh_view *v = p->view;
+
+		p->view = p->next_view;
+		p->next_view = v;
+	}
+	r = agent_publish(a, e);
+	if (r < 0) {
+		struct mesh_view *bad = a->host;
+
+		a->host = old_host;
+		old_host = bad;
+	}
+	list_for_each(n, &a->pods) {
+		struct agent_pod *p = list_entry(n, struct agent_pod, node);
+		struct mesh_view *v = p->view;
+
+		if (r < 0) {
+			p->view = p->next_view;
+			p->next_view = v;
+		}
+		mesh_view_unref(p->next_view);
+		p->next_view = NULL;
+	}
+	mesh_view_unref(old_host);
+	return r;
+}
+
+/* Pods of the new file that are not managed yet, and managed ones that it does not name any more. */
+static int reload_pods(struct agent *a, const struct skiffd_config *c, struct err *e)
+{
+	for (uint32_t i = 0; i < c->n_pods; i++) {
+		const char *ns = c->pods[i].namespace_ ? c->pods[i].namespace_ : "default";
+		int r;
+
+		if (agent_pod_find(a, ns, c->pods[i].name))
+			continue;
+		r = agent_pod_add(a, &c->pods[i], e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void adopt_config(struct agent *a, struct skiffd_config *c)
+{
+	if (c->workers != a->conf->workers || strcmp(c->io, a->conf->io) != 0 ||
+	    !addr_is_equal(&c->admin, &a->conf->admin))
+		log_warn("agent", "workers, io and admin change with a restart only");
+	skiffd_config_free(a->conf);
+	a->conf = c;
+}
+
+int agent_reload(struct agent *a, struct err *e)
+{
+	struct xds_report report = { 0 };
+	struct skiffd_config *c = NULL;
+	struct skiffd_config *old = a->conf;
+	struct mesh_view *host;
+	int r = skiffd_config_read(a->conf->path, &c, &report, e);
+
+	xds_report_done(&report);
+	if (r == 0) {
+		a->conf = c;
+		r = agent_load_all(a, &host, e);
+		if (r == 0)
+			r = publish_views(a, host, e);
+		a->conf = old;
+	}
+	if (r == 0 && a->dp)
+		r = reload_pods(a, c, e);
+	if (r < 0) {
+		skiffd_config_free(c);
+		a->reloads_refused++;
+		snprintf(a->last_error, sizeof(a->last_error), "%s", e->text);
+		log_error("agent", "new configuration refused, version %llu stays: %s",
+			  (unsigned long long)(a->snap ? a->snap->version : 0), e->text);
+		return r;
+	}
+	adopt_config(a, c);
+	a->reloads++;
+	a->last_error[0] = '\0';
+	log_info("agent", "configuration version %llu is in force", (unsigned long long)a->snap->version);
+	return agent_watch_start(a, e);
+}
+
+/* ---- tasks of other threads ---------------------------------------------------------------------------------- */
+
+static void wake(struct agent *a)
+{
+	uint64_t one = 1;
+
+	if (write(a->wake, &one, sizeof(one)) < 0)
+		return; /* full: it is awake anyway */
+}
+
+void agent_call(struct agent *a, void (*fn)(struct agent *a, void *arg), void *arg)
+{
+	struct agent_task t = { .fn = fn, .arg = arg };
+
+	pthread_mutex_lock(&a->lock);
+	list_push(&a->tasks, &t.node);
+	wake(a);
+	while (!t.done && !atomic_load(&a->quit))
+		pthread_cond_wait(&a->cond, &a->lock);
+	if (!t.done)
+		list_del(&t.node);
+	pthread_mutex_unlock(&a->lock);
+}
+
+static void run_tasks(struct agent *a)
+{
+	struct list *n;
+	uint64_t count;
+
+	if (read(a->wake, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		log_warn("agent", "eventfd: %s", strerror(errno));
+	pthread_mutex_lock(&a->lock);
+	while ((n = list_pop(&a->tasks)) != NULL) {
+		struct agent_task *t = list_entry(n, struct agent_task, node);
+
+		/* Unlocked: the task may take its time, others may queue meanwhile. */
+		pthread_mutex_unlock(&a->lock);
+		t->fn(a, t->arg);
+		pthread_mutex_lock(&a->lock);
+		t->done = true;
+		pthread_cond_broadcast(&a->cond);
+	}
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- the loop -------------------------------------------------------------------------------------------------- */
+
+void agent_quit(struct agent *a)
+{
+	atomic_store(&a->quit, true);
+	pthread_mutex_lock(&a->lock);
+	pthread_cond_broadcast(&a->cond);
+	pthread_mutex_unlock(&a->lock);
+	wake(a);
+}
+
+/* Returns the signal that ends us, or 0. */
+static int take_signal(struct agent *a)
+{
+	struct signalfd_siginfo si;
+	struct err e;
+
+	if (read(a->signals, &si, sizeof(si)) != sizeof(si))
+		return 0;
+	if (si.ssi_signo != SIGHUP)
+		return (int)si.ssi_signo;
+	agent_reload(a, &e); /* logs itself */
+	return 0;
+}
+
+static void log_event(void *arg, const struct skiff_event *ev)
+{
+	char text[512];
+
+	(void)arg;
+	datapath_event_format(ev, text, sizeof(text));
+	log_info("capture", "%s", text);
+}
+
+static int poll_timeout(const struct agent *a, uint64_t now, uint64_t beat)
+{
+	uint64_t until = beat > now ? beat - now : 0;
+
+	if (a->reload_at)
+		until = a->reload_at > now ? (a->reload_at - now < until ? a->reload_at - now : until) : 0;
+	return (int)until;
+}
+
+int agent_run(struct agent *a)
+{
+	uint64_t beat = 0;
+
+	while (!atomic_load(&a->quit)) {
+		struct pollfd fds[4] = {
+			{ .fd = a->signals, .events = POLLIN },
+			{ .fd = a->wake, .events = POLLIN },
+			{ .fd = a->watch, .events = POLLIN },
+			{ .fd = a->dp ? datapath_events_fd(a->dp) : -1, .events = POLLIN },
+		};
+		uint64_t now = clock_mono_ns() / NSEC_PER_MSEC;
+		int sig;
+
+		if (now >= beat) {
+			if (a->dp)
+				datapath_beat(a->dp);
+			beat = now + BEAT_MS;
+		}
+		if (a->reload_at && now >= a->reload_at) {
+			struct err e;
+
+			a->reload_at = 0;
+			agent_reload(a, &e); /* logs itself */
+		}
+		if (poll(fds, ARRAY_LEN(fds), poll_timeout(a, now, beat)) <= 0)
+			continue;
+		if ((fds[0].revents & POLLIN) && (sig = take_signal(a)) != 0) {
+			agent_quit(a);
+			return sig;
+		}
+		if (fds[1].revents & POLLIN)
+			run_tasks(a);
+		if (fds[2].revents & POLLIN)
+			agent_watch_event(a);
+		if (fds[3].revents & POLLIN)
+			datapath_events_read(a->dp, log_event, a);
+	}
+	return 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The node's desire: configuration -> mesh snapshot -> engine and kernel. Runs on the main thread;
+ * knows the engine only through struct agent_engine, so that either can live without the other.
+ */
+#ifndef SKIFF_AGENT_AGENT_H
+#define SKIFF_AGENT_AGENT_H
+
+#include "admin/admin.h"
+#include "base/err.h"
+#include "mesh/mesh.h"
+#include "xds/skiffd_config.h"
+
+struct agent;
+struct datapath;
+
+/* Listening descriptors that the engine opened in a pod; outbound6 -1 without IPv6. */
+struct agent_pod_fds {
+	int outbound4, outbound6, inbound;
+};
+
+/* What the agent asks of the engine; main thread. */
+struct agent_engine {
+	int (*apply)(void *arg, struct mesh_snapshot *s, struct err *e);
+	int (*pod_add)(void *arg, uint32_t pod, int netns, bool has_ipv6, struct agent_pod_fds *ret,
+		       struct err *e);
+	void (*pod_remove)(void *arg, uint32_t pod);
+	void (*cluster_hosts)(void *arg, uint64_t hash, struct slice name, const struct mesh_endpoint *eps,
+			      uint32_t n);
+	void (*drain)(void *arg, bool inbound_only);
+	void *arg;
+};
+
+/*
+ * Takes @conf (owned from here on). Opens the datapath when pods are configured or @with_pods asks
+ * for it. Nothing is served yet.
+ */
+int agent_new(struct skiffd_config *conf, bool with_pods, struct agent **ret_a, struct err *e);
+void agent_set_engine(struct agent *a, const struct agent_engine *engine);
+void agent_free(struct agent *a);
+
+/* Brings all that the configuration names into service; refused whole with the reason. */
+int agent_start(struct agent *a, struct err *e);
+/* Reads the files again; on any error everything stays as it is (logged, and in @e). */
+int agent_reload(struct agent *a, struct err *e);
+/* Serves until SIGTERM or SIGINT: files watched, heartbeat, kernel events, tasks. Returns the signal. */
+int agent_run(struct agent *a);
+void agent_quit(struct agent *a); /* any thread */
+
+/* The original destination for the engine (engine_opts.original_dst). Any thread. */
+int agent_original_dst(void *arg, uint32_t pod, const struct addr *peer, struct addr *ret_dst);
+
+/* Runs @fn on the main thread and waits for it. Not from the main thread. */
+void agent_call(struct agent *a, void (*fn)(struct agent *a, void *arg), void *arg);
+
+/* Adds /pods, /reload, /bpf, /config_dump, /drain_listeners to @admin. */
+void agent_admin_routes(struct agent *a, struct admin *admin);
+enum admin_state agent_state(void *a);
+const struct mesh_snapshot *agent_snapshot(const struct agent *a);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared inside the agent room. */
+#ifndef SKIFF_AGENT_IMPL_H
+#define SKIFF_AGENT_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "agent/agent.h"
+#include "base/list.h"
+#include "datapath/datapath.h"
+
+#define AGENT_PODS_MAX 1024
+
+/* A managed pod. */
+struct agent_pod {
+	struct list node;
+	struct skiffd_pod conf; /* strings live in arena */
+	struct arena arena;
+	int netns; /* -1 when not in service */
+	struct datapath_pod_ref ref;
+	bool in_engine, in_kernel;
+	struct addr *addresses;
+	uint32_t n_addresses;
+	struct mesh_view *view;
+	struct mesh_view *next_view; /* while reloading */
+};
+
+/* netns cookies for the engine's threads: a small table, written by the main thread only. */
+struct cookie_entry {
+	_Atomic uint32_t pod;
+	_Atomic uint64_t cookie;
+};
+
+/* Something that another thread wants done on the main thread. */
+struct agent_task {
+	struct list node;
+	void (*fn)(struct agent *a, void *arg);
+	void *arg;
+	bool done;
+};
+
+struct dns;
+
+struct agent {
+	struct skiffd_config *conf;
+	struct agent_engine engine;
+	struct datapath *dp;
+	struct list pods;
+	uint32_t n_pods;
+	struct mesh_view *host;
+	struct mesh_snapshot *snap;
+	uint64_t version;
+	struct cookie_entry cookies[AGENT_PODS_MAX];
+	_Atomic int state; /* enum admin_state */
+	_Atomic bool quit;
+	struct dns *dns;
+	/* tasks of other threads */
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	struct list tasks;
+	int wake; /* eventfd */
+	int signals; /* signalfd */
+	int watch; /* inotify */
+	uint64_t reload_at; /* monotonic ms; a change of files settles first; 0 = none */
+	uint64_t reloads, reloads_refused;
+	char last_error[ERR_TEXT_MAX];
+};
+
+/* ---- pods.c ---- */
+int agent_pod_open(struct agent *a, struct agent_pod *p, struct err *e);  /* namespace, kernel, engine */
+void agent_pod_close(struct agent *a, struct agent_pod *p);
+struct agent_pod *agent_pod_new(const struct skiffd_pod *conf);
+void agent_pod_free(struct agent_pod *p);
+struct agent_pod *agent_pod_find(struct agent *a, const char *ns, const char *name);
+int agent_pod_add(struct agent *a, const struct skiffd_pod *conf, struct err *e);
+int agent_pod_drop(struct agent *a, const char *ns, const char *name, struct err *e);
+void agent_pods_json(struct agent *a, struct buf *out);
+
+/* ---- policy.c ---- */
+/* Writes the pod's policies and all services into the kernel, by difference. */
+int agent_policy_apply(struct agent *a, struct err *e);
+
+/* ---- publish.c ---- */
+/* Views of all pods and the host -> snapshot -> engine -> kernel. */
+int agent_load_view(struct agent *a, char **paths, uint32_t n, struct mesh_view **ret_v, struct err *e);
+int agent_load_all(struct agent *a, struct mesh_view **ret_host, struct err *e);
+int agent_publish(struct agent *a, struct err *e);
+
+/* ---- dns.c ---- */
+struct dns *dns_new(struct agent *a);
+void dns_free(struct dns *d);
+/* The clusters to resolve from now on: those of the snapshot. */
+void dns_set(struct dns *d, const struct mesh_snapshot *s);
+
+/* ---- watch.c ---- */
+int agent_watch_start(struct agent *a, struct err *e);
+void agent_watch_event(struct agent *a);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernel must know: for each pod which destinations go to the engine, which are answered
+ * with an endpoint in the kernel, which are refused; the endpoints. Everything else is untouched.
+ */
+#include <errno.h>
+
+#include "agent/agent_impl.h"
+#include "base/log.h"
+
+#define RULES_MAX 16384
+#define SERVICES_MAX 8192
+
+struct policies {
+	struct datapath_rule *rules;
+	size_t n_rules;
+	struct datapath_service *services;
+	size_t n_services;
+	struct arena arena;
+};
+
+static int add_rule(struct policies *p, const struct datapath_rule *r, struct err *e)
+{
+	if (p->n_rules == RULES_MAX)
+		return err_set(e, -E2BIG, "more than %d policies for one pod", RULES_MAX);
+	/* The explicit policies come first and win over a listener's for the same destination. */
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (p->rules[i].direction == r->direction && p->rules[i].bits == r->bits &&
+		    addr_is_equal(&p->rules[i].addr, &r->addr))
+			return 0;
+	p->rules[p->n_rules++] = *r;
+	return 0;
+}
+
+/* ---- L4: a plain tcp_proxy to known endpoints needs no proxy in the path ----------------------------- */
+
+static bool is_plain(const struct mesh_listener *l)
+{
+	const struct mesh_chain *c = l->n_chains == 1 ? &l->chains[0] : NULL;
+	const struct mesh_chain_match *m;
+
+	if (!c || l->default_chain || l->n_logs || c->n_filters != 1 || c->filters[0].kind != MESH_NET_TCP)
+		return false;
+	m = &c->match;
+	if (m->n_destinations || m->n_sources || m->n_direct_sources || m->source_kind != MESH_SOURCE_ANY ||
+	    m->n_source_ports || m->n_server_names || m->transport.len || m->n_protocols)
+		return false;
+	return c->filters[0].tcp->n_logs == 0;
+}
+
+static bool is_known(const struct mesh_cluster *c)
+{
+	return c && (c->kind == MESH_CLUSTER_STATIC || c->kind == MESH_CLUSTER_EDS) && c->n_endpoints &&
+	       c->lb != MESH_LB_LEAST_REQUEST;
+}
+
+static bool is_healthy(const struct mesh_endpoint *e)
+{
+	return e->priority == 0 && (e->health == MESH_HEALTH_UNKNOWN || e->health == MESH_HEALTH_HEALTHY);
+}
+
+static uint64_t total_weight(const struct mesh_cluster *c)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < c->n_endpoints; i++)
+		if (is_healthy(&c->endpoints[i]))
+			n += c->endpoints[i].weight;
+	return n;
+}
+
+/* Appends @c's endpoints so that the cluster as a whole has @share of 10000. */
+static size_t add_backends(const struct mesh_cluster *c, uint64_t share, struct datapath_backend *out)
+{
+	uint64_t total = total_weight(c);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < c->n_endpoints; i++) {
+		uint64_t w;
+
+		if (!is_healthy(&c->endpoints[i]) || !total)
+			continue;
+		w = c->endpoints[i].weight * share / total;
+		out[n++] = (struct datapath_backend){ c->endpoints[i].addr, w ? (uint32_t)w : 1 };
+	}
+	return n;
+}
+
+/* The clusters that @t names, all known; 0: not all are. */
+static uint32_t tcp_clusters(const struct mesh_view *v, const struct mesh_tcp_proxy *t,
+			     const struct mesh_cluster **out, uint64_t *shares, uint32_t max)
+{
+	uint32_t n = t->n_weighted ? t->n_weighted : 1;
+
+	if (n > max)
+		return 0;
+	for (uint32_t i = 0; i < n; i++) {
+		out[i] = mesh_view_cluster(v, t->n_weighted ? t->weighted[i].name : t->cluster);
+		shares[i] = t->n_weighted ? 1000000ull * t->weighted[i].weight / t->total_weight : 1000000;
+		if (!is_known(out[i]))
+			return 0;
+	}
+	return n;
+}
+
+/* Stays the same as long as the listener and its clusters do; never 0. */
+static uint32_t service_id(const struct mesh_listener *l, const struct mesh_cluster **c, uint32_t n)
+{
+	uint64_t h = l->hash;
+
+	for (uint32_t i = 0; i < n; i++)
+		h = (h ^ c[i]->hash) * 0x9e3779b97f4a7c15ull;
+	return (uint32_t)(h ^ (h >> 32)) | 1;
+}
+
+static bool has_service(const struct policies *p, uint32_t id)
+{
+	for (size_t i = 0; i < p->n_services; i++)
+		if (p->services[i].id == id)
+			return true;
+	return false;
+}
+
+/* true: the listener is served in the kernel by service @ret_id. */
+static bool add_service(struct policies *p, const struct mesh_view *v, const struct mesh_listener *l,
+			uint32_t *ret_id)
+{
+	const struct mesh_cluster *c[16];
+	uint64_t shares[16];
+	struct datapath_backend *b;
+	uint32_t n, total = 0;
+	size_t used = 0;
+
+	if (!is_plain(l))
+		return false;
+	n = tcp_clusters(v, l->chains[0].filters[0].tcp, c, shares, ARRAY_LEN(c));
+	if (!n || p->n_services == SERVICES_MAX)
+		return false;
+	*ret_id = service_id(l, c, n);
+	if (has_service(p, *ret_id))
+		return true;
+	for (uint32_t i = 0; i < n; i++)
+		total += c[i]->n_endpoints;
+	if (total > SKIFF_SERVICE_SLOTS)
+		return false;
+	b = arena_array(&p->arena, struct datapath_backend, total);
+	for (uint32_t i = 0; i < n; i++)
+		used += add_backends(c[i], shares[i], b + used);
+	p->services[p->n_services++] = (struct datapath_service){ *ret_id, b, used };
+	return true;
+}
+
+/* ---- listeners -> rules ------------------------------------------------------------------------------ */
+
+static int listener_rule(struct policies *p, const struct mesh_view *v, const struct mesh_listener *l,
+			 struct err *e)
+{
+	struct datapath_rule r = { .verdict = SKIFF_L7, .addr = l->addr, .bits = 128 };
+
+	r.direction = l->direction == MESH_INBOUND ? SKIFF_INBOUND : SKIFF_OUTBOUND;
+	if (addr_is_any(&l->addr)) {
+		r.addr = (struct addr){ .port = l->addr.port };
+		r.bits = 0;
+	}
+	if (l->use_original_dst) {
+		r.addr = (struct addr){ 0 };
+		r.bits = 0;
+	}
+	if (r.direction == SKIFF_OUTBOUND && !l->use_original_dst && add_service(p, v, l, &r.service))
+		r.verdict = SKIFF_L4;
+	return add_rule(p, &r, e);
+}
+
+static int explicit_rules(struct policies *p, const struct agent_pod *pod, struct err *e)
+{
+	static const enum skiff_verdict verdicts[] = {
+		[SKIFFD_BYPASS] = SKIFF_BYPASS, [SKIFFD_DENY] = SKIFF_DENY, [SKIFFD_L7] = SKIFF_L7,
+	};
+	int r = 0;
+
+	for (uint32_t i = 0; i < pod->conf.n_policy && r == 0; i++) {
+		const struct skiffd_policy *c = &pod->conf.policy[i];
+		struct datapath_rule rule = {
+			.direction = c->direction == MESH_INBOUND ? SKIFF_INBOUND : SKIFF_OUTBOUND,
+			.verdict = verdicts[c->verdict], .addr = c->net, .bits = c->bits,
+		};
+
+		r = add_rule(p, &rule, e);
+	}
+	return r;
+}
+
+static int pod_rules(struct policies *p, const struct agent_pod *pod, struct err *e)
+{
+	const struct mesh_view *v = pod->view;
+	int r;
+
+	p->n_rules = 0;
+	r = explicit_rules(p, pod, e);
+	for (uint32_t i = 0; v && i < v->n_listeners && r == 0; i++)
+		r = listener_rule(p, v, &v->listeners[i], e);
+	return r;
+}
+
+/* Services of all pods first (additions), then each pod's rules. */
+int agent_policy_apply(struct agent *a, struct err *e)
+{
+	struct policies p = { 0 };
+	uint32_t gen = (uint32_t)a->version;
+	int r = 0;
+
+	if (!a->dp)
+		return 0;
+	p.rules = xcalloc(RULES_MAX, sizeof(*p.rules));
+	p.services = xcalloc(SERVICES_MAX, sizeof(*p.services));
+	list_for_each(n, &a->pods) {
+		r = pod_rules(&p, list_entry(n, struct agent_pod, node), e);
+		if (r < 0)
+			goto out;
+	}
+	r = datapath_services_set(a->dp, p.services, p.n_services, gen, e);
+	list_for_each(n, &a->pods) {
+		struct agent_pod *pod = list_entry(n, struct agent_pod, node);
+
+		if (r < 0)
+			break;
+		if (!pod->in_kernel)
+			continue;
+		r = pod_rules(&p, pod, e);
+		if (r == 0)
+			r = datapath_policy_set(a->dp, pod->ref.id, p.rules, p.n_rules, gen, e);
+		if (r < 0)
+			err_prefix(e, r, "pod %s/%s", pod->conf.namespace_, pod->conf.name);
+	}
+out:
+	free(p.rules);
+	free(p.services);
+	arena_done(&p.arena);
+	return r;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the agent answers on the admin port and the control socket. */
+#include <errno.h>
+#include <jansson.h>
+
+#include "agent/agent_impl.h"
+
+/* ---- pods ------------------------------------------------------------------------------------------------- */
+
+struct pod_call {
+	const struct admin_request *req;
+	struct admin_reply *reply;
+	unsigned int status;
+};
+
+static unsigned int status_of(int r)
+{
+	switch (r) {
+	case -ENOENT:
+		return 404;
+	case -EEXIST:
+		return 409;
+	case -EINVAL:
+		return 400;
+	default:
+		return 500;
+	}
+}
+
+static void list_pods(struct agent *a, void *arg)
+{
+	struct pod_call *c = arg;
+
+	agent_pods_json(a, &c->reply->body);
+	c->reply->type = ADMIN_JSON;
+	c->status = 200;
+}
+
+static void add_pod(struct agent *a, void *arg)
+{
+	struct pod_call *c = arg;
+	struct arena arena = { 0 };
+	struct skiffd_pod pod = { 0 };
+	struct err e;
+	int r = skiffd_pod_read(c->req->body, NULL, &arena, &pod, &e);
+
+	if (r == 0)
+		r = agent_pod_add(a, &pod, &e);
+	c->status = r < 0 ? admin_error(c->reply, status_of(r), "%s", e.text) :
+			    admin_text(c->reply, 200, "OK");
+	arena_done(&arena);
+}
+
+static void remove_pod(struct agent *a, void *arg)
+{
+	struct pod_call *c = arg;
+	const char *name = admin_query(c->req, "name");
+	const char *ns = admin_query(c->req, "namespace");
+	struct err e;
+	int r;
+
+	if (!name || !*name) {
+		c->status = admin_error(c->reply, 400, "?name= is missing");
+		return;
+	}
+	r = agent_pod_drop(a, ns && *ns ? ns : NULL, name, &e);
+	c->status = r < 0 ? admin_error(c->reply, status_of(r), "%s", e.text) :
+			    admin_text(c->reply, 200, "OK");
+}
+
+static unsigned int call(void *ctx, const struct admin_request *req, struct admin_reply *reply,
+			 void (*fn)(struct agent *a, void *arg))
+{
+	struct pod_call c = { req, reply, 503 };
+
+	agent_call(ctx, fn, &c);
+	return c.status;
+}
+
+static unsigned int get_pods(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+{
+	return call(ctx, req, reply, list_pods);
+}
+
+static unsigned int post_pods(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+{
+	return call(ctx, req, reply, add_pod);
+}
+
+static unsigned int delete_pods(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+{
+	return call(ctx, req, reply, remove_pod);
+}
+
+/* ---- the others --------------------------------------------------------------------------------------------- */
+
+static void do_reload(struct agent *a, void *arg)
+{
+	struct pod_call *c = arg;
+	struct err e;
+	int r = agent_reload(a, &e);
+
+	c->status = r < 0 ? admin_error(c->reply, 400, "%s", e.text) : admin_text(c->reply, 200, "OK");
+}
+
+static unsigned int post_reload(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+{
+	return call(ctx, req, reply, do_reload);
+}
+
+static void do_drain(struct agent *a, void *arg)
+{
+	struct pod_call *c = arg;
+
+	atomic_store(&a->state, ADMIN_DRAINING);
+	a->engine.drain(a->engine.arg, admin_query(c->req, "inboundonly") != NULL);
+	c->status = admin_text(c->reply, 200, "OK");
+}
+
+static unsigned int post_drain(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+{
+	return call(ctx, req, reply, do_drain);
+}
+
+static void do_bpf(struct agent *a, void *arg)
+{
+	struct pod_call *c = arg;
+	char *text = NULL;
+	size_t n = 0;
+	struct err e;
+	FILE *f;
+
+	if (!a->dp) {
+		c->status = admin_error(c->reply, 404, "this skiffd captures no pods");
+		return;
+	}
+	f = open_memstream(&text, &n);
+	must(f != NULL);
+	c->status = datapath_show(a->conf->pin_dir, f, &e) < 0 ? admin_error(c->reply, 500, "%s", e.text) : 200;
+	fclose(f);
+	if (c->status == 200)
+		buf_add(&c->reply->body, text, n);
+	free(text);
+}
+
+static unsigned int get_bpf(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+{
+	return call(ctx, req, reply, do_bpf);
+}
+
+/* ---- config_dump: Envoy's shape ------------------------------------------------------------------------------ */
+
+#define ADMIN_TYPE "type.googleapis.com/envoy.admin.v3."
+
+/* One resource list of a view's own JSON, each wrapped as Envoy does. */
+static json_t *wrap(json_t *view, const char *key, const char *inner)
+{
+	json_t *out = json_array();
+	size_t i;
+	json_t *v;
+
+	json_array_foreach(json_object_get(view, key), i, v) {
+		json_t *o = json_object();
+
+		json_object_set(o, inner, v);
+		json_array_append_new(out, o);
+	}
+	return out;
+}
+
+static void add_dump(json_t *configs, const char *type, const char *list, json_t *items, const char *pod)
+{
+	json_t *o = json_object();
+	char *full = xasprintf(ADMIN_TYPE "%s", type);
+
+	json_object_set_new(o, "@type", json_string(full));
+	if (pod)
+		json_object_set_new(o, "skiff_pod", json_string(pod));
+	json_object_set_new(o, list, items);
+	json_array_append_new(configs, o);
+	free(full);
+}
+
+static void dump_view(json_t *configs, const struct mesh_view *v, const char *pod)
+{
+	json_t *view = v->config_json.len ? json_loadb(v->config_json.ptr, v->config_json.len, 0, NULL) : NULL;
+
+	add_dump(configs, "ClustersConfigDump", "static_clusters", wrap(view, "static_clusters", "cluster"), pod);
+	add_dump(configs, "ListenersConfigDump", "static_listeners", wrap(view, "static_listeners", "listener"), pod);
+	json_decref(view);
+}
+
+static void do_dump(struct agent *a, void *arg)
+{
+	struct pod_call *c = arg;
+	json_t *root = json_object();
+	json_t *configs = json_array();
+	char *text;
+
+	json_object_set_new(root, "configs", configs);
+	if (a->host)
+		dump_view(configs, a->host, NULL);
+	list_for_each(n, &a->pods) {
+		const struct agent_pod *p = list_entry(n, struct agent_pod, node);
+		char *name = xasprintf("%s/%s", p->conf.namespace_, p->conf.name);
+
+		if (p->view)
+			dump_view(configs, p->view, name);
+		free(name);
+	}
+	text = json_dumps(root, JSON_INDENT(1));
+	buf_add_slice(&c->reply->body, slice_str(text));
+	buf_add_char(&c->reply->body, '\n');
+	c->reply->type = ADMIN_JSON;
+	c->status = 200;
+	free(text);
+	json_decref(root);
+}
+
+static unsigned int get_dump(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+{
+	return call(ctx, req, reply, do_dump);
+}
+
+static const struct admin_route routes[] = {
+	{ "GET", SKIFF_PATH_PODS, true, get_pods, "managed pods as JSON" },
+	{ "POST", SKIFF_PATH_PODS, true, post_pods, "take a pod into the mesh (JSON as in the configuration file)" },
+	{ "DELETE", SKIFF_PATH_PODS, true, delete_pods, "let a pod go (?name=&namespace=)" },
+	{ "POST", SKIFF_PATH_RELOAD, true, post_reload, "read the configuration again" },
+	{ "GET", SKIFF_PATH_BPF, true, get_bpf, "the kernel's maps as tables" },
+	{ "GET", SKIFF_PATH_CONFIG_DUMP, false, get_dump, "the configuration in force (JSON, Envoy's shape)" },
+	{ "POST", SKIFF_PATH_DRAIN, false, post_drain, "stop accepting, let streams end (?inboundonly)" },
+};
+
+void agent_admin_routes(struct agent *a, struct admin *admin)
+{
+	admin_add(admin, routes, ARRAY_LEN(routes), a);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hosts of all clusters with their numbers, summed over the workers. Main thread. */
+#ifndef SKIFF_PROXY_GATHER_H
+#define SKIFF_PROXY_GATHER_H
+
+#include "proxy/proxy_impl.h"
+
+struct gathered {
+	const struct mesh_cluster *cluster;
+	bool is_empty; /* stands for the cluster itself; there is one of each */
+	struct addr addr;
+	struct slice hostname;
+	uint32_t weight, priority;
+	bool healthy;
+	uint64_t cx_total, cx_active, cx_fail, rq_total, rq_error, rq_success, rq_active;
+};
+
+struct gather {
+	struct gathered *v;
+	size_t n, cap;
+};
+
+/* Good as long as no new configuration is published (main thread). */
+void gather_hosts(struct engine *e, struct gather *g);
+void gather_done(struct gather *g);
+const struct mesh_snapshot *gather_snapshot(const struct engine *e);
+
+#endif
