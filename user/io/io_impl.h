@@ -3,9 +3,9 @@
  * What the files of the io room share: the loop, the stream, the timer wheel, and the face of a
  * backend. Not for other rooms.
  *
- * The common half (stream.c) owns every decision: when to read, when to send, when to close. A
- * backend only arms and disarms operations and reports what came of them through stream_on_*
- * and listener_on_*. A stream's memory goes at the end of a turn, when `flight` is 0.
+ * The common half (stream.c, input.c, output.c) owns every decision: when to read, to send, to
+ * close. A backend only arms and disarms operations and reports what came of them through
+ * stream_on_* and listener_on_*. A stream's memory goes at the end of a turn, when `flight` is 0.
  */
 #ifndef SKIFF_IO_IO_IMPL_H
 #define SKIFF_IO_IO_IMPL_H
@@ -139,7 +139,7 @@ struct io_stream {
 	int send_err;	    /* -errno of a send, told at the end of the turn */
 	int early;	    /* -errno of a connection that failed before it began */
 	unsigned int linger_ms;
-	uint32_t turn, turn_bytes; /* told in that turn, for IO_TURN_BYTES */
+	uint32_t turn, turn_bytes; /* uring: what came in that turn, for IO_TURN_BYTES */
 	uint32_t high, low;
 	uint32_t poll_mask; /* epoll: events asked for */
 	uint8_t phase;
@@ -169,14 +169,41 @@ void stream_on_sent(struct io_stream *s, int res);
 /* To be called when an operation left flight: the stream may be rearmed or die now. */
 void stream_on_idle(struct io_stream *s);
 
-void stream_mark_dirty(struct io_stream *s);
 /* Ends @s without a word to its owner. */
 void stream_kill(struct io_stream *s);
+/* The connection is of no more use: tells the owner, or ends @s when there is none. */
+void stream_fail(struct io_stream *s, int err);
+/* Drops the output, except what the kernel holds. */
+void stream_drop_output(struct io_stream *s);
+
+static inline void stream_mark_dirty(struct io_stream *s)
+{
+	if (list_is_empty(&s->dirty_node))
+		list_push(&s->io->dirty, &s->dirty_node);
+}
+
+static inline void stream_mark_ready(struct io_stream *s)
+{
+	if (list_is_empty(&s->ready_node))
+		list_push(&s->io->ready, &s->ready_node);
+}
+
+/* Is there an owner that may be called? */
+static inline bool stream_is_owned(const struct io_stream *s)
+{
+	return !s->orphan && s->phase <= IO_OPEN;
+}
+
 /* Does @s take bytes now: for the owner, or to be dropped? */
 static inline bool stream_is_reading(const struct io_stream *s)
 {
 	return s->phase == IO_OPEN && !s->eof_seen && (s->reading || s->orphan);
 }
+
+/* Steps of settling an open stream; each may fail it. */
+void stream_settle_output(struct io_stream *s);
+void stream_settle_input(struct io_stream *s);
+void stream_settle_drained(struct io_stream *s);
 
 /* The phases of a turn. */
 void streams_tell_ready(struct io *io);

@@ -20,11 +20,23 @@
 
 enum { OP_RECV = 1, OP_SEND, OP_CONN, OP_ACCEPT, OP_CANCEL, OP_WAKE, OP_MASK = 7 };
 
+struct late { /* a completed recv */
+	struct io_stream *s;
+	int res;
+	unsigned int flags;
+};
+
 struct uring {
 	struct io_uring ring;
 	struct io_uring_buf_ring *bufs;
 	char *memory; /* IO_RECV_BUFFERS of IO_RECV_BUFFER bytes */
 	uint64_t wake_count;
+	/*
+	 * What streams received beyond IO_TURN_BYTES; told when the others had theirs. At most all
+	 * buffers, and one end for each stream that holds some.
+	 */
+	struct late late[2 * IO_RECV_BUFFERS];
+	unsigned int n_late;
 };
 
 _Static_assert((IO_RECV_BUFFERS & (IO_RECV_BUFFERS - 1)) == 0, "a ring's size");
@@ -212,16 +224,11 @@ static bool recv_is_to_rearm(int res)
 	return res == -ENOBUFS || res == -ECANCELED || res == -EAGAIN || res == -EINTR;
 }
 
-static void uring_on_recv(struct io_stream *s, int res, unsigned int flags)
+static void uring_tell_recv(struct io_stream *s, int res, unsigned int flags)
 {
 	struct uring *u = uring_of(s->io);
 	unsigned int bid = flags >> IORING_CQE_BUFFER_SHIFT;
-	bool more = flags & IORING_CQE_F_MORE;
 
-	if (!more) {
-		uring_land(s, IO_RECV);
-		s->recv_cancelling = false;
-	}
 	if (res > 0)
 		stream_on_data(s, u->memory + (size_t)bid * IO_RECV_BUFFER, (size_t)res);
 	else if (!recv_is_to_rearm(res))
@@ -230,8 +237,45 @@ static void uring_on_recv(struct io_stream *s, int res, unsigned int flags)
 		buffer_give(u, bid, 0);
 		io_uring_buf_ring_advance(u->bufs, 1);
 	}
+}
+
+/* Has @s had its share of this turn before these @res bytes? Once it had, it stays so. */
+static bool recv_is_late(struct io_stream *s, int res)
+{
+	uint32_t turn = (uint32_t)s->io->totals.turns;
+
+	if (s->turn != turn) {
+		s->turn = turn;
+		s->turn_bytes = 0;
+	}
+	if (res > 0)
+		s->turn_bytes += (uint32_t)res;
+	return s->turn_bytes > IO_TURN_BYTES;
+}
+
+static void uring_on_recv(struct io_stream *s, int res, unsigned int flags)
+{
+	struct uring *u = uring_of(s->io);
+	bool more = flags & IORING_CQE_F_MORE;
+
+	if (!more) {
+		uring_land(s, IO_RECV);
+		s->recv_cancelling = false;
+	}
+	if (recv_is_late(s, res) && (res >= 0 || !recv_is_to_rearm(res)))
+		u->late[u->n_late++] = (struct late){ s, res, flags };
+	else
+		uring_tell_recv(s, res, flags);
+	/* Its memory stays until the end of the turn, so also for what is late. */
 	if (!more)
 		stream_on_idle(s);
+}
+
+static void uring_tell_late(struct uring *u)
+{
+	for (unsigned int i = 0; i < u->n_late; i++)
+		uring_tell_recv(u->late[i].s, u->late[i].res, u->late[i].flags);
+	u->n_late = 0;
 }
 
 static void uring_on_accept(struct io_listener *l, int res, unsigned int flags)
@@ -290,13 +334,14 @@ static void uring_dispatch(struct io *io)
 		int res;
 
 		if (io_uring_peek_cqe(ring, &cqe) < 0)
-			return;
+			break;
 		name = cqe->user_data;
 		res = cqe->res;
 		flags = cqe->flags;
 		io_uring_cqe_seen(ring, cqe);
 		uring_handle(io, name, res, flags);
 	}
+	uring_tell_late(uring_of(io));
 }
 
 static void uring_wait(struct io *io, int64_t ns)
