@@ -208,7 +208,7 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/share/doc/skiff/examples $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/skiff
 	install -m 644 examples/*.yaml $(DESTDIR)$(PREFIX)/share/doc/skiff/examples
-	sed 's|@PREFIX@|$(PREFIX)|' packaging/skiffd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/skiffd.service
+	sed 's|@PREFIX@|$(PREFIX)|g' packaging/skiffd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/skiffd.service
 	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/skiffd.service
 
 format: ## clang-format the lines that are too long, if it is installed
