@@ -6,6 +6,7 @@
  * events are printed in between as lines "event ...".
  *
  * usage: relay_engine PIN_DIR [credit=BYTES] [beat=SECONDS] [cgroup=PATH] [selftest]
+ *        relay_engine PIN_DIR show|doctor|unload      prints, removes, ends
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -552,6 +553,30 @@ static void start(int argc, char **argv)
 	say("ok", "open");
 }
 
+/* The verbs that need no engine. Returns the exit status, -1: none of them. */
+static int verb_run(const char *pin_dir, const char *verb)
+{
+	struct datapath_feature f[DATAPATH_FEATURES_MAX];
+	struct err err = {{0}};
+	int n, r = 0;
+
+	if (strcmp(verb, "show") == 0) {
+		r = datapath_show(pin_dir, stdout, &err);
+	} else if (strcmp(verb, "unload") == 0) {
+		r = datapath_unload(pin_dir, &err);
+	} else if (strcmp(verb, "doctor") == 0) {
+		n = datapath_doctor(f);
+		for (int i = 0; i < n; i++)
+			printf("%-4s %-9s %s: %s\n", f[i].present ? "has" : "no",
+			       f[i].required ? "required" : "optional", f[i].name, f[i].what);
+	} else {
+		return -1;
+	}
+	if (r < 0)
+		say("error", err.text);
+	return r < 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct itimerspec tick = {{0, 250000000}, {0, 1}};
@@ -560,6 +585,8 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return 2;
+	if (argc == 3 && (n = verb_run(argv[1], argv[2])) >= 0)
+		return n;
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdin, NULL, _IONBF, 0);
 	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
