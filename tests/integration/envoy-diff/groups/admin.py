@@ -189,6 +189,12 @@ page("logging.bad-level", "/logging?level=nonsense", lambda t, b: b.split("\n")[
 page("drain.get", "/drain_listeners", None)
 
 
+# ---- what ends the listeners
+g = Group("admin-drain", "admin")
+g.cluster("b1")
+g.http("http", "\n    - match: {prefix: /}\n      direct_response: {status: 200}\n")
+
+
 @g.case("drain-listeners")
 def _(t):
     """New connections are refused; the process goes on."""

@@ -331,7 +331,7 @@ def _(t):
 # ---- connections
 g = Group("ratelimit-network", "ratelimit")
 g.cluster("t1")
-for name, tokens, more in (("two", bucket(2), ""), ("slow", "{max_tokens: 1, tokens_per_fill: 1, fill_interval: 0.3s}", ""), ("off", bucket(1), ", runtime_enabled: {default_value: false, runtime_key: some.key}")):
+for name, tokens, more in (("two", bucket(2), ""), ("count", bucket(2), ""), ("slow", "{max_tokens: 1, tokens_per_fill: 1, fill_interval: 0.3s}", ""), ("off", bucket(1), ", runtime_enabled: {default_value: false, runtime_key: some.key}")):
     g.raw_listener("net" + name, f"""
     - filters:
       - name: envoy.filters.network.local_ratelimit
@@ -365,5 +365,5 @@ def _(t):
 
 @g.case("stats")
 def _(t):
-    connections(t, "nettwo", 2)
-    return t.delta(["local_rate_limit.nettwo.rate_limited", "tcp.nettwo.downstream_cx_total"], lambda: connections(t, "nettwo", 2))
+    connections(t, "netcount", 2)
+    return t.delta(["local_rate_limit.netcount.rate_limited", "tcp.netcount.downstream_cx_total"], lambda: connections(t, "netcount", 2))

@@ -38,7 +38,9 @@ for c in ("t1", "t2", "banner", "dead", "mute"):
 g.cluster("mixed", hosts=["dead", "t1"])
 g.cluster("both", hosts=["t1", "t2"])
 g.cluster("empty", hosts=[])
+g.cluster("t3")
 tcp(g, "plain", "cluster: t1")
+tcp(g, "counted", "cluster: t3")
 tcp(g, "weighted", "weighted_clusters: {clusters: [{name: t1, weight: 70}, {name: t2, weight: 30}]}")
 tcp(g, "zero", "weighted_clusters: {clusters: [{name: t2, weight: 5}]}")
 tcp(g, "first", "cluster: banner")
@@ -196,11 +198,11 @@ def _(t):
 
 @g.case("stats")
 def _(t):
-    names = ["tcp.plain.downstream_cx_total", "tcp.plain.downstream_cx_no_route", "tcp.plain.downstream_cx_rx_bytes_total", "tcp.plain.downstream_cx_tx_bytes_total",
-             "cluster.t1.upstream_cx_total", "cluster.t1.upstream_cx_active", "cluster.t1.upstream_cx_rx_bytes_total", "cluster.t1.upstream_cx_tx_bytes_total", "tcp.plain.downstream_cx_rx_bytes_buffered"]
+    names = ["tcp.counted.downstream_cx_total", "tcp.counted.downstream_cx_no_route", "tcp.counted.downstream_cx_rx_bytes_total", "tcp.counted.downstream_cx_tx_bytes_total",
+             "cluster.t3.upstream_cx_total", "cluster.t3.upstream_cx_active", "cluster.t3.upstream_cx_rx_bytes_total", "cluster.t3.upstream_cx_tx_bytes_total", "tcp.counted.downstream_cx_rx_bytes_buffered"]
 
     def run():
-        c = t.conn("plain")
+        c = t.conn("counted")
         c.send(b"four\n")
         c.half_close()
         c.rest(1.0)
