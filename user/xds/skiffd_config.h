@@ -23,6 +23,13 @@ struct skiffd_policy {
 	enum skiffd_verdict verdict;
 };
 
+#define SKIFFD_PODS_MAX 1024	 /* of one file */
+#define SKIFFD_LIST_MAX 10000	 /* entries of any other list in the file */
+
+struct skiffd_label {
+	char *key, *value;
+};
+
 struct skiffd_pod {
 	char *name, *namespace_, *service_account;
 	char *netns; /* path, or a name below /run/netns made a path */
@@ -35,6 +42,8 @@ struct skiffd_pod {
 	uint32_t n_addresses;
 	struct skiffd_policy *policy;
 	uint32_t n_policy;
+	struct skiffd_label *labels;
+	uint32_t n_labels;
 };
 
 struct skiffd_config {
