@@ -26,6 +26,12 @@ struct sk_psock {
 struct sock {
 	void *sk_user_data;
 };
+struct inet_connection_sock {
+	const void *icsk_ulp_ops;
+};
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+};
 #pragma clang attribute pop
 
 #define SK_USER_DATA_FLAGS 7ul
@@ -54,15 +60,14 @@ static __always_inline void ends_read(struct sk_msg_md *msg, struct skiff_sock_k
  * The other end's use of its credit now that this one speaks. Speaking alone proves nothing about
  * reading, so where the kernel lets us see what waits in our own queue, that is what counts.
  */
-static __always_inline __u64 credit_used(struct bpf_sock *self, __u64 used)
+static __always_inline __u64 credit_used(struct tcp_sock *self, __u64 used)
 {
+	struct sock *sk = (struct sock *)self;
 	struct sk_psock *psock;
 	struct list_head *first;
-	struct sock *sk;
 
 	if (!cfg_unread)
 		return 0;
-	sk = (struct sock *)bpf_skc_to_tcp_sock(self);
 	if (!sk)
 		return used;
 	psock = (void *)((unsigned long)BPF_CORE_READ(sk, sk_user_data) & ~SK_USER_DATA_FLAGS);
@@ -76,6 +81,24 @@ static __always_inline __u64 credit_used(struct bpf_sock *self, __u64 used)
 		       used;
 }
 
+/* Kernel TLS was put on the socket after it was established: its bytes are not ours to move. */
+static __always_inline int has_ulp(struct tcp_sock *self)
+{
+	return cfg_unread && self && BPF_CORE_READ(self, inet_conn.icsk_ulp_ops);
+}
+
+/* A direction goes to TCP for good; says why, if that is news. */
+static __always_inline void redirect_stop(enum redirect_step step, const struct skiff_sock_key *key)
+{
+	struct skiff_pod *pod = bpf_map_lookup_elem(&skiff_pods, &key->netns);
+	__u32 id = pod ? pod->id : 0;
+
+	if (step == REDIRECT_MISS)
+		report(SKIFF_R_MSG_MISS, id, key, 0);
+	else if (step == REDIRECT_OVER)
+		report(SKIFF_R_MSG_FALLBACK, id, key, 0);
+}
+
 SEC("sk_msg")
 int skiff_redirect(struct sk_msg_md *msg)
 {
@@ -85,6 +108,7 @@ int skiff_redirect(struct sk_msg_md *msg)
 	enum redirect_step step;
 	struct skiff_pair *pair;
 	struct skiff_sock *st;
+	struct tcp_sock *self;
 	__u32 size = msg->size;
 	int me;
 
@@ -96,17 +120,17 @@ int skiff_redirect(struct sk_msg_md *msg)
 	ends_read(msg, &key);
 	me = pair_key_from(&pair_key, &key);
 	pair = bpf_map_lookup_elem(&skiff_pairs, &pair_key);
+	self = bpf_skc_to_tcp_sock(sk);
+	if (pair && has_ulp(self))
+		pair->present[0] = pair->present[1] = 0;
 	step = decide_redirect(st->flags, pair, me, size, cfg_credit);
 	if (pair) {
-		pair->sent[!me] = credit_used(sk, pair->sent[!me]);
+		pair->sent[!me] = credit_used(self, pair->sent[!me]);
 		pair->sent[me & 1] += size;
 	}
 	if (step != REDIRECT_GO) {
 		st->flags |= SKIFF_SOCK_TCP;
-		if (step == REDIRECT_MISS)
-			report(SKIFF_R_MSG_MISS, 0, &key, 0);
-		else if (step == REDIRECT_OVER)
-			report(SKIFF_R_MSG_FALLBACK, 0, &key, 0);
+		redirect_stop(step, &key);
 		return SK_PASS;
 	}
 	count(SKIFF_R_MSG_REDIRECT);

@@ -5,6 +5,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from netns import Net
 
 MIB = 1 << 20
 CREDIT = 256 * 1024
+IPPROTO_MPTCP = 262
 # what one direction may hold in plain TCP buffers, both connections of a relay, and the relay itself
 TCP_LIMIT = 24 * MIB
 
@@ -201,6 +203,18 @@ def the_self_test_passes_on_this_kernel():
         assert s.engine.started.endswith("ceiling=both"), s.engine.started
 
 
+def an_mptcp_socket_is_captured_but_stays_on_tcp():
+    with Mesh("both") as m:
+        s = m.client.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP))
+        s.settimeout(5)
+        with Counted(m.engine) as moved:
+            s.connect((m.server.ip4, 8080))
+            s.sendall(b"question")
+            expect(s.recv(100), b"question")
+        expect((moved["OUT_L7"], moved["ACCEL_EARLY"]), (1, 1), moved.moved)
+        s.close()
+
+
 def maps_are_empty_afterwards():
     with Mesh("both") as m:
         m.run_client("short", 50, 1000)
@@ -219,4 +233,4 @@ run([the_self_test_passes_on_this_kernel, a_conversation_moves_past_tcp_in_both,
      a_stalled_reader_stops_the_writer_off, a_stalled_reader_stops_the_writer_both,
      a_reader_that_only_talks_does_not_renew_the_credit, a_splicing_server_works_in_auto,
      a_splicing_server_that_listened_before_works_in_auto, both_leaves_out_what_is_known_to_splice,
-     maps_are_empty_afterwards])
+     an_mptcp_socket_is_captured_but_stays_on_tcp, maps_are_empty_afterwards])

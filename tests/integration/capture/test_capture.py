@@ -6,11 +6,12 @@ import ctypes
 import errno
 import os
 import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from capture import Counted, EngineError, Setup, expect, run
-from netns import Net
+from netns import Net, enter
 
 ANY = ("0.0.0.0/0", "::/0")
 
@@ -247,6 +248,33 @@ def a_second_connect_on_a_socket_forgets_the_first():
         expect(s.getpeername(), (p.server.ip4, 8080), "not captured")
 
 
+CLAIM = """
+import socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 0x51f10001)
+print(s.connect_ex((sys.argv[1], 8080)))
+"""
+
+
+def a_pod_that_sets_the_engines_mark_is_not_the_engine():
+    root = next(line.split()[1] for line in open("/proc/self/mounts", encoding="utf-8") if " cgroup2 " in line)
+    group = f"{root}/skiff_test_{os.getpid()}"
+    with Pair() as p:
+        p.engine.policy("rule cli out deny 0.0.0.0/0 0")
+        os.mkdir(group)
+        try:
+            def join():
+                with open(f"{group}/cgroup.procs", "w", encoding="ascii") as f:
+                    f.write(str(os.getpid()))
+                enter(p.client.path)
+
+            done = subprocess.run([sys.executable, "-c", CLAIM, p.server.ip4], preexec_fn=join, capture_output=True,
+                                  text=True, timeout=10)
+            expect((done.stdout.strip(), done.stderr), (str(errno.EPERM), ""))
+        finally:
+            os.rmdir(group)
+
+
 def policies_of_one_pod_do_not_touch_another():
     with Pair() as p:
         p.engine.policy("rule srv out deny 0.0.0.0/0 0")
@@ -299,5 +327,5 @@ run([outbound_ipv4_is_captured_and_getpeername_is_what_was_asked, outbound_ipv6_
      bypass_wins_over_a_wider_prefix_and_an_exact_port_over_any, deny_outbound_is_eperm_with_an_event,
      deny_inbound_is_refused_with_an_event, authz_by_source_and_port, a_probe_from_the_node_is_untouched,
      both_sides_at_once_pass_the_engine_only_once, a_second_connect_on_a_socket_forgets_the_first,
-     policies_of_one_pod_do_not_touch_another, a_removed_pod_is_untouched_and_may_come_back,
+     a_pod_that_sets_the_engines_mark_is_not_the_engine, policies_of_one_pod_do_not_touch_another, a_removed_pod_is_untouched_and_may_come_back,
      the_nodes_own_namespace_is_refused, udp_is_left_alone])
