@@ -128,7 +128,7 @@ $(B)/obj/%.o: user/%.c | $(SKEL) $(PB_HDRS)
 
 $(LIB): $(OBJS) $(PB_OBJS) $(LLHTTP_OBJS)
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@.$$$$ && $(AR) rcs $@.$$$$ $^ && mv -f $@.$$$$ $@
 
 $(B)/skiffd: $(B)/obj/cmd/skiffd.o $(LIB)
 	$(call say,LINK,$@)
