@@ -37,6 +37,7 @@ struct codec_limits {
 struct codec_opts {
 	bool accept_http10;	   /* server: HTTP/1.0 requests are allowed */
 	bool proper_case;	   /* encode names as Proper-Case-Words */
+	bool preserve_case;	   /* keep the case of names when decoding, write it when encoding */
 	bool enable_trailers;	   /* keep trailers; else they are dropped */
 	bool allow_chunked_length; /* server: both lengths given: chunked wins, else refused */
 	bool allow_absolute_url;   /* server: absolute-form request targets */

@@ -20,6 +20,7 @@ enum l7_kind { L7_REQUEST, L7_ONEWAY, L7_RESPONSE, L7_HEARTBEAT, L7_ERROR };
 struct l7_prop {
 	struct slice name; /* lower case where the protocol ignores case */
 	struct slice value;
+	uint64_t caps;	 /* bit i: byte i of the name is a capital on the wire, where that is kept */
 	enum l7_key key; /* L7_KEY_NONE when the name is not interned */
 	bool dead;	 /* removed; skipped by everyone */
 };

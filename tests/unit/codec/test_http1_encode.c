@@ -230,6 +230,43 @@ static void test_want_close(void **state)
 	}
 }
 
+static int forward(void *owner, struct l7_msg *m, bool end)
+{
+	struct t_peer *to = owner;
+
+	codec_http1.encode_head(to->conn, m, end, &to->out);
+	return 0;
+}
+
+static void test_preserve_case(void **state)
+{
+	static const char in[] = "POST / HTTP/1.1\r\nHost: h\r\nX-MiXed: Vv\r\nx-lower: 1\r\n"
+				 "X-UPPER_A: 1\r\nContent-Length: 1\r\n\r\na";
+	static const struct codec_events ev = { .head = forward };
+
+	(void)state;
+	for (int on = 0; on < 2; on++) {
+		struct codec_opts opts = { .preserve_case = on };
+		struct codec_fault fault;
+		struct t_peer from, to;
+		char copy[sizeof(in)];
+
+		t_open(&from, CODEC_SERVER, NULL, &opts);
+		t_open(&to, CODEC_CLIENT, NULL, &opts);
+		codec_http1.init(from.conn, CODEC_SERVER, NULL, &opts, &ev, &to, &from.arena,
+				 &from.reply);
+		memcpy(copy, in, sizeof(in));
+		assert_int_equal(codec_http1.decode(from.conn, copy, sizeof(in) - 1, &fault),
+				 sizeof(in) - 1);
+		if (on)
+			assert_memory_equal(buf_ptr(&to.out), in, sizeof(in) - 2);
+		else
+			assert_non_null(strstr(t_text(&to.out), "\r\nhost: h\r\nx-mixed: Vv\r\n"));
+		t_close(&from);
+		t_close(&to);
+	}
+}
+
 static void test_upgrade_request(void **state)
 {
 	static const char head[] =
@@ -466,6 +503,7 @@ int main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_want_close),
+		cmocka_unit_test(test_preserve_case),
 		cmocka_unit_test(test_upgrade_request),
 		cmocka_unit_test(test_raw_after_101),
 		cmocka_unit_test(test_set_raw),

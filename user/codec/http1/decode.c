@@ -70,11 +70,23 @@ static int on_status(llhttp_t *p, const char *at, size_t len)
 	return 0;
 }
 
+/* Which of the first 64 bytes are capitals. */
+static uint64_t capitals(const unsigned char *name, size_t len)
+{
+	uint64_t caps = 0;
+
+	for (size_t i = 0; i < len && i < 64; i++)
+		if (name[i] >= 'A' && name[i] <= 'Z')
+			caps |= 1ull << i;
+	return caps;
+}
+
 static int on_field(llhttp_t *p, const char *at, size_t len)
 {
 	struct http1 *c = conn_of(p);
 	unsigned char *name = (unsigned char *)(uintptr_t)at;
 	bool underscore = false;
+	uint64_t caps = 0;
 	struct slice s = slice_of(at, len);
 	struct l7_props *props = c->in_trailers ? &c->trailers : &c->m.props;
 
@@ -82,6 +94,8 @@ static int on_field(llhttp_t *p, const char *at, size_t len)
 		return refuse(c, HTTP1_FAULT_CODEC);
 	if (++c->lines > c->limits.props)
 		return refuse(c, HTTP1_FAULT_HEAD_COUNT);
+	if (unlikely(c->opts.preserve_case))
+		caps = capitals(name, len);
 	for (size_t i = 0; i < len; i++) {
 		name[i] = http1_token[name[i]];
 		if (!name[i])
@@ -95,7 +109,7 @@ static int on_field(llhttp_t *p, const char *at, size_t len)
 		c->skip_prop = c->opts.drop_underscores;
 	}
 	if (!c->skip_prop)
-		l7_props_add(props, l7_key_find(s), s, SLICE_NONE);
+		l7_props_add(props, l7_key_find(s), s, SLICE_NONE)->caps = caps;
 	return 0;
 }
 

@@ -62,9 +62,22 @@ static char *put_proper(char *at, struct slice name)
 	return at;
 }
 
-static char *put_line(const struct http1 *c, char *at, struct slice name, struct slice value)
+static char *put_name(const struct http1 *c, char *at, struct slice name, uint64_t caps)
 {
-	at = unlikely(c->opts.proper_case) ? put_proper(at, name) : put(at, name);
+	if (unlikely(c->opts.proper_case))
+		return put_proper(at, name);
+	put(at, name);
+	if (unlikely(c->opts.preserve_case))
+		for (size_t i = 0; i < name.len && i < 64; i++)
+			if (caps >> i & 1 && at[i] >= 'a' && at[i] <= 'z')
+				at[i] = (char)(at[i] - 0x20);
+	return at + name.len;
+}
+
+static char *put_line(const struct http1 *c, char *at, struct slice name, uint64_t caps,
+		      struct slice value)
+{
+	at = put_name(c, at, name, caps);
 	*at++ = ':';
 	*at++ = ' ';
 	at = put(at, value);
@@ -73,12 +86,12 @@ static char *put_line(const struct http1 *c, char *at, struct slice name, struct
 	return at;
 }
 
-static char *put_length(const struct http1 *c, char *at, int64_t length)
+static char *put_length(const struct http1 *c, char *at, uint64_t caps, int64_t length)
 {
 	char text[NUMBER_MAX];
 	char *end = put_number(text, (uint64_t)length);
 
-	return put_line(c, at, SLICE("content-length"), slice_of(text, (size_t)(end - text)));
+	return put_line(c, at, SLICE("content-length"), caps, slice_of(text, (size_t)(end - text)));
 }
 
 /* A name or value that would break the head (our own or a plugin's mistake) is left out. */
@@ -96,7 +109,7 @@ static char *put_props(const struct http1 *c, char *at, const struct l7_props *p
 		switch ((int)p->key) {
 		case L7_KEY_CONTENT_LENGTH:
 			if (f->length >= 0)
-				at = put_length(c, at, f->length);
+				at = put_length(c, at, p->caps, f->length);
 			f->length = -1;
 			continue;
 		case L7_KEY_HOST:
@@ -108,7 +121,7 @@ static char *put_props(const struct http1 *c, char *at, const struct l7_props *p
 			continue;
 		}
 		if (likely(is_writable(p)))
-			at = put_line(c, at, p->name, p->value);
+			at = put_line(c, at, p->name, p->caps, p->value);
 	}
 	return at;
 }
@@ -128,11 +141,11 @@ static char *put_rest(const struct http1 *c, char *at, const struct l7_props *pr
 {
 	at = put_props(c, at, props, f);
 	if (f->length >= 0)
-		at = put_length(c, at, f->length);
+		at = put_length(c, at, 0, f->length);
 	if (f->chunked)
-		at = put_line(c, at, SLICE("transfer-encoding"), SLICE("chunked"));
+		at = put_line(c, at, SLICE("transfer-encoding"), 0, SLICE("chunked"));
 	if (f->connection.len)
-		at = put_line(c, at, SLICE("connection"), f->connection);
+		at = put_line(c, at, SLICE("connection"), 0, f->connection);
 	return put(at, SLICE("\r\n"));
 }
 
@@ -279,8 +292,9 @@ static char *put_request_line(const struct http1 *c, char *at, const struct l7_m
 		*at++ = '/';
 	at = put_target(at, target);
 	at = put(at, SLICE(" HTTP/1.1\r\n"));
+	/* m->wire holds the case of the host's name, which has no property of its own. */
 	if (http1_is_value(m->host))
-		at = put_line(c, at, SLICE("host"), m->host);
+		at = put_line(c, at, SLICE("host"), m->wire, m->host);
 	return at;
 }
 
@@ -434,11 +448,11 @@ void http1_encode_reply(void *conn, const struct l7_msg *req, const struct l7_re
 	from = at = buf_reserve(out, FIXED_MAX + props_size(&r->props) + r->body.len);
 	at = put_status_line(c, at, m.status);
 	if (f.length >= 0)
-		at = put_length(c, at, f.length);
+		at = put_length(c, at, 0, f.length);
 	f.length = -1;
 	f.chunked = false;
 	if (!bodiless && r->body.len && !l7_props_get(&r->props, L7_KEY_CONTENT_TYPE))
-		at = put_line(c, at, SLICE("content-type"), SLICE("text/plain"));
+		at = put_line(c, at, SLICE("content-type"), 0, SLICE("text/plain"));
 	at = put_rest(c, at, &r->props, &f);
 	if (f.tx == TX_LENGTH)
 		at = put(at, r->body);

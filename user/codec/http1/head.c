@@ -118,6 +118,7 @@ static enum http1_fault read_prop(struct http1 *c, struct head *h, struct l7_pro
 			return HTTP1_FAULT_CODEC;
 		h->has_host = true;
 		h->host = p->value;
+		c->m.wire = (uint32_t)p->caps; /* see put_request_line */
 		p->dead = true;
 		break;
 	case L7_KEY_CONTENT_LENGTH:
