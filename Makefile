@@ -34,12 +34,12 @@ PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 WARN    := -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
 OPT     ?= -O2 -g
 HARDEN  := -fPIE -fstack-protector-strong -fcf-protection -D_FORTIFY_SOURCE=2 -fno-strict-aliasing
-LDHARD  := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+LDHARD  := -pie -Wl,--as-needed,-z,relro,-z,now,-z,noexecstack
 SAN_asan  := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SAN_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SAN_tsan  := -fsanitize=thread
-SANF    := $(SAN_$(SAN)) $(if $(FUZZ),-fsanitize=fuzzer-no-link$(comma)address$(comma)undefined -fno-sanitize-recover=all)
 comma   := ,
+SANF    := $(SAN_$(SAN)) $(if $(FUZZ),-fsanitize=fuzzer-no-link$(comma)address$(comma)undefined -fno-sanitize-recover=all)
 ifneq ($(SANF),)
 HARDEN  := $(filter-out -D_FORTIFY_SOURCE=2,$(HARDEN))
 endif
