@@ -2,6 +2,7 @@
 import time
 
 from lib.case import Group, script
+from lib.client import request
 
 B = """
     - match: {prefix: /direct}
@@ -104,6 +105,33 @@ script(g, "chunk.extension", "p", f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chu
 script(g, "chunk.upper-hex", "p", f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n", "answer", "state")
 script(g, "chunk.leading-zeros", "p", f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n0005\r\nhello\r\n000\r\n\r\n", "answer", "state")
 script(g, "chunk.upper-name", "p", f"POST / HTTP/1.1\r\n{H}TRANSFER-ENCODING: Chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "answer", "state")
+
+
+@g.case("slow-reader")
+def _(t):
+    """16 MiB for a client that reads late: nothing is lost."""
+    c = t.conn("p", timeout=10)
+    c.send(request("GET", "/", [("x-do", "big=16777216")]))
+    time.sleep(0.6)
+    return t.answer(c, timeout=10)["body"]
+
+
+@g.case("slow-upstream")
+def _(t):
+    """A long request to an upstream that answers late."""
+    c = t.conn("p", timeout=10)
+    c.s.settimeout(10)
+    c.send(request("POST", "/", [("x-do", "delay=300;body=ok")], b"0123456789abcdef" * (1 << 19)))
+    return [t.answer(c, timeout=10).get("body"), t.seen()[0]["body"]]
+
+
+@g.case("many-clients")
+def _(t):
+    cs = [t.conn("p") for _ in range(60)]
+    for i, c in enumerate(cs):
+        c.send(request("GET", f"/{i}", [("x-do", f"delay=50;body=b{i}")]))
+    return sum(c.answer().body == b"b%d" % i for i, c in enumerate(cs))
+
 
 g = Group("http1-trailers", "http1")
 g.cluster("b1", extra="""

@@ -156,7 +156,43 @@ g.http("s", """
 """)
 g.get("no-envoy-headers", "s", "/")
 
-# ---- a connect time-out cannot be had on loopback: an address that drops is not there. A full answer can.
+# ---- connections that do not get through
+g = Group("connect-timeout", "routing")
+for c in ("plain", "hasty", "logged", "counted"):
+    g.cluster(c, hosts=["stuck"], timeout="0.3s")
+g.http("c", """
+    - match: {prefix: /short}
+      route: {cluster: hasty, timeout: 0.15s}
+    - match: {prefix: /log}
+      route: {cluster: logged}
+    - match: {prefix: /stats}
+      route: {cluster: counted}
+    - match: {prefix: /}
+      route: {cluster: plain}
+""", hcm="""
+    access_log:
+    - name: envoy.access_loggers.file
+      typed_config: {"@type": @T@access_loggers.file.v3.FileAccessLog, path: "@tmp@/connect.log", log_format: {text_format_source: {inline_string: "%REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_HOST%\\n"}}}
+""")
+timed(g, "connect-timeout", "c", .28, 1.5, path="/")
+timed(g, "connect-timeout.post", "c", .28, 1.5, path="/", method="POST", body="data")
+timed(g, "route-timeout-first", "c", .14, .28, path="/short")
+
+
+@g.case("log")
+def _(t):
+    n = t.count_lines("connect.log")
+    t.req("c", path="/log")
+    t.settle(lambda: any("/log" in x for x in t.lines("connect.log", skip=n)))
+    return [x for x in t.lines("connect.log", skip=n) if "/log" in x]
+
+
+@g.case("stats")
+def _(t):
+    return t.delta(["cluster.counted.upstream_cx_connect_timeout", "cluster.counted.upstream_cx_connect_fail", "cluster.counted.upstream_cx_total", "cluster.counted.upstream_rq_503"], lambda: t.req("c", path="/stats"))
+
+
+# ---- answers, to the byte
 g = Group("upstream-answers", "http1")
 g.cluster("b1")
 g.http("u", """

@@ -64,6 +64,9 @@ class Upstreams:
         self.seq.clear()
 
     def start(self, name, kind):
+        if kind == "stuck":
+            self.held = self.stick(self.ports[name])
+            return
         serve = {"http": self.h1, "tcp": self.tcp, "banner": self.banner, "mute": self.mute}[kind]
 
         async def wrapped(r, w):
@@ -83,12 +86,17 @@ class Upstreams:
                                                             reuse_address=True)
         self.call(go())
 
-    def drop(self, name):
-        """Ends the open connections of an upstream in an orderly way (it goes on listening)."""
-        async def go():
-            for w in list(self.writers.get(name, ())):
-                w.close()
-        self.call(go())
+    def stick(self, port):
+        """A full backlog that nobody accepts from: further connections hang in their handshake. The sockets that do it."""
+        server = socket.socket()
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port))
+        server.listen(0)
+        fill = [socket.socket() for _ in range(4)]
+        for s in fill:
+            s.setblocking(False)
+            s.connect_ex(("127.0.0.1", port))
+        return [server, *fill]
 
     # ---- HTTP/1 ----------------------------------------------------------
     async def h1(self, name, r, w):
