@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON <-> numbers, booleans, strings, bytes and enums. */
-#include "xds/protojson_impl.h"
-
 #include <errno.h>
 #include <math.h>
+
+#include "xds/protojson_impl.h"
+#include "xds/yaml.h"
 
 static int need(struct protojson *pj, const char *what, const json_t *j)
 {
@@ -114,19 +115,21 @@ static int string_read(struct protojson *pj, const json_t *j, char **ret_s)
 	return 0;
 }
 
+/* Text too: a map's keys are always text, and YAML has more words than true and false. */
 static int bool_read(struct protojson *pj, const json_t *j, protobuf_c_boolean *ret_v)
 {
+	static const char *const words[][2] = { { "true", "false" }, { "yes", "no" }, { "on", "off" }, { "y", "n" } };
 	const char *s = json_string_value(j);
 
 	if (json_is_boolean(j)) {
 		*ret_v = json_is_true(j);
 		return 0;
 	}
-	/* Keys of maps are always text. */
-	if (s && (strcmp(s, "true") == 0 || strcmp(s, "false") == 0)) {
-		*ret_v = *s == 't';
-		return 0;
-	}
+	for (size_t i = 0; s && i < ARRAY_LEN(words); i++)
+		if (yaml_word_is(s, words[i][0]) || yaml_word_is(s, words[i][1])) {
+			*ret_v = yaml_word_is(s, words[i][0]);
+			return 0;
+		}
 	return need(pj, "true or false", j);
 }
 

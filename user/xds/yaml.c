@@ -49,8 +49,7 @@ static int node_count(struct reader *r, const yaml_mark_t *at, size_t n)
 
 /* ---- scalars --------------------------------------------------------------------------------- */
 
-/* Lower case, upper case, or only the first letter upper: the forms that count as a keyword. */
-static bool word_is(const char *s, const char *word)
+bool yaml_word_is(const char *s, const char *word)
 {
 	size_t n = strlen(word);
 	bool lower = true, upper = true, title = true;
@@ -65,20 +64,6 @@ static bool word_is(const char *s, const char *word)
 		title = title && up == (i == 0);
 	}
 	return lower || upper || title;
-}
-
-static json_t *bool_plain(const char *s, enum yaml_typing typing)
-{
-	static const char *const words[][2] = { { "true", "false" }, { "yes", "no" }, { "on", "off" }, { "y", "n" } };
-	size_t n = typing == YAML_TYPING_ENVOY ? ARRAY_LEN(words) : 1;
-
-	for (size_t i = 0; i < n; i++) {
-		if (word_is(s, words[i][0]))
-			return json_true();
-		if (word_is(s, words[i][1]))
-			return json_false();
-	}
-	return NULL;
 }
 
 static json_t *number_plain(const char *s, enum yaml_typing typing)
@@ -107,11 +92,11 @@ static json_t *scalar_plain(const char *s, enum yaml_typing typing)
 {
 	json_t *j;
 
-	if (*s == '\0' || strcmp(s, "~") == 0 || word_is(s, "null"))
+	if (*s == '\0' || strcmp(s, "~") == 0 || yaml_word_is(s, "null"))
 		return json_null();
-	j = bool_plain(s, typing);
-	if (!j)
-		j = number_plain(s, typing);
+	if (yaml_word_is(s, "true") || yaml_word_is(s, "false"))
+		return json_boolean(*s == 't' || *s == 'T');
+	j = number_plain(s, typing);
 	return j ? j : json_string(s);
 }
 
@@ -206,7 +191,7 @@ static int merge(json_t *into, json_t *from)
 	return 0;
 }
 
-/* One key and its value. @ret_merge collects "<<" values. */
+/* One key and its value; @merges collects the values of "<<". */
 static int pair_read(struct reader *r, yaml_event_t *key_ev, json_t *map, json_t *merges)
 {
 	const char *key = (const char *)key_ev->data.scalar.value;
@@ -217,7 +202,9 @@ static int pair_read(struct reader *r, yaml_event_t *key_ev, json_t *map, json_t
 
 	if (key_ev->type != YAML_SCALAR_EVENT)
 		return fail(r, &key_ev->start_mark, -EINVAL, "a map's key must be plain text", "");
-	if (strlen(key) != len || json_object_get(map, key))
+	if (strlen(key) != len)
+		return fail(r, &key_ev->start_mark, -EINVAL, "the key has a NUL byte", "");
+	if (json_object_get(map, key))
 		return fail(r, &key_ev->start_mark, -EINVAL, "the key is there twice: ", key);
 	rc = event_next(r, &ev);
 	if (rc < 0)
