@@ -190,7 +190,7 @@ static __always_inline int decide_inbound_own(const struct skiff_pod *pod,
 	       pod_has_addr(pod, remote);
 }
 
-/* What to do with a connection from elsewhere; <authz> and <pol> are NULL where no entry matches. */
+/* What to do with a connection from elsewhere; <authz>, <pol>: NULL where no entry matches. */
 static __always_inline struct decision
 decide_inbound(const struct skiff_pod *pod, const struct skiff_authz *authz,
 	       const struct skiff_policy *pol, int alive)
@@ -247,7 +247,7 @@ static __always_inline int end_compare(const struct skiff_addr *a, __u32 a_port,
 	return 0;
 }
 
-/* Fills <pair> so that both ends compute the same key; returns the index (0, 1) of the local end. */
+/* Fills <pair>, the same from both ends; returns the index (0, 1) of the local end. */
 static __always_inline int pair_key_from(struct skiff_pair_key *pair,
 					 const struct skiff_sock_key *own)
 {

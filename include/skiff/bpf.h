@@ -178,7 +178,7 @@ SKIFF_SIZE(struct skiff_exec, 24);
 enum skiff_sock_flag {
 	SKIFF_SOCK_ORIG = 1,     /* orig, port: what the application asked for */
 	SKIFF_SOCK_CAPTURED = 2, /* connected to the engine instead */
-	SKIFF_SOCK_EXEC = 4,     /* exec or file is known; noted at listen(2), accepted sockets inherit */
+	SKIFF_SOCK_EXEC = 4,     /* exec or file is known; accepted sockets inherit it */
 	SKIFF_SOCK_ACCEL = 8,    /* in skiff_socks */
 	SKIFF_SOCK_TCP = 16,     /* this direction uses TCP, for good */
 };

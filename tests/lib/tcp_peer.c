@@ -5,8 +5,8 @@
  *
  * usage: tcp_peer serve PORT echo|collect|stall   stall: reads only after SIGUSR1, then as collect
  *        tcp_peer short ADDR PORT COUNT BYTES     COUNT connections: write BYTES, close
- *        tcp_peer talk ADDR PORT COUNT BYTES      one connection: COUNT times write BYTES, read them
- *        tcp_peer stream ADDR PORT BYTES          one connection: write BYTES and read them, at once
+ *        tcp_peer talk ADDR PORT COUNT BYTES      one connection: COUNT times write and read BYTES
+ *        tcp_peer stream ADDR PORT BYTES          one connection: write and read BYTES at once
  *        tcp_peer mumble ADDR PORT COUNT BYTES    as talk, but reads nothing before SIGUSR1
  *        tcp_peer flood ADDR PORT                 one connection: write until it blocks for 500 ms,
  *                                                 say how much went in, shut down on SIGUSR1, go on
@@ -290,16 +290,18 @@ static void flood(const char *addr, const char *port)
 int main(int argc, char **argv)
 {
 	struct sigaction usr1 = {.sa_handler = on_usr1, .sa_flags = SA_RESTART};
+	int count = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 0;
+	size_t bytes = argc > 5 ? strtoul(argv[5], NULL, 10) : 0;
 
 	sigaction(SIGUSR1, &usr1, NULL);
 	if (argc == 4 && strcmp(argv[1], "serve") == 0)
 		serve((uint16_t)strtoul(argv[2], NULL, 10), argv[3]);
 	else if (argc == 6 && strcmp(argv[1], "short") == 0)
-		shorts(argv[2], argv[3], (int)strtol(argv[4], NULL, 10), strtoul(argv[5], NULL, 10));
+		shorts(argv[2], argv[3], count, bytes);
 	else if (argc == 6 && strcmp(argv[1], "talk") == 0)
-		talk(argv[2], argv[3], (int)strtol(argv[4], NULL, 10), strtoul(argv[5], NULL, 10));
+		talk(argv[2], argv[3], count, bytes);
 	else if (argc == 6 && strcmp(argv[1], "mumble") == 0)
-		mumble(argv[2], argv[3], (int)strtol(argv[4], NULL, 10), strtoul(argv[5], NULL, 10));
+		mumble(argv[2], argv[3], count, bytes);
 	else if (argc == 5 && strcmp(argv[1], "stream") == 0)
 		stream(argv[2], argv[3], strtoull(argv[4], NULL, 10));
 	else if (argc == 4 && strcmp(argv[1], "flood") == 0)

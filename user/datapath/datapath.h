@@ -107,7 +107,7 @@ struct datapath_pod_info {
 };
 int datapath_pod_list(struct datapath *dp, struct datapath_pod_info *out, size_t max);
 
-/* ---- policy: whole lists, applied by difference, additions before removals --------------------- */
+/* ---- policy: whole lists, applied by difference, additions before removals ------------------- */
 
 struct datapath_rule {
 	enum skiff_direction direction;
@@ -138,8 +138,8 @@ struct datapath_backend {
 
 struct datapath_service {
 	uint32_t id;
-	const struct datapath_backend *backends; /* the healthy ones; none: connections are refused */
-	size_t backends_n;                       /* at most SKIFF_SERVICE_SLOTS of positive weight */
+	const struct datapath_backend *backends; /* the healthy ones; none: refused */
+	size_t backends_n; /* at most SKIFF_SERVICE_SLOTS of positive weight */
 };
 
 /* All services. Each one changes in one piece. */

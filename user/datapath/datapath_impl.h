@@ -87,7 +87,7 @@ int netns_cookie_get(int netns, uint64_t *ret_cookie, struct err *err);
 int policy_load(struct datapath *dp, struct err *err);
 void policy_free(struct datapath *dp);
 
-/* ---- classify.c, exec.c ------------------------------------------------------------------------ */
+/* ---- classify.c, exec.c ---------------------------------------------------------------------- */
 
 /*
  * Can the ELF file @fd, or what it imports, splice(2) from a socket? SKIFF_EXEC_PLAIN or

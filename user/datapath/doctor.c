@@ -48,31 +48,34 @@ static bool has_netns_cookie(void)
 	return has;
 }
 
+static bool has_helper(enum bpf_prog_type type, enum bpf_func_id helper)
+{
+	return libbpf_probe_bpf_helper(type, helper, NULL) > 0;
+}
+
 /* Cookies in sockops and sk_msg came in 5.15, later than in connect. */
 static bool has_cookie_helper(void)
 {
-	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCK_OPS, BPF_FUNC_get_netns_cookie, NULL) > 0 &&
-	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_SK_MSG, BPF_FUNC_get_netns_cookie, NULL) > 0;
+	return has_helper(BPF_PROG_TYPE_SOCK_OPS, BPF_FUNC_get_netns_cookie) &&
+	       has_helper(BPF_PROG_TYPE_SK_MSG, BPF_FUNC_get_netns_cookie);
 }
 
 static bool has_task_helper(void)
 {
-	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_get_current_task,
-				       NULL) > 0 &&
-	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCK_OPS, BPF_FUNC_get_current_task, NULL) > 0;
+	return has_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_get_current_task) &&
+	       has_helper(BPF_PROG_TYPE_SOCK_OPS, BPF_FUNC_get_current_task);
 }
 
 static bool has_mptcp_helper(void)
 {
-	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCK_OPS, BPF_FUNC_skc_to_mptcp_sock, NULL) > 0;
+	return has_helper(BPF_PROG_TYPE_SOCK_OPS, BPF_FUNC_skc_to_mptcp_sock);
 }
 
 static bool has_sock_storage_everywhere(void)
 {
 	return libbpf_probe_bpf_map_type(BPF_MAP_TYPE_SK_STORAGE, NULL) > 0 &&
-	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_SK_MSG, BPF_FUNC_sk_storage_get, NULL) > 0 &&
-	       libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_sk_storage_get,
-				       NULL) > 0;
+	       has_helper(BPF_PROG_TYPE_SK_MSG, BPF_FUNC_sk_storage_get) &&
+	       has_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_sk_storage_get);
 }
 
 static bool has_pidfd_getfd(void)

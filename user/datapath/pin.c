@@ -61,7 +61,7 @@ int pin_dir_make(const char *pin_dir, struct err *err)
 		if (mount("bpf", parent, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
 			return err_set(err, -errno,
 				       "mount a BPF file system on %s: %m; skiff keeps its maps "
-				       "there, mount it by hand (mount -t bpf bpf %s) or run as root",
+				       "there, run as root or mount it (mount -t bpf bpf %s)",
 				       parent, parent);
 	}
 	snprintf(links, sizeof(links), "%s/links", pin_dir);
@@ -125,8 +125,8 @@ static int layout_compare(const char *path, int fd, const struct bpf_map *want, 
 		if (facts[i].have != facts[i].want)
 			return err_set(err, -ESTALE,
 				       "pinned map %s is of another version of skiff (%s %u, this "
-				       "one needs %u): drain the node, remove it with `skiffctl bpf "
-				       "unload`, start again",
+				       "one needs %u): drain the node, remove it with `skiffctl "
+				       "bpf unload`, start again",
 				       path, facts[i].what, facts[i].have, facts[i].want);
 	}
 	return 0;

@@ -242,7 +242,8 @@ int datapath_authz_set(struct datapath *dp, uint32_t pod, const struct datapath_
 			.key.pod = pod,
 			.key.port = rules[i].source.port,
 			.key.addr = addr_to_map(&rules[i].source),
-			.value = {rules[i].allow ? SKIFF_AUTHZ_ALLOW : SKIFF_AUTHZ_DENY, generation},
+			.value.action = rules[i].allow ? SKIFF_AUTHZ_ALLOW : SKIFF_AUTHZ_DENY,
+			.value.generation = generation,
 		};
 
 		addr_mask(&item.key.addr, rules[i].bits);

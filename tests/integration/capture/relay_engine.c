@@ -544,7 +544,8 @@ static void start(int argc, char **argv)
 			say("error", err.text);
 			exit(1);
 		}
-		snprintf(line, sizeof(line), "order=%d eof=%d back_pressure=%d splice=%d ceiling=%s",
+		snprintf(line, sizeof(line),
+			 "order=%d eof=%d back_pressure=%d splice=%d ceiling=%s",
 			 result.order, result.eof, result.back_pressure, result.splice,
 			 datapath_accelerate_name(result.ceiling));
 		say("ok", line);

@@ -84,7 +84,7 @@ static void self_is_loopback_any_and_own_addresses(void **state)
 		const char *text;
 		int self;
 	} cases[] = {
-		{"10.0.0.2", 1}, {"fd00::2", 1},   {"127.0.0.7", 1}, {"::1", 1},       {"0.0.0.0", 1},
+		{"10.0.0.2", 1}, {"fd00::2", 1}, {"127.0.0.7", 1}, {"::1", 1}, {"0.0.0.0", 1},
 		{"::", 1},	 {"10.0.0.99", 0}, {"10.0.0.3", 0},  {"fd00::3", 0},
 	};
 	struct skiff_pod pod = pod_of(0);
@@ -206,7 +206,9 @@ static void own_inbound_connections(void **state)
 		const char *remote, *local;
 		int own;
 	} cases[] = {
-		{"10.0.0.2", "10.0.0.2", 1}, {"10.0.0.2", "10.9.9.9", 1}, {"fd00::2", "10.9.9.9", 1},
+		{"10.0.0.2", "10.0.0.2", 1},
+		{"10.0.0.2", "10.9.9.9", 1},
+		{"fd00::2", "10.9.9.9", 1},
 		{"10.9.9.9", "10.9.9.9", 1}, /* an address that we were not told of */
 		{"127.0.0.1", "127.0.0.2", 1}, {"10.0.0.3", "10.0.0.2", 0},
 		{"fd00::3", "fd00::2", 0},
@@ -264,7 +266,8 @@ static void pick_follows_the_weights_exactly(void **state)
 static void pick_reaches_every_slot_of_every_size(void **state)
 {
 	static struct skiff_backend be[SKIFF_SERVICE_SLOTS];
-	static const __u32 sizes[] = {1, 2, 3, 5, 1000, SKIFF_SERVICE_SLOTS - 1, SKIFF_SERVICE_SLOTS};
+	static const __u32 sizes[] = {1,    2, 3, 5, 1000, SKIFF_SERVICE_SLOTS - 1,
+				      SKIFF_SERVICE_SLOTS};
 
 	(void)state;
 	for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
