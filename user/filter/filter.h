@@ -76,15 +76,13 @@ struct filter {
 
 /* ---- shared pieces -------------------------------------------------------------------------- */
 
-/* Applies header additions and removals to @p; values are formatted with @in into @a. Names
- * ":authority"/"host", ":path", ":method" change @m's fields (in a request only). Order as Envoy:
- * remove after add? see the .c; additions first, then removals. */
-void filter_headers_apply(const struct mesh_header_ops *ops, struct l7_msg *m,
-			  const struct l7_info *in, struct arena *a);
+/* Header changes are route_headers_apply, matchers route_headers_are_match: route/route.h. */
+
+#define FILTER_DESCRIPTOR_ENTRIES 16 /* of one descriptor; one with more is never built */
 
 /* Rate limit descriptors of a request: see filter/descriptor.c. */
 struct filter_descriptor {
-	struct { struct slice key, value; } entries[16];
+	struct { struct slice key, value; } entries[FILTER_DESCRIPTOR_ENTRIES];
 	uint32_t n;
 };
 /* Builds the descriptors that @src (of a route, virtual host or filter) yields; returns how many
@@ -93,10 +91,19 @@ uint32_t filter_descriptors(const struct mesh_rl_descriptor_source *src, uint32_
 			    const struct filter_ctx *ctx, const struct l7_msg *m,
 			    struct filter_descriptor *out, uint32_t max);
 
-/* Token bucket shared by workers: lock-free. */
-struct filter_bucket;
-struct filter_bucket *filter_bucket_new(const struct mesh_token_bucket *b);
+/*
+ * Token bucket shared by workers, lock-free: one number, the moment at which the bucket was (or
+ * would have been) empty. It fills all the time, as Envoy's, not once an interval.
+ */
+struct filter_bucket {
+	_Atomic double empty_at_s;
+	double max;
+	double rate; /* tokens a second */
+};
+/* Full at first. _init for one embedded elsewhere, _new for one on the heap. */
+struct filter_bucket *filter_bucket_new(const struct mesh_token_bucket *conf);
 void filter_bucket_free(struct filter_bucket *b);
+void filter_bucket_init(struct filter_bucket *b, const struct mesh_token_bucket *conf);
 /* Takes one token. Returns false when empty. @ret_left / @ret_reset_s may be NULL. */
 bool filter_bucket_take(struct filter_bucket *b, uint64_t now_ns, uint32_t *ret_left, uint32_t *ret_reset_s);
 
@@ -111,7 +118,7 @@ extern const struct filter filter_header_mutation;
 
 /* Does @f (NULL: yes) let the stream be logged? */
 bool filter_log_is_wanted(const struct mesh_log_filter *f, const struct l7_info *in, struct rng *rng);
-/* Appends one line, with '\n' where the format has none of its own only for JSON (as Envoy). */
+/* Appends one line. JSON lines end in '\n'; a text format brings its own line end, or has none. */
 void filter_log_line(const struct mesh_access_log *log, const struct l7_info *in, struct buf *out);
 
 #endif

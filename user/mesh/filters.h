@@ -53,6 +53,8 @@ struct mesh_fault {
 	uint32_t n_headers;
 	struct slice *nodes;
 	uint32_t n_nodes;
+	/* Parts of a million that 1 stands for in x-envoy-fault-*-percentage; 0: 10000 (percent). */
+	uint32_t delay_scale, abort_scale;
 	uint32_t max_active; /* 0: no limit */
 	uint32_t rate_kbps, rate_fraction; /* response_rate_limit; 0: none */
 };
@@ -92,6 +94,7 @@ struct mesh_log_filter {
 	struct mesh_log_filter *sub; /* and, or */
 	uint32_t n_sub;
 	struct mesh_header_match header;
+	/* MESH_LOG_GRPC_STATUS: value has a bit for each status (1 << status); op MESH_NE excludes them. */
 	uint32_t flags; /* L7_FLAG bits; 0 = any flag */
 	uint32_t fraction;
 };

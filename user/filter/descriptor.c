@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rate limit descriptors: what the actions of routes and filters make of a request. */
+#include "filter/filter.h"
+#include "route/route.h"
+
+enum outcome { ENTRY, SKIP, NOTHING };
+
+static bool query_value(struct slice path, struct slice name, struct slice *ret_v)
+{
+	struct slice query;
+
+	route_path_only(path, &query);
+	while (query.len) {
+		struct slice value = slice_split(&query, '&');
+		struct slice key = slice_split(&value, '=');
+
+		if (slice_is_equal(key, name)) {
+			*ret_v = value;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Envoy leaves an entry out when its value is empty, and the whole descriptor with it. */
+static enum outcome from_value(bool found, struct slice v, const struct mesh_rl_action *act, struct slice *ret_v)
+{
+	if (found && v.len) {
+		*ret_v = v;
+		return ENTRY;
+	}
+	return act->skip_if_absent ? SKIP : NOTHING;
+}
+
+static enum outcome remote_address(const struct filter_ctx *ctx, struct slice *ret_v)
+{
+	char text[ADDR_TEXT_MAX];
+	size_t n = addr_format_ip(&ctx->info->downstream_remote, text);
+
+	*ret_v = arena_slice(ctx->arena, slice_of(text, n));
+	return ENTRY;
+}
+
+/* The value of one action; its key is the configured one or @fallback. */
+static enum outcome action_value(const struct mesh_rl_action *act, const struct filter_ctx *ctx,
+				 const struct l7_msg *m, struct slice *ret_v, struct slice *fallback)
+{
+	struct slice v = SLICE_NONE;
+	bool found;
+
+	switch (act->kind) {
+	case MESH_RL_REQUEST_HEADERS:
+		found = l7_msg_value(m, act->header, ctx->arena, &v);
+		return from_value(found, v, act, ret_v);
+	case MESH_RL_QUERY_PARAMETERS:
+		found = query_value(m->path, act->header, &v);
+		return from_value(found, v, act, ret_v);
+	case MESH_RL_GENERIC_KEY:
+		*fallback = SLICE("generic_key");
+		*ret_v = act->value;
+		return ENTRY;
+	case MESH_RL_HEADER_VALUE_MATCH:
+		*fallback = SLICE("header_match");
+		*ret_v = act->value;
+		found = route_headers_are_match(act->headers, act->n_headers, m, ctx->arena);
+		return found == act->expect_match ? ENTRY : NOTHING;
+	case MESH_RL_QUERY_VALUE_MATCH:
+		*fallback = SLICE("query_match");
+		*ret_v = act->value;
+		found = route_queries_are_match(act->queries, act->n_queries, m->path);
+		return found == act->expect_match ? ENTRY : NOTHING;
+	case MESH_RL_REMOTE_ADDRESS:
+		*fallback = SLICE("remote_address");
+		return remote_address(ctx, ret_v);
+	case MESH_RL_DESTINATION_CLUSTER:
+		*fallback = SLICE("destination_cluster");
+		return from_value(true, ctx->cluster, act, ret_v);
+	case MESH_RL_SOURCE_CLUSTER:
+		/* The node's own cluster name, which no pod of ours announces. */
+		*fallback = SLICE("source_cluster");
+		return from_value(false, v, act, ret_v);
+	}
+	return NOTHING;
+}
+
+static bool build(const struct mesh_rl_descriptor_source *src, const struct filter_ctx *ctx,
+		  const struct l7_msg *m, struct filter_descriptor *d)
+{
+	d->n = 0;
+	for (uint32_t i = 0; i < src->n_actions; i++) {
+		const struct mesh_rl_action *act = &src->actions[i];
+		struct slice fallback = SLICE_NONE, value;
+
+		switch (action_value(act, ctx, m, &value, &fallback)) {
+		case ENTRY:
+			if (d->n == FILTER_DESCRIPTOR_ENTRIES)
+				return false;
+			d->entries[d->n].key = act->key.len ? act->key : fallback;
+			d->entries[d->n++].value = value;
+			break;
+		case SKIP:
+			break;
+		case NOTHING:
+			return false;
+		}
+	}
+	return d->n > 0;
+}
+
+uint32_t filter_descriptors(const struct mesh_rl_descriptor_source *src, uint32_t n_src,
+			    const struct filter_ctx *ctx, const struct l7_msg *m,
+			    struct filter_descriptor *out, uint32_t max)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < n_src && n < max; i++)
+		n += build(&src[i], ctx, m, &out[n]);
+	return n;
+}
