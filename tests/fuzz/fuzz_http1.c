@@ -80,6 +80,7 @@ static void run_open(struct run *r, int flags, enum mode mode)
 		.allow_absolute_url = flags & ABSOLUTE,
 		.allow_chunked_length = flags & BOTH,
 		.drop_underscores = flags & UNDERSCORES,
+		.preserve_case = flags & UNDERSCORES,
 		.enable_trailers = true,
 		.default_host = SLICE("default.test"),
 	};

@@ -178,15 +178,20 @@ static int execute(struct http1 *c, const char *p, size_t n)
 	return fail(c, e == HPE_INVALID_URL ? HTTP1_FAULT_URL : HTTP1_FAULT_CODEC);
 }
 
-/* A copy of whole lines in which each ends in CRLF: llhttp takes no other end. */
-static struct slice with_crlf(struct arena *a, const char *p, size_t n)
+/* A copy of whole lines, unfolded, in which each ends in CRLF: llhttp takes no others. */
+static struct slice tidy_lines(struct arena *a, const char *p, size_t n)
 {
 	char *to = arena_alloc(a, 2 * n), *at = to;
 
 	for (size_t i = 0; i < n; i++) {
-		if (p[i] == '\n' && (!i || p[i - 1] != '\r'))
+		if (p[i] == '\r')
+			continue; /* the gate saw that LF follows */
+		if (p[i] != '\n') {
+			*at++ = p[i];
+		} else if (i + 1 == n || (p[i + 1] != ' ' && p[i + 1] != '\t')) {
 			*at++ = '\r';
-		*at++ = p[i];
+			*at++ = '\n';
+		}
 	}
 	return slice_of(to, (size_t)(at - to));
 }
@@ -199,8 +204,8 @@ static int parse(struct http1 *c, const char *p, size_t n)
 	size_t len;
 	int r = 0;
 
-	if (unlikely(c->gate.bare_lf)) {
-		line = with_crlf(c->arena, p, n);
+	if (unlikely(c->gate.bare_lf || c->gate.folded)) {
+		line = tidy_lines(c->arena, p, n);
 		p = line.ptr;
 		n = line.len;
 	}
@@ -251,9 +256,12 @@ static int take_lines(struct http1 *c, const char *p, size_t used, size_t lines,
 {
 	int r = 0;
 
-	if (c->part_len && lines) {
-		size_t k = (size_t)((const char *)memchr(p, '\n', lines) - p) + 1;
+	if (c->part_len && c->gate.whole) {
+		size_t k = lines;
 
+		/* A line may go on behind its LF only where folding is allowed. */
+		if (!c->gate.lenient)
+			k = (size_t)((const char *)memchr(p, '\n', lines) - p) + 1;
 		part_add(c, p, k);
 		r = parse(c, c->part, c->part_len);
 		part_drop(c);
@@ -357,8 +365,8 @@ static int raise_head(struct http1 *c)
 static void begin_head(struct http1 *c)
 {
 	llhttp_reset(&c->parser);
-	/* Old upstreams end lines with LF alone; it is written anew, so it does no harm. */
-	c->gate = (struct gate){ .allows_lf = c->side == CODEC_CLIENT };
+	/* Old upstreams end lines with LF, or fold them; written anew that does no harm. */
+	c->gate = (struct gate){ .lenient = c->side == CODEC_CLIENT };
 	l7_msg_init(&c->m, c->side == CODEC_SERVER ? L7_REQUEST : L7_RESPONSE, c->arena);
 	part_drop(c);
 	c->rx = RX_HEAD;
@@ -420,7 +428,7 @@ static int step_length(struct http1 *c, const char *p, size_t n, size_t *ret_use
 static int begin_trailers(struct http1 *c)
 {
 	c->rx = RX_TRAILERS;
-	c->gate = (struct gate){ .ends_at_empty = true, .allows_lf = c->side == CODEC_CLIENT };
+	c->gate = (struct gate){ .ends_at_empty = true, .lenient = c->side == CODEC_CLIENT };
 	c->in_trailers = true;
 	part_drop(c);
 	l7_props_init(&c->trailers, c->arena);

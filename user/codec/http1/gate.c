@@ -40,39 +40,60 @@ static int line_end(struct gate *g, char c)
 		return -EPROTO;
 	g->cr = false;
 	if (!g->in_line)
-		return g->any || g->ends_at_empty ? 1 : -EPROTO;
+		return g->lines || g->ends_at_empty ? 1 : -EPROTO;
 	g->in_line = false;
-	g->any = true;
+	g->lines++;
+	return 0;
+}
+
+/* The first byte of a line: 1 = a new one, so the one before is whole; 0 = it was folded. */
+static int line_start(struct gate *g, char c)
+{
+	g->in_line = c != '\r';
+	if (c != ' ' && c != '\t')
+		return 1;
+	/* Only a header can be folded. */
+	if (!g->lenient || g->lines < (g->ends_at_empty ? 1 : 2))
+		return -EPROTO;
+	g->folded = true;
 	return 0;
 }
 
 int http1_gate_lines(struct gate *g, const char *p, size_t n, size_t *ret_used, size_t *ret_lines)
 {
 	size_t i = 0;
+	int r;
 
 	*ret_lines = 0;
+	g->whole = false;
 	while (i < n) {
-		if (g->cr || (g->allows_lf && p[i] == '\n')) {
-			int r;
-
+		if (g->cr || (g->lenient && p[i] == '\n')) {
 			g->bare_lf |= !g->cr;
 			r = line_end(g, p[i]);
 			if (r < 0)
 				return r;
-			*ret_lines = *ret_used = ++i;
+			*ret_used = ++i;
+			if (r || !g->lenient) {
+				*ret_lines = i;
+				g->whole = true;
+			}
 			if (r)
 				return GATE_END;
 			continue;
 		}
 		if (!g->in_line) {
-			if (p[i] == ' ' || p[i] == '\t')
-				return -EPROTO;
-			g->in_line = p[i] != '\r' && p[i] != '\n';
+			r = line_start(g, p[i]);
+			if (r < 0)
+				return r;
+			if (r && g->lenient) {
+				*ret_lines = i;
+				g->whole = true;
+			}
 		}
 		i = next_control(p, i, n);
 		if (i == n)
 			break;
-		if (p[i] == '\n' && g->allows_lf)
+		if (p[i] == '\n' && g->lenient)
 			continue;
 		if (p[i] == '\r')
 			g->cr = true;

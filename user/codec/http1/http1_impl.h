@@ -13,10 +13,12 @@
 
 struct gate {
 	bool cr;	/* the last byte was a CR */
-	bool allows_lf;	/* a bare LF ends a line too */
+	bool lenient;	/* a bare LF ends a line too, and a line may be folded (RFC 9112 5.2) */
 	bool bare_lf;	/* one was seen */
+	bool folded;	/* one was seen */
+	bool whole;	/* this call found that a line is whole, maybe one of earlier calls */
 	bool in_line;	/* the line at hand has bytes */
-	bool any;	/* a line was seen */
+	unsigned int lines; /* whole lines seen */
 	bool ends_at_empty; /* an empty first line ends the block (trailers) */
 };
 
@@ -25,8 +27,7 @@ enum { GATE_MORE, GATE_END };
 /*
  * Looks through header lines. GATE_END when the empty line was seen, GATE_MORE, or -EPROTO for
  * control characters, a bare CR or LF, a folded line. @ret_used: bytes looked at; @ret_lines:
- * offset behind the last whole line among them (also when
- * it fails).
+ * offset behind the last line that is known to be whole (also when it fails).
  */
 int http1_gate_lines(struct gate *g, const char *p, size_t n, size_t *ret_used, size_t *ret_lines);
 
