@@ -43,7 +43,7 @@ int addr_parse_ip(struct slice text, struct addr *ret_a)
 	char s[INET6_ADDRSTRLEN];
 	struct addr a = { .port = 0 };
 
-	if (text.len == 0 || text.len >= sizeof(s))
+	if (text.len == 0 || text.len >= sizeof(s) || slice_find(text, '\0') >= 0)
 		return -EINVAL;
 	memcpy(s, text.ptr, text.len);
 	s[text.len] = '\0';

@@ -21,6 +21,9 @@ void *arena_grow(struct arena *a, size_t n)
 	b->size = size;
 	b->next = a->blocks;
 	a->blocks = b;
+	/* What does not fit a block stands alone and leaves the current block in use. */
+	if (size == n && a->at)
+		return b->data;
 	a->at = b->data + n;
 	a->left = size - n;
 	return b->data;

@@ -15,7 +15,7 @@ char *buf_grow(struct buf *b, size_t n)
 	must(want >= len);
 	/* Moving is enough when at least half of the room is consumed space. */
 	if (b->head && want <= b->cap / 2) {
-		memmove(b->base, b->base + b->head, len);
+		memmove(b->base, buf_ptr(b), len);
 	} else {
 		char *p;
 

@@ -24,12 +24,13 @@ static inline size_t buf_len(const struct buf *b)
 
 static inline char *buf_ptr(const struct buf *b)
 {
-	return b->base + b->head;
+	/* NULL + 0 is undefined. */
+	return b->head ? b->base + b->head : b->base;
 }
 
 static inline struct slice buf_slice(const struct buf *b)
 {
-	return slice_of(b->base + b->head, b->tail - b->head);
+	return slice_of(buf_ptr(b), b->tail - b->head);
 }
 
 /* Room for at least @n more bytes at the end; the address stays good until the next call. */

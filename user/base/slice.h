@@ -64,7 +64,8 @@ static inline struct slice slice_skip(struct slice s, size_t from)
 {
 	if (from > s.len)
 		from = s.len;
-	return slice_of(s.ptr + from, s.len - from);
+	/* NULL + 0 is undefined. */
+	return slice_of(from ? s.ptr + from : s.ptr, s.len - from);
 }
 
 static inline struct slice slice_first(struct slice s, size_t n)

@@ -45,7 +45,8 @@ stat_id stats_register(enum stat_kind kind, const char *name)
 	pthread_mutex_lock(&lock);
 	HASH_FIND_STR(names, name, s);
 	if (s) {
-		id = s->id;
+		/* A histogram has more cells than a counter: never share across kinds. */
+		id = s->kind == kind ? s->id : 0;
 		goto out;
 	}
 	id = take_ids(kind == STAT_HISTOGRAM ? HIST_CELLS : 1);

@@ -10,7 +10,7 @@
 
 #include "base/slice.h"
 
-#define STATS_MAX (1u << 20) /* names; more are counted under "stats.overflow" */
+#define STATS_MAX (1u << 20) /* cells; names beyond go to the sink */
 #define STATS_CHUNK 1024
 
 enum stat_kind { STAT_COUNTER, STAT_GAUGE, STAT_HISTOGRAM };
@@ -23,6 +23,7 @@ typedef uint32_t stat_id; /* 0 is a sink that nobody reads */
 
 struct stats_set; /* one worker's values */
 
+/* The id of @name; 0 (the sink) when the cells are used up or the name has another kind already. */
 stat_id stats_register(enum stat_kind kind, const char *name);
 /* The same with a printf form. */
 stat_id stats_registerf(enum stat_kind kind, const char *fmt, ...) printf_like(2, 3);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "filter/filter.h"
 #include "l7/format.h"
+#include "l7/grpc.h"
 #include "route/route.h"
 
 /* ---- filters --------------------------------------------------------------------------------- */

@@ -71,8 +71,7 @@ static bool is_allowed(const struct policies *p, struct slice origin)
 
 		for (uint32_t k = 0; k < c->n_origins; k++)
 			if (route_string_is_match(&c->origins[k], origin) ||
-			    (c->origins[k].kind == MESH_STRING_EXACT &&
-			     slice_is_equal(c->origins[k].text, SLICE("*"))))
+			    route_string_is_match(&c->origins[k], SLICE("*")))
 				return true;
 		if (c->n_origins)
 			return false;

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "filter/filter.h"
+#include "l7/grpc.h"
 #include "route/route.h"
 
 #define PERCENT 10000u /* parts of a million */
@@ -139,11 +140,6 @@ static bool abort_answer(const struct filter_ctx *ctx, const struct l7_msg *m, s
 	return ret_a->has_grpc;
 }
 
-static bool is_grpc(const struct l7_msg *m)
-{
-	return slice_has_prefix(l7_props_value(&m->props, L7_KEY_CONTENT_TYPE), SLICE("application/grpc"));
-}
-
 static enum filter_verdict maybe_abort(struct filter_ctx *ctx, const struct l7_msg *m)
 {
 	struct shared *s = ctx->shared;
@@ -158,7 +154,7 @@ static enum filter_verdict maybe_abort(struct filter_ctx *ctx, const struct l7_m
 		.details = SLICE("fault_filter_abort"),
 	};
 	l7_props_init(&ctx->reply.props, ctx->arena);
-	if (a.has_grpc && is_grpc(m))
+	if (a.has_grpc && l7_msg_is_grpc(m))
 		l7_props_add(&ctx->reply.props, L7_KEY_GRPC_STATUS, l7_key_name(L7_KEY_GRPC_STATUS),
 			     arena_printf(ctx->arena, "%llu", (unsigned long long)a.grpc));
 	return FILTER_REPLY;

@@ -4,6 +4,7 @@
  * and descriptors serve every codec's messages.
  */
 #include "filter/limiter.h"
+#include "l7/grpc.h"
 #include "route/route.h"
 
 #define DESCRIPTORS_MAX 16 /* of one request; further ones are not looked at */
@@ -103,11 +104,6 @@ static uint32_t descriptors(const struct filter_ctx *ctx, const struct l7_msg *m
 	return n;
 }
 
-static bool is_grpc(const struct l7_msg *m)
-{
-	return slice_has_prefix(l7_props_value(&m->props, L7_KEY_CONTENT_TYPE), SLICE("application/grpc"));
-}
-
 static enum filter_verdict refuse(struct filter_ctx *ctx, const struct l7_msg *m)
 {
 	const struct mesh_local_ratelimit *c = ctx->config;
@@ -116,7 +112,7 @@ static enum filter_verdict refuse(struct filter_ctx *ctx, const struct l7_msg *m
 	l7_msg_init(&answer, L7_RESPONSE, ctx->arena);
 	answer.status = c->status >= 400 ? c->status : STATUS_DEFAULT;
 	route_headers_apply(&c->response_add, &answer, ctx->info, ctx->arena);
-	if (c->resource_exhausted && is_grpc(m))
+	if (c->resource_exhausted && l7_msg_is_grpc(m))
 		l7_props_add(&answer.props, L7_KEY_GRPC_STATUS, l7_key_name(L7_KEY_GRPC_STATUS), SLICE("8"));
 	ctx->info->flags |= L7_FLAG(RL);
 	ctx->reply = (struct l7_reply){

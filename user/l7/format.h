@@ -29,8 +29,6 @@ bool l7_format_json_value(const struct l7_format *f, const struct l7_info *in, b
 			  struct buf *out);
 /* Appends @s as a JSON string with its quotes; bytes that are no UTF-8 become \u00xx. */
 void l7_json_text(struct slice s, struct buf *out);
-/* The gRPC status of a gRPC request's answer; false: none. Also for access log filters. */
-bool l7_grpc_status(const struct l7_info *in, uint64_t *ret_status);
 /* Is the text free of operators? Then @ret_text is it. */
 bool l7_format_is_literal(const struct l7_format *f, struct slice *ret_text);
 /* Short names of the set flags joined with ",", or "-". @long_names: the long ones. */

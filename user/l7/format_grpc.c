@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "l7/format_impl.h"
+#include "l7/grpc.h"
 
 static const char *const codes[][2] = {
 	{ "OK", "OK" },
@@ -41,7 +42,7 @@ int prepare_grpc(struct part *p, struct slice args, struct arena *a, struct err 
 	return 0;
 }
 
-static bool is_grpc(const struct l7_msg *m)
+bool l7_msg_is_grpc(const struct l7_msg *m)
 {
 	struct slice type = l7_props_value(&m->props, L7_KEY_CONTENT_TYPE);
 	struct slice grpc = SLICE("application/grpc");
@@ -73,7 +74,7 @@ bool l7_grpc_status(const struct l7_info *in, uint64_t *ret_status)
 {
 	struct slice s = SLICE_NONE;
 
-	if (!in->request || !is_grpc(in->request))
+	if (!in->request || !l7_msg_is_grpc(in->request))
 		return false;
 	if (in->trailers)
 		s = l7_props_value(in->trailers, L7_KEY_GRPC_STATUS);

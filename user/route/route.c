@@ -3,6 +3,7 @@
 #include "route/route.h"
 
 #include "base/regex.h"
+#include "l7/grpc.h"
 #include "route/index.h"
 
 #define WHOLE 1000000u /* fractions are parts of a million */
@@ -35,14 +36,6 @@ static bool path_is_match(const struct mesh_route *r, struct slice path, const s
 	return false;
 }
 
-static bool is_grpc(const struct l7_msg *m)
-{
-	struct slice type = l7_props_value(&m->props, L7_KEY_CONTENT_TYPE);
-	struct slice grpc = SLICE("application/grpc");
-
-	return slice_has_prefix(type, grpc) && (type.len == grpc.len || type.ptr[grpc.len] == '+');
-}
-
 /* One random number serves all fractions of a request, as in Envoy. */
 static bool is_in_fraction(uint32_t fraction, struct rng *rng, uint64_t *random)
 {
@@ -62,7 +55,7 @@ static const struct mesh_route *find_route(const struct mesh_vhost *vh, const st
 	for (uint32_t i = 0; i < vh->n_routes; i++) {
 		const struct mesh_route *r = &vh->routes[i];
 
-		if (path_is_match(r, path, m) && (!r->grpc || is_grpc(m)) &&
+		if (path_is_match(r, path, m) && (!r->grpc || l7_msg_is_grpc(m)) &&
 		    route_headers_are_match(r->headers, r->n_headers, m, a) &&
 		    route_queries_are_match(r->queries, r->n_queries, m->path) &&
 		    is_in_fraction(r->fraction, rng, &random))
