@@ -51,8 +51,9 @@ VERSION := $(shell cat VERSION 2>/dev/null || echo 0)
 
 # ---- sources ---------------------------------------------------------------
 ROOMS := base l7 mesh io codec route upstream filter lua proxy xds datapath admin agent control cli
-SRCS  := $(foreach r,$(ROOMS),$(wildcard user/$(r)/*.c user/$(r)/*/*.c)) user/cmd/builtin.c
-SRCS  := $(wildcard $(SRCS))
+MAINS := skiffd skiffctl
+SRCS  := $(foreach r,$(ROOMS),$(wildcard user/$(r)/*.c user/$(r)/*/*.c))
+SRCS  += $(filter-out $(MAINS:%=user/cmd/%.c),$(wildcard user/cmd/*.c))
 OBJS  := $(SRCS:user/%.c=$(B)/obj/%.o)
 
 PROTOS  := $(shell find proto -name '*.proto' 2>/dev/null | sort)
@@ -66,7 +67,7 @@ BPF_SRCS := $(wildcard bpf/*.bpf.c)
 BPF_OBJS := $(BPF_SRCS:bpf/%.bpf.c=$(B)/bpf/%.bpf.o)
 SKEL     := $(if $(BPF_SRCS),$(B)/gen/skiff.skel.h)
 
-PROGS := $(foreach p,skiffd skiffctl,$(if $(wildcard user/cmd/$(p).c),$(B)/$(p)))
+PROGS := $(foreach p,$(MAINS),$(if $(wildcard user/cmd/$(p).c),$(B)/$(p)))
 LIB   := $(B)/libskiff.a
 
 UNIT_SRCS := $(wildcard tests/unit/*/test_*.c)
