@@ -282,22 +282,26 @@ static __always_inline struct skiff_sock_key sock_key_peer(const struct skiff_so
 }
 
 enum redirect_step {
-	REDIRECT_GO,   /* move the message */
-	REDIRECT_TCP,  /* this direction is on TCP already */
-	REDIRECT_MISS, /* from now on TCP: the other end is not there */
-	REDIRECT_OVER, /* from now on TCP: over the credit */
+	REDIRECT_GO,    /* move the message */
+	REDIRECT_TCP,   /* this direction is on TCP already */
+	REDIRECT_EARLY, /* from now on TCP: bytes went there before */
+	REDIRECT_MISS,  /* from now on TCP: the other end is not there */
+	REDIRECT_OVER,  /* from now on TCP: over the credit */
 };
 
 /*
  * Rule 1. May end <me> of <pair> (NULL: unknown pair) move <size> bytes? <flags> are those of its
- * own socket. TCP after the psock queue keeps the order of bytes, the reverse does not: the caller
- * must set SKIFF_SOCK_TCP on MISS and OVER, and never clear it.
+ * own socket, <sent>: it has sent by TCP. TCP after the psock queue keeps the order of bytes, the
+ * reverse does not: the caller must set SKIFF_SOCK_TCP on all but GO, and never clear it.
  */
 static __always_inline enum redirect_step
-decide_redirect(__u32 flags, const struct skiff_pair *pair, int me, __u32 size, __u32 limit)
+decide_redirect(__u32 flags, int sent, const struct skiff_pair *pair, int me, __u32 size,
+		__u32 limit)
 {
 	if (flags & SKIFF_SOCK_TCP)
 		return REDIRECT_TCP;
+	if (sent)
+		return REDIRECT_EARLY;
 	if (!pair || !pair->present[!me])
 		return REDIRECT_MISS;
 	if (pair->sent[me & 1] + size > limit)

@@ -31,6 +31,9 @@ struct inet_connection_sock {
 };
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	__u32 write_seq;
+	__u32 snd_nxt;
+	__u32 data_segs_out;
 };
 #pragma clang attribute pop
 
@@ -87,6 +90,17 @@ static __always_inline int has_ulp(struct tcp_sock *self)
 	return cfg_unread && self && BPF_CORE_READ(self, inet_conn.icsk_ulp_ops);
 }
 
+/*
+ * Bytes went by TCP although the socket was never told to: TCP Fast Open, or a send(2) that waited
+ * for the connection. What is redirected after them would overtake them.
+ */
+static __always_inline int has_sent(struct tcp_sock *self)
+{
+	return cfg_unread && self &&
+	       (BPF_CORE_READ(self, data_segs_out) ||
+		BPF_CORE_READ(self, write_seq) != BPF_CORE_READ(self, snd_nxt));
+}
+
 /* A direction goes to TCP for good; says why, if that is news. */
 static __always_inline void redirect_stop(enum redirect_step step, const struct skiff_sock_key *key)
 {
@@ -97,6 +111,8 @@ static __always_inline void redirect_stop(enum redirect_step step, const struct 
 		report(SKIFF_R_MSG_MISS, id, key, 0);
 	else if (step == REDIRECT_OVER)
 		report(SKIFF_R_MSG_FALLBACK, id, key, 0);
+	else if (step == REDIRECT_EARLY)
+		report(SKIFF_R_ACCEL_EARLY, id, key, 0);
 }
 
 SEC("sk_msg")
@@ -123,7 +139,7 @@ int skiff_redirect(struct sk_msg_md *msg)
 	self = bpf_skc_to_tcp_sock(sk);
 	if (pair && has_ulp(self))
 		pair->present[0] = pair->present[1] = 0;
-	step = decide_redirect(st->flags, pair, me, size, cfg_credit);
+	step = decide_redirect(st->flags, has_sent(self), pair, me, size, cfg_credit);
 	if (pair) {
 		pair->sent[!me] = credit_used(self, pair->sent[!me]);
 		pair->sent[me & 1] += size;

@@ -215,6 +215,21 @@ def an_mptcp_socket_is_captured_but_stays_on_tcp():
         s.close()
 
 
+def bytes_of_tcp_fast_open_are_not_overtaken():
+    with Mesh("both") as m:
+        for _ in range(20):
+            s = m.client.socket()  # blocking: the first send waits for the connection, then goes by TCP
+            with Counted(m.engine) as moved:
+                s.sendto(b"first.", socket.MSG_FASTOPEN, (m.server.ip4, 8080))
+                s.sendall(b"second.")
+                got = b""
+                while len(got) < 13:
+                    got += s.recv(100)
+            expect(got, b"first.second.")
+            assert moved["ACCEL_EARLY"] or moved["ACCEL_SPLICES"], moved.moved
+            s.close()
+
+
 def maps_are_empty_afterwards():
     with Mesh("both") as m:
         m.run_client("short", 50, 1000)
@@ -233,4 +248,5 @@ run([the_self_test_passes_on_this_kernel, a_conversation_moves_past_tcp_in_both,
      a_stalled_reader_stops_the_writer_off, a_stalled_reader_stops_the_writer_both,
      a_reader_that_only_talks_does_not_renew_the_credit, a_splicing_server_works_in_auto,
      a_splicing_server_that_listened_before_works_in_auto, both_leaves_out_what_is_known_to_splice,
-     an_mptcp_socket_is_captured_but_stays_on_tcp, maps_are_empty_afterwards])
+     an_mptcp_socket_is_captured_but_stays_on_tcp, bytes_of_tcp_fast_open_are_not_overtaken,
+     maps_are_empty_afterwards])

@@ -87,6 +87,22 @@ def nonblocking_connect_is_captured():
         expect(s.getpeername(), (p.server.ip4, 8080))
 
 
+def a_socket_bound_to_the_pods_address_is_captured():
+    with Pair() as p:
+        p.engine.policy("rule cli out l7 0.0.0.0/0 8080", "rule cli out l7 ::/0 8080")
+        for own, to in ((p.client.ip4, p.server.ip4), (p.client.ip6, p.server.ip6)):
+            s = p.client.socket(socket.AF_INET6 if ":" in own else socket.AF_INET)
+            s.settimeout(5)
+            s.bind((own, 0))
+            with Counted(p.engine) as moved:
+                s.connect((to, 8080))
+                served, _ = p.listener.accept()
+                s.sendall(b"x")
+                expect(served.recv(1), b"x")
+            expect((moved["OUT_L7"], moved["ORIGDST"]), (1, 1), own)
+            expect(s.getpeername()[:2], (to, 8080))
+
+
 def inbound(pair, source, to):
     with Counted(pair.engine) as moved:
         client = source.connect(to)
@@ -321,6 +337,7 @@ def udp_is_left_alone():
 
 run([outbound_ipv4_is_captured_and_getpeername_is_what_was_asked, outbound_ipv6_is_captured,
      outbound_mapped_ipv6_is_captured_as_ipv4, nonblocking_connect_is_captured,
+     a_socket_bound_to_the_pods_address_is_captured,
      inbound_ipv4_from_outside_goes_through_the_engine, inbound_ipv6_from_outside_goes_through_the_engine,
      inbound_other_ports_are_untouched, a_connection_of_the_pod_to_itself_is_untouched,
      a_pod_that_is_not_managed_stays_untouched, what_no_policy_names_is_left_alone,

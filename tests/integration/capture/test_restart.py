@@ -247,6 +247,27 @@ def show_prints_tables():
             assert text in dump, dump
 
 
+def only_what_changed_is_written():
+    """Each commit of the relay engine is a new generation; an entry keeps the one that wrote it."""
+    with Mesh() as m:
+        def generations():
+            return {row.split()[2]: row.split()[-1] for row in show(m.setup.pin_dir, "skiff_policy")}
+
+        a, b, c = (f"rule opn out deny 10.0.{i}.0/24 0" for i in range(3))
+        m.engine.policy(a, b)
+        first = generations()
+        expect(sorted(first), ["10.0.0.0/24", "10.0.1.0/24"])
+        m.engine.policy(a, b.replace("deny", "l7"), c)
+        second = generations()
+        expect(second["10.0.0.0/24"], first["10.0.0.0/24"], "unchanged")
+        assert int(second["10.0.1.0/24"]) > int(first["10.0.1.0/24"]), "changed"
+        m.engine.kill()
+        m.engine = m.setup.restart()
+        m.engine.add(m.open)
+        m.engine.policy(c)
+        expect(generations(), {"10.0.2.0/24": second["10.0.2.0/24"]}, "a restarted engine knows what is there")
+
+
 def start_fails(pin_dir, *texts):
     try:
         start_engine(pin_dir).kill()
@@ -307,6 +328,6 @@ run([without_the_engine_open_pods_connect_straight_and_closed_ones_get_eperm,
      an_engine_that_hangs_is_gone_after_its_heartbeat, an_inbound_listener_is_not_fed_when_the_engine_hangs,
      a_restarted_engine_takes_over_without_a_gap, a_new_engine_beside_the_old_one_takes_over_all,
      the_pins_carry_programs_that_are_replaced_not_added, a_policy_that_went_while_the_engine_was_away_goes,
-     a_pod_that_died_while_the_engine_was_away_is_forgotten, show_prints_tables,
+     a_pod_that_died_while_the_engine_was_away_is_forgotten, show_prints_tables, only_what_changed_is_written,
      a_map_of_another_layout_is_refused_by_name, another_layout_number_is_refused, unload_leaves_nothing,
      without_root_one_clear_line, doctor_names_features_and_what_is_done_about_each])

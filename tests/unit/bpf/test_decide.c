@@ -373,20 +373,23 @@ static void redirect_steps(void **state)
 {
 	static const struct {
 		__u32 flags;
-		int known, peer;
+		int tcp, known, peer;
 		__u64 sent;
 		__u32 size;
 		enum redirect_step step;
 	} cases[] = {
-		{SKIFF_SOCK_ACCEL, 1, 1, 0, 100, REDIRECT_GO},
-		{SKIFF_SOCK_ACCEL, 1, 1, 900, 100, REDIRECT_GO},
-		{SKIFF_SOCK_ACCEL, 1, 1, 901, 100, REDIRECT_OVER},
-		{SKIFF_SOCK_ACCEL, 1, 1, 0, 1001, REDIRECT_OVER},
-		{SKIFF_SOCK_ACCEL, 1, 1, UINT64_C(1) << 33, UINT32_MAX, REDIRECT_OVER},
-		{SKIFF_SOCK_ACCEL, 1, 0, 0, 100, REDIRECT_MISS},
-		{SKIFF_SOCK_ACCEL, 0, 0, 0, 100, REDIRECT_MISS},
-		{SKIFF_SOCK_ACCEL | SKIFF_SOCK_TCP, 1, 1, 0, 1, REDIRECT_TCP}, /* for good */
-		{SKIFF_SOCK_ACCEL | SKIFF_SOCK_TCP, 0, 0, 0, 1, REDIRECT_TCP},
+		{SKIFF_SOCK_ACCEL, 0, 1, 1, 0, 100, REDIRECT_GO},
+		{SKIFF_SOCK_ACCEL, 0, 1, 1, 900, 100, REDIRECT_GO},
+		{SKIFF_SOCK_ACCEL, 0, 1, 1, 901, 100, REDIRECT_OVER},
+		{SKIFF_SOCK_ACCEL, 0, 1, 1, 0, 1001, REDIRECT_OVER},
+		{SKIFF_SOCK_ACCEL, 0, 1, 1, UINT64_C(1) << 33, UINT32_MAX, REDIRECT_OVER},
+		{SKIFF_SOCK_ACCEL, 0, 1, 0, 0, 100, REDIRECT_MISS},
+		{SKIFF_SOCK_ACCEL, 0, 0, 0, 0, 100, REDIRECT_MISS},
+		{SKIFF_SOCK_ACCEL, 1, 1, 1, 0, 1, REDIRECT_EARLY}, /* bytes would overtake */
+		{SKIFF_SOCK_ACCEL, 1, 0, 0, 0, 1, REDIRECT_EARLY},
+		{SKIFF_SOCK_ACCEL | SKIFF_SOCK_TCP, 1, 1, 1, 0, 1, REDIRECT_TCP}, /* no news */
+		{SKIFF_SOCK_ACCEL | SKIFF_SOCK_TCP, 0, 1, 1, 0, 1, REDIRECT_TCP}, /* for good */
+		{SKIFF_SOCK_ACCEL | SKIFF_SOCK_TCP, 0, 0, 0, 0, 1, REDIRECT_TCP},
 	};
 
 	(void)state;
@@ -398,7 +401,7 @@ static void redirect_steps(void **state)
 			pair.sent[me] = cases[i].sent;
 			pair.sent[!me] = 5000; /* the other direction does not count */
 			print_message("end %d case %zu\n", me, i);
-			assert_int_equal(decide_redirect(cases[i].flags,
+			assert_int_equal(decide_redirect(cases[i].flags, cases[i].tcp,
 							 cases[i].known ? &pair : NULL, me,
 							 cases[i].size, 1000),
 					 cases[i].step);

@@ -95,8 +95,9 @@ static void an_event_is_one_line(void **state)
 	e.remote = addr_to_map(&a);
 	n = datapath_event_format(&e, line, sizeof(line));
 	assert_int_equal(n, strlen(line));
-	assert_string_equal(line, "pod 3 netns 77 OUT_DENY: outbound: denied by policy, local [::]:1 "
-				  "remote 10.0.0.9:443, 0123456789abcdef[12]");
+	assert_string_equal(line,
+			    "pod 3 netns 77 OUT_DENY: outbound: denied by policy, local [::]:1 "
+			    "remote 10.0.0.9:443, 0123456789abcdef[12]");
 	n = datapath_event_format(&e, little, sizeof(little));
 	assert_int_equal(n, sizeof(little) - 1);
 	assert_int_equal(strlen(little), n);
