@@ -14,7 +14,7 @@
 #define YAML_FILE_MAX 16777216 /* bytes of one file */
 #define YAML_DEPTH_MAX 200     /* lists and maps within each other */
 #define YAML_NODES_MAX 4000000 /* values, with aliases counted as often as they are used */
-#define YAML_ANCHORS_MAX 10000
+#define YAML_ANCHORS_MAX 1000
 
 /*
  * How plain (unquoted) scalars are read. true, false and null are the only keywords in both; yes,
