@@ -49,6 +49,7 @@ struct codec_opts {
 /* Why decode gave up. */
 struct codec_fault {
 	enum l7_reply_code code; /* the answer that the protocol defines, through reject() */
+	const struct l7_props *props; /* for reject(): further properties of the answer; may be NULL */
 	const char *details;	 /* static text for logs and statistics, as Envoy names it where it does */
 	uint32_t status;	 /* HTTP-like number of the answer, 0 = the default of code */
 };

@@ -72,7 +72,7 @@ static const struct {
 	{ "upgrade agreed", UPG, 101, -1, "upgrade=x;connection=Upgrade", "raw",
 	  "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: Upgrade\r\n\r\nraw", 0 },
 	{ "upgrade agreed, connection missing", UPG, 101, -1, "upgrade=x", "",
-	  "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", 0 },
+	  "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: Upgrade\r\n\r\n", 0 },
 	{ "upgrade refused", UPG, 403, -1, "", "",
 	  "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", END },
 	{ "connect agreed", "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", 200, -1, "", "raw",
@@ -474,6 +474,27 @@ static void test_rejects(void **state)
 	}
 }
 
+static void test_reject_with_properties(void **state)
+{
+	struct codec_fault fault = { .code = L7_REPLY_BAD_REQUEST };
+	char in[] = "GET / HTTP/1.1\r\nHost: a b\r\n\r\n";
+	struct l7_props props;
+	struct t_peer t;
+
+	(void)state;
+	t_open(&t, CODEC_SERVER, NULL, NULL);
+	assert_int_equal(codec_http1.decode(t.conn, in, sizeof(in) - 1, &fault), -EPROTO);
+	assert_null(fault.props);
+	l7_props_init(&props, &t.arena);
+	add_props(&props, "server=s");
+	fault.props = &props;
+	codec_http1.reject(t.conn, &fault, &t.out);
+	assert_string_equal(t_text(&t.out),
+			    "HTTP/1.1 400 Bad Request\r\ncontent-length: 11\r\ncontent-type: text/plain"
+			    "\r\nserver: s\r\nconnection: close\r\n\r\nBad Request");
+	t_close(&t);
+}
+
 /* When (a part of) an answer is out already, a fault in the rest of the request adds nothing. */
 static void test_reject_after_an_answer(void **state)
 {
@@ -511,6 +532,7 @@ int main(void)
 		cmocka_unit_test(test_interim),
 		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_rejects),
+		cmocka_unit_test(test_reject_with_properties),
 		cmocka_unit_test(test_reject_after_an_answer),
 	};
 

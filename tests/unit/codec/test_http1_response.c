@@ -4,7 +4,8 @@
 
 #define OK "HTTP/1.1 200 OK\r\n"
 #define BAD "fault 502 http1.codec_error\n"
-#define DENIED "fault 502 http1.content_length_not_allowed\n"
+#define DENIED "fault 502 http1.content_length_and_chunked_not_allowed\n"
+#define BODY "fault 502 http1.body_disallowed\n"
 #define TRANSFER "fault 502 http1.invalid_transfer_encoding\n"
 
 enum { EOF_ = 1, TRAILERS = 2, UPGRADE = 4, REUSE = 8, IDLE = 16 };
@@ -47,9 +48,9 @@ static const struct {
 	{ "204 with length 0", "GET", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
 	  "head 204 No Content len=0 end | content-length=0;\n", REUSE | IDLE },
 	{ "204 with a body", "GET", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok",
-	  DENIED, 0 },
+	  BODY, 0 },
 	{ "204 chunked", "GET", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
-	  DENIED, 0 },
+	  BODY, 0 },
 	{ "304 with length", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 200\r\n\r\n",
 	  "head 304 Not Modified len=200 end | content-length=200;\n", REUSE | IDLE },
 	{ "304", "GET", "HTTP/1.1 304 Not Modified\r\n\r\n", "head 304 Not Modified len=-1 end |\n",

@@ -28,6 +28,7 @@ int http1_fault(const struct http1 *c, struct codec_fault *ret_fault)
 
 	ret_fault->details = faults[c->fault].details;
 	ret_fault->status = 0;
+	ret_fault->props = NULL;
 	if (c->side == CODEC_CLIENT) {
 		ret_fault->code = L7_REPLY_BAD_GATEWAY;
 	} else if (status == 431) {
@@ -173,9 +174,7 @@ static int execute(struct http1 *c, const char *p, size_t n)
 	e = llhttp_execute(&c->parser, p, n);
 	if (c->fault)
 		return -EPROTO;
-	if (e == HPE_OK)
-		return 0;
-	return fail(c, e == HPE_INVALID_URL ? HTTP1_FAULT_URL : HTTP1_FAULT_CODEC);
+	return e == HPE_OK ? 0 : fail(c, HTTP1_FAULT_CODEC);
 }
 
 /* A copy of whole lines, unfolded, in which each ends in CRLF: llhttp takes no others. */
@@ -287,7 +286,7 @@ static int feed_lines(struct http1 *c, const char *p, size_t n, size_t *ret_used
 	if (r < 0)
 		return r;
 	if (verdict < 0)
-		return fail(c, HTTP1_FAULT_CODEC);
+		return fail(c, verdict == -EILSEQ ? HTTP1_FAULT_CHARACTERS : HTTP1_FAULT_CODEC);
 	if (used > room)
 		return fail(c, HTTP1_FAULT_HEAD_SIZE);
 	c->head_bytes += (uint32_t)used;

@@ -165,7 +165,7 @@ static struct slice upgrade_connection(const struct l7_msg *m)
 {
 	struct slice v = l7_props_value(&m->props, L7_KEY_CONNECTION);
 
-	return v.len && http1_is_value(v) ? v : SLICE("upgrade");
+	return v.len && http1_is_value(v) ? v : SLICE("Upgrade");
 }
 
 static void frame_response(struct http1 *c, const struct l7_msg *m, bool end, struct frame *f)
@@ -472,8 +472,10 @@ void http1_reject(void *conn, const struct codec_fault *fault, struct buf *out)
 	if (!c->pending)
 		c->is_head = c->parser.method == HTTP_HEAD;
 	/* Envoy gives a text for what its codec refuses, none for what is refused behind it. */
-	if ((fault->details && !strncmp(fault->details, "http1.", 6)) || fault->status == 426)
+	if ((fault->details && !strncmp(fault->details, "http", 4)) || fault->status == 426)
 		r.body = http1_reason(l7_reply_status(&r));
+	if (fault->props)
+		r.props = *fault->props;
 	c->closing = true;
 	http1_encode_reply(c, NULL, &r, out);
 }

@@ -98,7 +98,7 @@ int http1_gate_lines(struct gate *g, const char *p, size_t n, size_t *ret_used, 
 		if (p[i] == '\r')
 			g->cr = true;
 		else if (p[i] != '\t')
-			return -EPROTO;
+			return p[i] == '\n' ? -EPROTO : -EILSEQ;
 		i++;
 	}
 	*ret_used = n;

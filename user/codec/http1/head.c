@@ -265,12 +265,12 @@ static enum http1_fault read_target(struct http1 *c, const struct head *h)
 static enum http1_fault frame_request(struct http1 *c, struct head *h)
 {
 	if (c->is_connect && h->chunked)
-		return HTTP1_FAULT_TRANSFER_DENIED;
+		return HTTP1_FAULT_TRANSFER;
 	if (c->is_connect && h->length > 0)
-		return HTTP1_FAULT_LENGTH_DENIED;
+		return HTTP1_FAULT_BODY;
 	if (h->chunked && h->length >= 0) {
 		if (!c->opts.allow_chunked_length)
-			return HTTP1_FAULT_LENGTH_DENIED;
+			return HTTP1_FAULT_LENGTHS;
 		l7_props_remove(&c->m.props, L7_KEY_CONTENT_LENGTH);
 		c->keep = false;
 	}
@@ -327,7 +327,7 @@ static enum http1_fault frame_response(struct http1 *c, const struct head *h)
 	uint32_t status = c->m.status;
 
 	if ((h->chunked && (h->length >= 0 || c->http10)))
-		return HTTP1_FAULT_LENGTH_DENIED;
+		return HTTP1_FAULT_LENGTHS;
 	if (h->bad_transfer)
 		return HTTP1_FAULT_TRANSFER;
 	if (status == 101 || (c->is_connect && status / 100 == 2)) {
@@ -340,7 +340,7 @@ static enum http1_fault frame_response(struct http1 *c, const struct head *h)
 	if (status < 200 || status == 204) {
 		/* A length here desynchronizes whoever believes it. */
 		if (h->length > 0 || h->chunked)
-			return HTTP1_FAULT_LENGTH_DENIED;
+			return HTTP1_FAULT_BODY;
 		c->m.body_len = 0;
 		return HTTP1_OK;
 	}

@@ -25,8 +25,8 @@ struct gate {
 enum { GATE_MORE, GATE_END };
 
 /*
- * Looks through header lines. GATE_END when the empty line was seen, GATE_MORE, or -EPROTO for
- * control characters, a bare CR or LF, a folded line. @ret_used: bytes looked at; @ret_lines:
+ * Looks through header lines. GATE_END when the empty line was seen, GATE_MORE, -EPROTO for a bare
+ * CR or LF or a folded line, -EILSEQ for another control character. @ret_used: bytes looked at; @ret_lines:
  * offset behind the last line that is known to be whole (also when it fails).
  */
 int http1_gate_lines(struct gate *g, const char *p, size_t n, size_t *ret_used, size_t *ret_lines);
@@ -63,8 +63,8 @@ bool http1_is_value(struct slice s);
 	X(URL, 400, "http1.invalid_url") \
 	X(SCHEME, 400, "http1.invalid_scheme") \
 	X(TRANSFER, 501, "http1.invalid_transfer_encoding") \
-	X(TRANSFER_DENIED, 400, "http1.transfer_encoding_not_allowed") \
-	X(LENGTH_DENIED, 400, "http1.content_length_not_allowed") \
+	X(LENGTHS, 400, "http1.content_length_and_chunked_not_allowed") \
+	X(BODY, 400, "http1.body_disallowed") \
 	X(UNDERSCORE, 400, "http1.unexpected_underscore") \
 	X(VERSION, 426, "low_version") \
 	X(NO_HOST, 400, "missing_host_header") \
