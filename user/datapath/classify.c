@@ -103,30 +103,38 @@ enum skiff_exec_verdict classify_file(int fd, bool library)
 
 /* ---- a running process ----------------------------------------------------------------------- */
 
-/* The path of a mapping with code, as seen inside the process' root; NULL for others. */
-static char *map_line_path(char *line)
+/* One mapping of a file with code. */
+struct mapping {
+	unsigned long from, to;
+	const char *path;
+};
+
+static bool mapping_parse(char *line, struct mapping *ret_m)
 {
+	struct mapping m;
 	char perms[8];
 	int at = 0;
-	char *path;
 
-	if (sscanf(line, "%*s %7s %*s %*s %*s %n", perms, &at) < 1 || at == 0 || perms[2] != 'x')
-		return NULL;
-	path = line + at;
-	path[strcspn(path, "\n")] = '\0';
-	return path[0] == '/' ? path : NULL;
+	line[strcspn(line, "\n")] = '\0';
+	if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %n", &m.from, &m.to, perms, &at) < 3 || !at ||
+	    perms[2] != 'x' || line[at] != '/')
+		return false;
+	m.path = line + at;
+	*ret_m = m;
+	return true;
 }
 
-static enum skiff_exec_verdict classify_library(uint32_t tgid, const char *path)
+/* By range, not by path: the pod's symbolic links are not followed, deleted files are found. */
+static enum skiff_exec_verdict classify_library(uint32_t tgid, const struct mapping *m)
 {
 	enum skiff_exec_verdict verdict;
-	char full[PATH_MAX + 64];
+	char path[128];
 	int fd;
 
-	snprintf(full, sizeof(full), "/proc/%u/root%s", tgid, path);
-	fd = open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	snprintf(path, sizeof(path), "/proc/%u/map_files/%lx-%lx", tgid, m->from, m->to);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return SKIFF_EXEC_SPLICES; /* deleted since: cannot be told */
+		return SKIFF_EXEC_SPLICES; /* unmapped since: cannot be told */
 	verdict = classify_file(fd, true);
 	close(fd);
 	return verdict;
@@ -137,6 +145,7 @@ static enum skiff_exec_verdict classify_libraries(uint32_t tgid)
 	enum skiff_exec_verdict verdict = SKIFF_EXEC_PLAIN;
 	char line[PATH_MAX + 128], last[PATH_MAX + 128] = "", path[64];
 	int left = LIBRARIES_MAX;
+	struct mapping m;
 	FILE *maps;
 
 	snprintf(path, sizeof(path), "/proc/%u/maps", tgid);
@@ -144,12 +153,10 @@ static enum skiff_exec_verdict classify_libraries(uint32_t tgid)
 	if (!maps)
 		return SKIFF_EXEC_SPLICES;
 	while (verdict == SKIFF_EXEC_PLAIN && fgets(line, sizeof(line), maps)) {
-		char *library = map_line_path(line);
-
-		if (!library || strcmp(library, last) == 0)
+		if (!mapping_parse(line, &m) || strcmp(m.path, last) == 0)
 			continue;
-		snprintf(last, sizeof(last), "%s", library);
-		verdict = left-- > 0 ? classify_library(tgid, library) : SKIFF_EXEC_SPLICES;
+		snprintf(last, sizeof(last), "%s", m.path);
+		verdict = left-- > 0 ? classify_library(tgid, &m) : SKIFF_EXEC_SPLICES;
 	}
 	fclose(maps);
 	return verdict;

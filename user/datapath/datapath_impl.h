@@ -38,6 +38,7 @@ struct datapath {
 	void (*each)(void *arg, const struct skiff_event *event); /* during datapath_events_read */
 	void *each_arg;
 	struct shadow policy, authz;
+	int answers;     /* executables judged in this datapath_events_read() */
 	uint64_t cgroup; /* of this process, 0: unknown */
 	uint32_t credit, beat_seconds;
 	unsigned int cpus;
@@ -49,12 +50,15 @@ struct datapath {
 
 /* ---- load.c ---------------------------------------------------------------------------------- */
 
-/*
- * Opens and loads the skeleton, with the maps of @dp when it has them. @netns 0: all programs but
- * sk_lookup; else only sk_lookup for that pod.
- */
-int load_programs(struct datapath *dp, uint64_t netns, struct skiff_bpf **ret_skel,
-		  struct err *err);
+enum load_what {
+	LOAD_NODE,   /* what is attached once a node */
+	LOAD_LOOKUP, /* sk_lookup for one pod, @netns */
+	LOAD_WHOAMI,
+};
+
+/* Opens the skeleton and loads one set of programs, with the maps of @dp where it has them. */
+int load_programs(struct datapath *dp, enum load_what what, uint64_t netns,
+		  struct skiff_bpf **ret_skel, struct err *err);
 
 /* ---- pin.c ----------------------------------------------------------------------------------- */
 

@@ -98,6 +98,7 @@ int datapath_events_read(struct datapath *dp,
 		return -errno;
 	dp->each = each;
 	dp->each_arg = arg;
+	dp->answers = 0;
 	n = ring_buffer__consume(dp->ring);
 	dp->each = NULL;
 	return n;

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -17,9 +16,6 @@
 #include "skiff.skel.h"
 
 #define ROOM "datapath"
-
-/* Initial cgroup namespace: its inode number is fixed by the kernel. */
-#define CGROUP_NS_INIT 0xeffffffbu
 
 /* The last complaint of libbpf on this thread: the reason of a load that failed. */
 static _Thread_local char libbpf_said[256];
@@ -69,7 +65,16 @@ static int maps_reuse(struct datapath *dp, struct skiff_bpf *skel, struct err *e
 	return 0;
 }
 
-int load_programs(struct datapath *dp, uint64_t netns, struct skiff_bpf **ret_skel, struct err *err)
+/* Which set a program belongs to. */
+static enum load_what belongs_to(const struct skiff_bpf *skel, const struct bpf_program *prog)
+{
+	if (prog == skel->progs.skiff_lookup)
+		return LOAD_LOOKUP;
+	return prog == skel->progs.skiff_whoami ? LOAD_WHOAMI : LOAD_NODE;
+}
+
+int load_programs(struct datapath *dp, enum load_what what, uint64_t netns,
+		  struct skiff_bpf **ret_skel, struct err *err)
 {
 	struct skiff_bpf *skel;
 	struct bpf_program *prog;
@@ -80,7 +85,7 @@ int load_programs(struct datapath *dp, uint64_t netns, struct skiff_bpf **ret_sk
 	if (!skel)
 		return err_set(err, -errno, "read the built-in BPF object: %m %s", libbpf_said);
 	bpf_object__for_each_program(prog, skel->obj)
-		bpf_program__set_autoload(prog, (prog == skel->progs.skiff_lookup) == (netns != 0));
+		bpf_program__set_autoload(prog, belongs_to(skel, prog) == what);
 	settings_write(dp, netns, skel);
 	r = maps_reuse(dp, skel, err);
 	if (r < 0)
@@ -103,9 +108,10 @@ static int refuse(int code, struct err *err)
 	struct datapath_feature f[DATAPATH_FEATURES_MAX];
 	int n;
 
-	if (geteuid() != 0)
-		return err_set(err, -EPERM, "capture needs root (or CAP_BPF, CAP_NET_ADMIN, "
-					    "CAP_PERFMON, CAP_SYS_ADMIN): start skiffd as root");
+	if (geteuid() != 0 || code == -EPERM)
+		return err_set(err, -EPERM, "capture needs root with CAP_BPF, CAP_NET_ADMIN, "
+					    "CAP_PERFMON and CAP_SYS_ADMIN, and a kernel that is "
+					    "not locked down: start skiffd so");
 	n = datapath_doctor(f);
 	for (int i = 0; i < n; i++) {
 		if (f[i].required && !f[i].present)
@@ -129,7 +135,7 @@ static int load_best(struct datapath *dp, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
 		dp->has_exec = tries[i].exec;
 		dp->has_unread = tries[i].unread;
-		r = load_programs(dp, 0, &dp->skel, i ? NULL : &first);
+		r = load_programs(dp, LOAD_NODE, 0, &dp->skel, i ? NULL : &first);
 		if (r == 0)
 			break;
 	}
@@ -242,29 +248,33 @@ static int attach_all(struct datapath *dp, const char *cgroup, struct err *err)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* The id of this process' cgroup as the kernel side sees it; 0 where it cannot be told. */
-static uint64_t own_cgroup(const char *mount)
+/* One half of the cgroup id of the calling task; -1: cannot be told. */
+static int64_t whoami_run(int prog, uint64_t shift)
 {
-	char line[PATH_MAX], path[2 * PATH_MAX];
-	uint64_t id = 0;
-	struct stat st;
-	FILE *f;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &shift, .ctx_size_in = sizeof(shift));
 
-	if (stat("/proc/self/ns/cgroup", &st) < 0 || st.st_ino != CGROUP_NS_INIT)
-		return 0; /* paths would be relative to a root that is not the kernel's */
-	f = fopen("/proc/self/cgroup", "re");
-	if (!f)
-		return 0;
-	while (fgets(line, sizeof(line), f)) {
-		if (strncmp(line, "0::", 3) != 0)
-			continue;
-		line[strcspn(line, "\n")] = '\0';
-		snprintf(path, sizeof(path), "%s%s", mount, line + 3);
-		if (stat(path, &st) == 0)
-			id = st.st_ino;
+	return bpf_prog_test_run_opts(prog, &opts) < 0 ? -1 : (int64_t)opts.retval;
+}
+
+/* The id of this process' cgroup as the connect hook sees it; 0 where it cannot be told. */
+static uint64_t own_cgroup(struct datapath *dp)
+{
+	int64_t low = -1, high = -1;
+	struct skiff_bpf *skel;
+
+	if (load_programs(dp, LOAD_WHOAMI, 0, &skel, NULL) == 0) {
+		int prog = bpf_program__fd(skel->progs.skiff_whoami);
+
+		low = whoami_run(prog, 0);
+		high = whoami_run(prog, 32);
+		skiff_bpf__destroy(skel);
 	}
-	fclose(f);
-	return id;
+	if (low >= 0 && high >= 0)
+		return (uint64_t)high << 32 | (uint64_t)low;
+	if (!dp->quiet)
+		log_warn(ROOM, "cannot tell the own cgroup: a pod with CAP_NET_RAW that sets the "
+			       "mark %#x is taken for the engine", SKIFF_MARK);
+	return 0;
 }
 
 static void options_apply(struct datapath *dp, const struct datapath_options *options)
@@ -289,7 +299,6 @@ static int open_all(struct datapath *dp, const struct datapath_options *options,
 	r = cgroup_find(mount, sizeof(mount), err);
 	if (r < 0)
 		return r;
-	dp->cgroup = own_cgroup(mount);
 	dp->cpus = (unsigned int)libbpf_num_possible_cpus();
 	r = pin_dir_make(dp->pin_dir, err);
 	if (r < 0)
@@ -303,6 +312,7 @@ static int open_all(struct datapath *dp, const struct datapath_options *options,
 	r = maps_pin(dp, err);
 	if (r < 0)
 		return r;
+	dp->cgroup = own_cgroup(dp);
 	r = layout_check(dp, err);
 	if (r < 0)
 		return r;

@@ -118,7 +118,7 @@ static int lookup_attach(struct datapath *dp, int netns, uint64_t cookie, struct
 	char name[32];
 	int r;
 
-	r = load_programs(dp, cookie, &skel, err);
+	r = load_programs(dp, LOAD_LOOKUP, cookie, &skel, err);
 	if (r < 0)
 		return r;
 	pin_lookup_name(cookie, name, sizeof(name));

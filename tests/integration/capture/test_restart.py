@@ -316,6 +316,33 @@ def without_root_one_clear_line():
     assert done.stdout.count("\n") == 1 and "root" in done.stdout, done.stdout
 
 
+def without_capabilities_one_clear_line():
+    pin_dir = pin_dir_new()
+    try:
+        done = subprocess.run(["setpriv", "--bounding-set=-all", "--inh-caps=-all", ENGINE, pin_dir],
+                              capture_output=True, text=True, timeout=10, stdin=subprocess.DEVNULL)
+        expect(done.returncode, 1)
+        assert done.stdout.count("\n") == 1 and "CAP_BPF" in done.stdout, done.stdout
+    finally:
+        pin_dir_remove(pin_dir)
+
+
+def in_mounts_of_its_own(script):
+    """What the engine says when it starts after @script changed the mounts."""
+    done = subprocess.run(["unshare", "-m", "sh", "-ec", f"{script}; exec {ENGINE} /sys/fs/bpf/skiff_test </dev/null"],
+                          capture_output=True, text=True, timeout=20)
+    return done.stdout.splitlines()[0]
+
+
+def without_cgroup2_one_clear_line():
+    line = in_mounts_of_its_own("for m in $(awk '$3 == \"cgroup2\" {print $2}' /proc/mounts); do umount -l $m; done")
+    assert line.startswith("error ") and "cgroup2" in line and "mount" in line, line
+
+
+def a_missing_bpf_file_system_is_mounted():
+    expect(in_mounts_of_its_own("umount -l /sys/fs/bpf"), "ok open")
+
+
 def doctor_names_features_and_what_is_done_about_each():
     out = subprocess.run([ENGINE, "/nowhere", "doctor"], capture_output=True, text=True, timeout=20, check=True).stdout
     rows = out.splitlines()
@@ -330,4 +357,5 @@ run([without_the_engine_open_pods_connect_straight_and_closed_ones_get_eperm,
      the_pins_carry_programs_that_are_replaced_not_added, a_policy_that_went_while_the_engine_was_away_goes,
      a_pod_that_died_while_the_engine_was_away_is_forgotten, show_prints_tables, only_what_changed_is_written,
      a_map_of_another_layout_is_refused_by_name, another_layout_number_is_refused, unload_leaves_nothing,
-     without_root_one_clear_line, doctor_names_features_and_what_is_done_about_each])
+     without_root_one_clear_line, without_capabilities_one_clear_line, without_cgroup2_one_clear_line,
+     a_missing_bpf_file_system_is_mounted, doctor_names_features_and_what_is_done_about_each])
