@@ -490,7 +490,8 @@ static void test_reject_with_properties(void **state)
 	fault.props = &props;
 	codec_http1.reject(t.conn, &fault, &t.out);
 	assert_string_equal(t_text(&t.out),
-			    "HTTP/1.1 400 Bad Request\r\ncontent-length: 11\r\ncontent-type: text/plain"
+			    "HTTP/1.1 400 Bad Request\r\ncontent-length: 11\r\n"
+			    "content-type: text/plain"
 			    "\r\nserver: s\r\nconnection: close\r\n\r\nBad Request");
 	t_close(&t);
 }

@@ -25,9 +25,9 @@ struct gate {
 enum { GATE_MORE, GATE_END };
 
 /*
- * Looks through header lines. GATE_END when the empty line was seen, GATE_MORE, -EPROTO for a bare
- * CR or LF or a folded line, -EILSEQ for another control character. @ret_used: bytes looked at; @ret_lines:
- * offset behind the last line that is known to be whole (also when it fails).
+ * Looks through header lines. GATE_END when the empty line was seen, GATE_MORE, -EPROTO for a
+ * bare CR or LF or a folded line, -EILSEQ for another control character. @ret_used: bytes looked
+ * at; @ret_lines: offset behind the last line that is known to be whole (also when it fails).
  */
 int http1_gate_lines(struct gate *g, const char *p, size_t n, size_t *ret_used, size_t *ret_lines);
 
