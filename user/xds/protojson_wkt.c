@@ -235,14 +235,17 @@ int any_read(struct protojson *pj, Google__Protobuf__Any *any, const json_t *j)
 	bool in_any = true;
 	struct slice name;
 
-	if (!json_is_object(j) || !url)
+	/* An Any of nothing is {}: it may say "the default". */
+	if (json_is_object(j) && json_object_size(j) == 0)
+		return 0;
+	if (!json_is_object(j) || !url || !*url)
 		return protojson_fail(pj, -EINVAL, "\"@type\" is missing");
 	name = registry_type_name(slice_str(url));
 	if (type_is_typed_struct(name.ptr)) {
 		json_t *inner = json_object_get(j, "type_url");
 
 		url = json_string_value(inner ? inner : json_object_get(j, "typeUrl"));
-		if (!url)
+		if (!url || !*url)
 			return protojson_fail(pj, -EINVAL, "a TypedStruct needs \"type_url\"");
 		j = json_object_get(j, "value");
 		in_any = false;

@@ -121,6 +121,8 @@ json_t *any_write(const Google__Protobuf__Any *any, unsigned int depth)
 	ProtobufCMessage *m = NULL;
 	json_t *out, *inner;
 
+	if (!*any->type_url && !any->value.len)
+		return json_object();
 	protojson_init(&pj, &a, NULL, NULL);
 	pj.depth = depth;
 	if (d && protojson_unpack(&pj, d, slice_of(any->value.data, any->value.len), &m) == 0) {
