@@ -112,9 +112,8 @@ static void do_drain(struct agent *a, void *arg)
 {
 	struct pod_call *c = arg;
 
-	atomic_store(&a->state, ADMIN_DRAINING);
 	a->engine.drain(a->engine.arg, admin_query(c->req, "inboundonly") != NULL);
-	c->status = admin_text(c->reply, 200, "OK");
+	c->status = admin_text(c->reply, 200, "OK\n");
 }
 
 static unsigned int post_drain(void *ctx, const struct admin_request *req, struct admin_reply *reply)

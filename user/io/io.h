@@ -80,6 +80,7 @@ static inline bool io_timer_is_armed(const struct io_timer *t)
 struct io_socket_opts {
 	int netns;
 	uint32_t mark;
+	bool dual_stack; /* listeners on an IPv6 address: take IPv4 (mapped) too */
 };
 
 /*

@@ -105,19 +105,20 @@ static const char *listen_fix(int code)
 	}
 }
 
-static int listen_start(int fd, const struct addr *at)
+static int listen_start(int fd, const struct addr *at, bool dual_stack)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = addr_to_sockaddr(at, &ss);
 	int one = 1;
+	int v6only = !dual_stack;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ||
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
 		return -errno;
-	/* 0.0.0.0 and :: of one port are two listeners. */
+	/* 0.0.0.0 and :: of one port are two listeners, unless one shall serve both. */
 	if (ss.ss_family == AF_INET6 &&
-	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0)
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0)
 		return -errno;
 	if (bind(fd, (const void *)&ss, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0)
 		return -errno;
@@ -133,7 +134,7 @@ int io_listen_socket(const struct addr *at, const struct io_socket_opts *opts, s
 	/* No loop stands behind this call that would go home later. */
 	socket_go_home();
 	if (fd >= 0) {
-		rc = listen_start(fd, at);
+		rc = listen_start(fd, at, opts && opts->dual_stack);
 		if (rc == 0)
 			return fd;
 		close(fd);

@@ -300,11 +300,19 @@ void stream_reply(struct stream *st, enum l7_reply_code code, uint32_t flags, co
 
 /* ---- failures --------------------------------------------------------------------------------------------- */
 
-static struct slice reset_body(struct stream *st, const char *reason, const char *failure)
+/* Blanks as Envoy's logs have them. @s lies in an arena. */
+static struct slice underscored(struct slice s)
 {
-	return arena_printf(st->arena,
-			    "upstream connect error or disconnect/reset before headers. reset reason: %s%s%s", reason,
-			    failure ? ", transport failure reason: delayed connect error: " : "", failure ? failure : "");
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] == ' ')
+			((char *)s.ptr)[i] = '_';
+	return s;
+}
+
+static struct slice reset_body(struct stream *st, const char *reason)
+{
+	return arena_printf(st->arena, "upstream connect error or disconnect/reset before headers. reset reason: %s",
+			    reason);
 }
 
 void stream_up_failed(struct stream *st, uint32_t flags, const char *reason, const char *failure)
@@ -316,15 +324,13 @@ void stream_up_failed(struct stream *st, uint32_t flags, const char *reason, con
 		l7_props_init(&r.props, st->arena);
 		l7_props_add(&r.props, L7_KEY_NONE, SLICE("x-envoy-overloaded"), SLICE("true"));
 	}
-	r.body = reset_body(st, reason, failure);
+	r.body = reset_body(st, reason);
 	r.details = arena_printf(st->arena, "upstream_reset_before_response_started{%s%s%s}", reason,
 				 failure ? "|delayed_connect_error:_" : "", failure ? failure : "");
-	for (char *p = (char *)r.details.ptr; p < r.details.ptr + r.details.len; p++)
-		if (*p == ' ')
-			*p = '_';
+	underscored(r.details);
 	if (failure)
-		stream_hop(st)->info.upstream_failure =
-			arena_printf(st->arena, "delayed_connect_error:_%s", failure);
+		stream_hop(st)->info.upstream_failure = underscored(
+			arena_printf(st->arena, "delayed_connect_error:_%s", failure));
 	stream_reply_full(st, stream_hop(st), &r, flags);
 }
 
@@ -332,25 +338,21 @@ void stream_up_reset(struct stream *st, uint32_t flags, const char *details)
 {
 	struct hop *h = stream_hop(st);
 
-	stats_inc(st->w->stats, h->cluster->shared->stats.rq_rx_reset);
 	if (st->upgraded) {
 		finish(st);
 		return;
 	}
 	if (st->resp_started) {
-		struct slice d = arena_printf(st->arena, "upstream_reset_after_response_started{%s}", details);
-
-		for (char *p = (char *)d.ptr; p < d.ptr + d.len; p++)
-			if (*p == ' ')
-				*p = '_';
-		stream_hop(st)->info.details = d;
+		if (flags & L7_FLAG(UPE))
+			details = "protocol error";
+		h->info.details = underscored(
+			arena_printf(st->arena, "upstream_reset_after_response_started{%s}", details));
 		stream_reset(st, flags, NULL);
 		return;
 	}
 	if (flags & L7_FLAG(UPE)) {
-		struct l7_reply r = { .code = L7_REPLY_BAD_GATEWAY, .body = reset_body(st, "protocol error", NULL),
-				      .details = arena_printf(st->arena, "upstream_reset_before_response_started{protocol_error|%s}",
-							      details ? details : "") };
+		struct l7_reply r = { .code = L7_REPLY_BAD_GATEWAY, .body = reset_body(st, "protocol error"),
+				      .details = SLICE("upstream_reset_before_response_started{protocol_error}") };
 
 		stream_reply_full(st, h, &r, flags);
 		return;
@@ -398,10 +400,10 @@ static void hop_end(struct hop *h)
 		h->host->lb.active--;
 		upstream_host_put(h->host);
 	}
-	if (h->counted_active) {
+	if (h->counted_active)
 		upstream_give(h->cluster->shared, UPSTREAM_REQUESTS);
+	if (h->counted_up)
 		stats_dec(w->stats, h->cluster->shared->stats.rq_active);
-	}
 	upstream_cluster_unref(h->cluster);
 	wview_unref(h->view);
 	epod_unref(h->pod);
@@ -419,6 +421,7 @@ void stream_end(struct stream *st)
 	io_timer_cancel(w->io, &st->idle_timer);
 	io_timer_cancel(w->io, &st->filter_timer);
 	io_timer_cancel(w->io, &st->request_timer);
+	io_timer_cancel(w->io, &st->life_timer);
 	uconn_unwant(st);
 	uconn_release(st, false);
 	if (buf_len(&st->body))

@@ -235,6 +235,7 @@ static void pcluster_unref(struct pcluster *p)
 {
 	if (!p || atomic_fetch_sub(&p->refs, 1) != 1)
 		return;
+	upstream_shared_done(&p->shared);
 	mesh_view_unref(p->owner);
 	free(p);
 }

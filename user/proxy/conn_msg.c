@@ -124,34 +124,19 @@ static struct stream *first_stream(struct conn *c)
 	return list_is_empty(&c->streams) ? NULL : list_entry(c->streams.next, struct stream, node);
 }
 
-static void log_fault(struct conn *c, const struct codec_fault *f)
+static void rpc_reject(struct conn *c, const struct codec_fault *f)
 {
 	struct l7_info in = { 0 };
-	bool http = c->chain->kind == MESH_NET_HTTP;
 
 	conn_info(c, &in);
 	in.start_ns = in.end_ns = io_now(c->w->io);
 	in.start_wall_ns = worker_wall_ns(c->w);
 	in.flags = L7_FLAG(DPE);
 	in.details = slice_str(f->details);
-	in.status = f->status ? f->status : l7_reply_status(&(struct l7_reply){ .code = f->code });
-	worker_log(c->w, http ? &c->chain->http.logs : &c->chain->rpc.logs, &in);
-}
-
-static void count_fault(struct conn *c, const struct codec_fault *f)
-{
-	struct stats_set *s = c->w->stats;
-
-	if (c->chain->kind != MESH_NET_HTTP) {
-		stats_inc(s, c->chain->rpc.stats.request_decoding_error);
-		return;
-	}
-	stats_inc(s, c->chain->http.stats.cx_protocol_error);
-	stats_inc(s, c->chain->http.stats.rq_total);
-	stats_inc(s, c->chain->http.stats.rq_4xx);
-	stats_inc(s, c->chain->http.stats.rq_completed);
-	if (f->code == L7_REPLY_HEADERS_TOO_LARGE)
-		stats_inc(s, c->chain->http.stats.rq_too_large);
+	worker_log(c->w, &c->chain->rpc.logs, &in);
+	stats_inc(c->w->stats, c->chain->rpc.stats.request_decoding_error);
+	c->codec->reject(c->cstate, f, c->writer ? &c->after : io_stream_out(c->io));
+	io_stream_flush(c->io);
 }
 
 /* The peer broke the protocol: its defined answer, then the end. */
@@ -172,14 +157,10 @@ static void msg_fault(struct conn *c, const struct codec_fault *f)
 									     "Bad Request");
 		return;
 	}
-	count_fault(c, f);
-	log_fault(c, f);
-	while (c->codec->multiplexed && (st = first_stream(c)) != NULL)
-		stream_reset(st, L7_FLAG(DPE), f->details);
-	if (c->closed)
-		return;
-	c->codec->reject(c->cstate, f, io_stream_out(c->io));
-	io_stream_flush(c->io);
+	if (c->chain->kind == MESH_NET_HTTP)
+		http_reject(c, f);
+	else
+		rpc_reject(c, f);
 	conn_close_flush(c, linger_ms(c));
 }
 

@@ -10,6 +10,8 @@ void conn_msg_before_response(struct conn *c, struct stream *st);
 /* @st ended: next request, or close. */
 void conn_msg_stream_done(struct conn *c, struct stream *st);
 
+/* manager_http.c: the answer to a client that broke the protocol; the caller closes. */
+void http_reject(struct conn *c, const struct codec_fault *fault);
 /* manager_http.c: an answer to a request that never became whole; the caller closes. */
 void http_reply_without_request(struct conn *c, uint32_t status, const char *body, const char *details,
 				uint32_t flags);

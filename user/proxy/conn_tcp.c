@@ -20,6 +20,7 @@ struct tcp {
 	bool up_ready, down_eof, up_eof;
 	bool holds_connection; /* counted against the circuit breaker */
 	uint64_t up_start_ns;
+	char failure[128];
 };
 
 static void tcp_connect(struct tcp *t);
@@ -83,6 +84,11 @@ static void on_up_connected(struct io_stream *s, int err)
 		UP_STAT(t, cx_connect_fail);
 		if (t->host)
 			t->host->cx_fail++;
+		snprintf(t->failure, sizeof(t->failure), "delayed_connect_error:_%s", strerror(-err));
+		for (char *p = t->failure; *p; p++)
+			if (*p == ' ')
+				*p = '_';
+		t->info.upstream_failure = slice_str(t->failure);
 		io_stream_close(t->up);
 		up_release(t);
 		tcp_connect(t);
@@ -91,7 +97,6 @@ static void on_up_connected(struct io_stream *s, int err)
 	t->up_ready = true;
 	io_timer_cancel(w->io, &t->c->timer);
 	if (t->cluster) {
-		stats_inc(w->stats, t->cluster->shared->stats.cx_total);
 		stats_inc(w->stats, t->cluster->shared->stats.cx_active);
 		stats_record(w->stats, t->cluster->shared->stats.cx_connect_ms,
 			     (io_now(w->io) - t->up_start_ns) / 1000);
@@ -142,7 +147,7 @@ static void on_up_failed(struct io_stream *s, int err)
 {
 	struct tcp *t = io_stream_owner(s);
 
-	tcp_finish(t, L7_FLAG(UC), "upstream_reset", err == -ECONNRESET);
+	tcp_finish(t, L7_FLAG(UC), NULL, err == -ECONNRESET);
 }
 
 static void on_up_drained(struct io_stream *s)
@@ -193,9 +198,10 @@ static void start_connect(struct tcp *t, const struct addr *to, uint32_t timeout
 	t->info.upstream_remote = *to;
 	t->info.has_upstream = true;
 	t->up_start_ns = io_now(c->w->io);
+	UP_STAT(t, cx_total);
 	t->up = io_connect(c->w->io, to, NULL, &opts, &up_ops, t, &err);
 	if (!t->up) {
-		tcp_finish(t, L7_FLAG(UF), "upstream_reset", false);
+		tcp_finish(t, L7_FLAG(UF), NULL, false);
 		return;
 	}
 	io_timer_set(c->w->io, &c->timer, timeout_ms);
@@ -236,7 +242,7 @@ static void tcp_connect(struct tcp *t)
 	if (t->attempts >= (max ? max : 1)) {
 		if (t->cluster)
 			UP_STAT(t, cx_connect_attempts_exceeded);
-		tcp_finish(t, L7_FLAG(UF) | (max > 1 ? L7_FLAG(URX) : 0), "connect_failed", false);
+		tcp_finish(t, L7_FLAG(UF) | L7_FLAG(URX), NULL, false);
 		return;
 	}
 	t->attempts++;
@@ -247,7 +253,7 @@ static void tcp_connect(struct tcp *t)
 	}
 	r = tcp_pick(t);
 	if (r < 0) {
-		tcp_finish(t, r == -EBUSY ? L7_FLAG(UO) : L7_FLAG(UH), "no_healthy_host", false);
+		tcp_finish(t, r == -EBUSY ? L7_FLAG(UO) : L7_FLAG(UH), NULL, false);
 		return;
 	}
 	start_connect(t, &t->host->lb.addr, t->cluster->conf->connect_timeout_ms);
@@ -370,7 +376,7 @@ static void tcp_timer(struct conn *c)
 		return;
 	}
 	stats_inc(c->w->stats, t->conf->stats.idle_timeout);
-	tcp_finish(t, 0, "idle_timeout", false);
+	tcp_finish(t, 0, NULL, false);
 }
 
 static void tcp_drain(struct conn *c)
@@ -380,7 +386,7 @@ static void tcp_drain(struct conn *c)
 	if (!t->conf || !t->conf->conf->max_connection_ms)
 		return;
 	stats_inc(c->w->stats, t->conf->stats.max_duration);
-	tcp_finish(t, L7_FLAG(DT), "max_downstream_connection_duration", false);
+	tcp_finish(t, L7_FLAG(DT), NULL, false);
 }
 
 static void tcp_done(struct conn *c)

@@ -251,7 +251,8 @@ static void stop_listens(struct worker *w, void *arg)
 static int open_listens(struct engine *e, const struct addr *at, struct epod *pod, int kind,
 			struct wlisten **out, struct err *err)
 {
-	struct io_socket_opts opts = { .netns = pod->netns, .mark = pod->id ? e->opts.mark : 0 };
+	struct io_socket_opts opts = { .netns = pod->netns, .mark = pod->id ? e->opts.mark : 0,
+				       .dual_stack = kind == WLISTEN_INBOUND };
 
 	for (unsigned int i = 0; i < e->n_workers; i++) {
 		int fd = io_listen_socket(at, &opts, err);

@@ -84,6 +84,7 @@ static bool normalize(struct stream *st, struct hop *h)
 		return redirect_to(st, h, path);
 	if (r < 0) {
 		stats_inc(st->w->stats, h->chain->http.stats.rq_failed_path_normalization);
+		st->c->close_after = true;
 		stream_reply(st, L7_REPLY_BAD_REQUEST, 0, "path_normalization_failed", NULL);
 		return false;
 	}
@@ -168,7 +169,9 @@ static void append_xff(struct stream *st, const struct addr *who)
 {
 	const struct engine *e = st->w->e;
 	char *text = arena_alloc(st->arena, ADDR_TEXT_MAX);
-	size_t n = addr_format_ip(addr_is_loopback(who) ? &e->local_address : who, text);
+	/* Envoy's loopback is one address of each family. */
+	bool loopback = addr_is_loopback(who) && (!addr_is_v4(who) || memcmp(who->ip + 13, "\0\0\1", 3) == 0);
+	size_t n = addr_format_ip(loopback ? &e->local_address : who, text);
 
 	http_append(&st->req.props, L7_KEY_X_FORWARDED_FOR, slice_of(text, n), SLICE(","), st->arena);
 }
@@ -235,6 +238,43 @@ static void remove_internal(struct stream *st, struct hop *h)
 		l7_props_remove_name(p, t->internal_only[i]);
 }
 
+static void remove_nocase(struct l7_props *p, struct slice name)
+{
+	l7_props_each(p, i)
+		if (slice_is_equal_nocase(p->v[i].name, name))
+			p->v[i].dead = true;
+}
+
+static bool list_has(struct slice list, struct slice word)
+{
+	while (list.ptr)
+		if (slice_is_equal_nocase(slice_trim(slice_split(&list, ',')), word))
+			return true;
+	return false;
+}
+
+/* Headers that Connection names are for this hop only. */
+static void remove_nominated(struct stream *st)
+{
+	struct l7_props *p = &st->req.props;
+
+	l7_props_each(p, i) {
+		struct slice rest = p->v[i].value;
+
+		if (p->v[i].key != L7_KEY_CONNECTION)
+			continue;
+		while (rest.ptr) {
+			struct slice name = slice_trim(slice_split(&rest, ','));
+
+			if (name.len && !slice_is_equal_nocase(name, SLICE("te")) &&
+			    !slice_is_equal_nocase(name, SLICE("upgrade")) &&
+			    !slice_is_equal_nocase(name, SLICE("close")) &&
+			    !slice_is_equal_nocase(name, SLICE("keep-alive")))
+				remove_nocase(p, name);
+		}
+	}
+}
+
 static void hop_by_hop(struct stream *st)
 {
 	struct l7_props *p = &st->req.props;
@@ -246,14 +286,19 @@ static void hop_by_hop(struct stream *st)
 		st->req.is_upgrade = false;
 		l7_props_remove_name(p, SLICE("http2-settings"));
 	}
+	remove_nominated(st);
 	if (!st->req.is_upgrade) {
 		l7_props_remove(p, L7_KEY_CONNECTION);
 		l7_props_remove(p, L7_KEY_UPGRADE);
 	}
 	l7_props_remove(p, L7_KEY_KEEP_ALIVE);
 	l7_props_remove(p, L7_KEY_PROXY_CONNECTION);
-	if (te.ptr && !slice_is_equal_nocase(te, SLICE("trailers")))
+	if (te.ptr && !list_has(te, SLICE("trailers")))
 		l7_props_remove(p, L7_KEY_TE);
+	else if (te.ptr)
+		l7_props_set(p, L7_KEY_TE, SLICE("trailers"));
+	/* Says who the client is; without mutual TLS nobody can know (forward_client_cert_details: SANITIZE). */
+	l7_props_remove_name(p, SLICE("x-forwarded-client-cert"));
 }
 
 static struct slice new_request_id(struct stream *st)
@@ -323,4 +368,10 @@ bool http_request_in(struct stream *st, struct hop *h)
 	forwarded(st, h);
 	request_id(st, h);
 	return true;
+}
+
+bool http_passes_continue(const struct stream *st)
+{
+	return st->c->chain->kind == MESH_NET_HTTP && st->c->chain->http.conf->proxy_100_continue &&
+	       st->c->codec->encode_interim;
 }

@@ -38,6 +38,11 @@ static bool upgrade_is_refused(struct stream *st, struct hop *h)
 {
 	struct slice type = l7_props_value(&st->req.props, L7_KEY_UPGRADE);
 
+	/* CONNECT is a matter of routes: without one for it there is nothing to find. */
+	if (!h->http.route && slice_is_equal(st->req.method, SLICE("CONNECT"))) {
+		st->c->close_after = true;
+		return false;
+	}
 	if (!st->req.is_upgrade || route_upgrade_is_allowed(&h->http, hp(h)->conf->upgrades,
 							    hp(h)->conf->n_upgrades, type))
 		return false;
@@ -54,8 +59,19 @@ static void start_timers(struct stream *st, struct hop *h)
 
 	if (ms)
 		io_timer_set(st->w->io, &st->idle_timer, ms);
+	if (hp(h)->conf->max_stream_ms)
+		io_timer_set(st->w->io, &st->life_timer, hp(h)->conf->max_stream_ms);
 	if (hp(h)->conf->request_timeout_ms && !st->req_end)
 		io_timer_set(st->w->io, &st->request_timer, hp(h)->conf->request_timeout_ms);
+}
+
+/* Headers of the answer that the route adds to our own answer: its status is not known yet then. */
+static void finalize_reply(struct stream *st, struct hop *h)
+{
+	if (!h->finalize_reply)
+		return;
+	h->info.status = 0;
+	route_response_finalize(&h->http, &st->resp, &h->info, st->arena);
 }
 
 static bool http_request(struct stream *st, struct hop *h)
@@ -146,6 +162,11 @@ static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *
 	l7_msg_init(&st->resp, L7_RESPONSE, st->arena);
 	st->resp.status = status;
 	st->resp.body_len = (int64_t)body.len;
+	/* As Envoy: nothing is known of the length of what HEAD would have got, nor of 304's. */
+	if (!body.len && (st->is_head || status == 304))
+		st->resp.body_len = -1;
+	else
+		l7_props_add(&st->resp.props, L7_KEY_CONTENT_LENGTH, l7_key_name(L7_KEY_CONTENT_LENGTH), SLICE("0"));
 	if (body.len)
 		l7_props_add(&st->resp.props, L7_KEY_CONTENT_TYPE, l7_key_name(L7_KEY_CONTENT_TYPE),
 			     SLICE("text/plain"));
@@ -155,32 +176,81 @@ static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *
 		reply_as_grpc(st, r, status);
 		body = SLICE_NONE;
 	}
-	if (h->cluster && status >= 500)
-		count(h, h->cluster->shared->stats.rq_5xx);
+	if (h->cluster)
+		upstream_charge(h->cluster, UPSTREAM_ALL, status);
+	finalize_reply(st, h);
 	stream_answer(st, h, body, true);
+}
+
+/* Server and date, as on every answer; in the connection's arena. */
+static void own_props(struct conn *c, struct l7_props *p)
+{
+	l7_props_init(p, &c->arena);
+	if (c->chain->http.conf->server_header != MESH_SERVER_PASS)
+		l7_props_set(p, L7_KEY_SERVER, c->chain->http.conf->server_name);
+	l7_props_set(p, L7_KEY_DATE, worker_date(c->w));
+}
+
+static size_t body_size(struct slice answer)
+{
+	const char *end = memmem(answer.ptr, answer.len, "\r\n\r\n", 4);
+
+	return end ? answer.len - (size_t)(end + 4 - answer.ptr) : 0;
+}
+
+/* One line in the log and the counters for a request that never became one. */
+static void log_broken(struct conn *c, uint32_t status, const char *details, uint32_t flags, size_t sent)
+{
+	const struct http_stats *s = &c->chain->http.stats;
+	struct l7_info in = { 0 };
+
+	conn_info(c, &in);
+	in.start_ns = in.end_ns = io_now(c->w->io);
+	in.start_wall_ns = worker_wall_ns(c->w);
+	in.flags = flags;
+	in.status = status;
+	in.details = slice_str(details);
+	in.bytes_sent = sent;
+	in.protocol = SLICE("HTTP/1.1");
+	worker_log(c->w, &c->chain->http.logs, &in);
+	stats_inc(c->w->stats, s->rq_total);
+	stats_inc(c->w->stats, s->rq_http1_total);
+	stats_inc(c->w->stats, status >= 500 ? s->rq_5xx : s->rq_4xx);
+	stats_inc(c->w->stats, s->rq_completed);
+}
+
+void http_reject(struct conn *c, const struct codec_fault *fault)
+{
+	struct codec_fault f = *fault;
+	struct l7_reply r = { .code = f.code, .status = f.status };
+	/* What Envoy's manager refuses, not its codec, is no protocol error. */
+	bool ours = f.details && strncmp(f.details, "http1.", 6) != 0 && f.status != 426;
+	struct l7_props props;
+	struct buf *out = io_stream_out(c->io);
+	size_t at = buf_len(out);
+
+	own_props(c, &props);
+	f.props = &props;
+	c->codec->reject(c->cstate, &f, out);
+	io_stream_flush(c->io);
+	log_broken(c, l7_reply_status(&r), f.details, ours ? 0 : L7_FLAG(DPE),
+		   body_size(slice_skip(buf_slice(out), at)));
+	if (ours)
+		return;
+	stats_inc(c->w->stats, c->chain->http.stats.cx_protocol_error);
+	stats_inc(c->w->stats, c->chain->http.stats.rq_rx_reset);
 }
 
 void http_reply_without_request(struct conn *c, uint32_t status, const char *body, const char *details,
 				uint32_t flags)
 {
 	struct l7_reply r = { .code = L7_REPLY_TIMEOUT_REQUEST, .status = status, .body = slice_str(body) };
-	struct l7_info in = { 0 };
 
 	c->codec->want_close(c->cstate);
-	l7_props_init(&r.props, &c->arena);
-	if (c->chain->http.conf->server_header != MESH_SERVER_PASS)
-		l7_props_set(&r.props, L7_KEY_SERVER, c->chain->http.conf->server_name);
-	l7_props_set(&r.props, L7_KEY_DATE, worker_date(c->w));
+	own_props(c, &r.props);
 	c->codec->encode_reply(c->cstate, NULL, &r, io_stream_out(c->io));
 	io_stream_flush(c->io);
-	conn_info(c, &in);
-	in.end_ns = io_now(c->w->io);
-	in.flags = flags;
-	in.status = status;
-	in.details = slice_str(details);
-	worker_log(c->w, &c->chain->http.logs, &in);
-	stats_inc(c->w->stats, c->chain->http.stats.rq_4xx);
-	stats_inc(c->w->stats, c->chain->http.stats.rq_completed);
+	log_broken(c, status, details, flags, strlen(body));
 }
 
 /* ---- the router ---------------------------------------------------------------------------------------- */
@@ -189,7 +259,7 @@ static void send_redirect(struct stream *st, struct hop *h, struct slice locatio
 {
 	struct l7_reply r = { .code = L7_REPLY_DIRECT, .status = code, .details = SLICE("direct_response") };
 
-	count(h, hp(h)->stats.rq_redirect);
+	count(h, hp(h)->stats.rq_direct);
 	l7_props_init(&r.props, st->arena);
 	l7_props_add(&r.props, L7_KEY_LOCATION, l7_key_name(L7_KEY_LOCATION), location);
 	h->finalize_reply = true;
@@ -210,6 +280,13 @@ static void send_direct(struct stream *st, struct hop *h)
 		l7_format_text(d->direct_format, &h->info, false, &b);
 		r.body = arena_slice(st->arena, buf_slice(&b));
 		buf_done(&b);
+	}
+	/* As Envoy: an answer of these kinds says where. */
+	if (d->direct_status == 201 || d->direct_status / 100 == 3) {
+		l7_props_init(&r.props, st->arena);
+		l7_props_add(&r.props, L7_KEY_LOCATION, l7_key_name(L7_KEY_LOCATION),
+			     arena_printf(st->arena, "%s://%.*s%.*s", http_is_https(st) ? "https" : "http",
+					  SLICE_ARG(st->req.host), SLICE_ARG(st->req.path)));
 	}
 	h->finalize_reply = true;
 	stream_reply_full(st, h, &r, 0);
@@ -257,6 +334,7 @@ static bool http_route(struct stream *st, struct hop *h)
 {
 	const struct mesh_route *r = h->http.route;
 
+	count(h, hp(h)->stats.rq_route_total);
 	if (tls_is_needed(st, h))
 		return false;
 	if (!r) {
@@ -278,7 +356,6 @@ static bool http_route(struct stream *st, struct hop *h)
 	case MESH_ROUTE_CLUSTER:
 		break;
 	}
-	count(h, hp(h)->stats.rq_route_total);
 	if (!h->cluster_name.len) {
 		struct l7_reply rp = { .code = L7_REPLY_NO_UPSTREAM, .status = r->no_cluster_status,
 				       .details = SLICE("cluster_not_found") };
@@ -302,14 +379,11 @@ static void http_forward(struct stream *st, struct hop *h, const struct upstream
 
 static void count_code(struct stream *st, struct hop *h)
 {
-	const struct upstream_stats *s = &h->cluster->shared->stats;
 	uint32_t code = st->resp.status;
 
-	count(h, s->rq_completed);
-	if (code == 200)
-		count(h, s->rq_200);
-	count(h, code < 200 ? s->rq_1xx : code < 300 ? s->rq_2xx : code < 400 ? s->rq_3xx : code < 500 ? s->rq_4xx : s->rq_5xx);
-	stats_record(st->w->stats, s->rq_time, (io_now(st->w->io) - h->upstream_start_ns) / 1000);
+	upstream_charge(h->cluster, UPSTREAM_ALL, code);
+	upstream_charge(h->cluster, h->is_internal ? UPSTREAM_INTERNAL : UPSTREAM_EXTERNAL, code);
+	stats_record(st->w->stats, h->cluster->shared->stats.rq_time, (io_now(st->w->io) - h->upstream_start_ns) / 1000);
 	if (code >= 500)
 		h->host->rq_error++;
 	else
@@ -323,11 +397,12 @@ static void http_response(struct stream *st, struct hop *h)
 	if (h->cluster && h->host)
 		count_code(st, h);
 	h->info.details = SLICE("via_upstream");
-	l7_props_remove(p, L7_KEY_CONNECTION);
 	l7_props_remove(p, L7_KEY_KEEP_ALIVE);
 	l7_props_remove(p, L7_KEY_PROXY_CONNECTION);
-	if (!st->resp.is_upgrade)
+	if (!st->resp.is_upgrade) {
+		l7_props_remove(p, L7_KEY_CONNECTION);
 		l7_props_remove(p, L7_KEY_UPGRADE);
+	}
 	/* The time is counted from the end of the request: before that there is none. */
 	if (st->req_end && !hp(h)->conf->suppress_envoy_headers)
 		l7_props_set(p, L7_KEY_X_ENVOY_SERVICE_TIME,
@@ -344,8 +419,6 @@ static void http_response_out(struct stream *st, struct hop *h)
 	struct l7_props *p = &st->resp.props;
 	bool has_server = l7_props_get(p, L7_KEY_SERVER) != NULL;
 
-	if (h->finalize_reply)
-		route_response_finalize(&h->http, &st->resp, &h->info, st->arena);
 	if (m->server_header == MESH_SERVER_OVERWRITE || (m->server_header == MESH_SERVER_APPEND_IF_ABSENT && !has_server))
 		l7_props_set(p, L7_KEY_SERVER, m->server_name);
 	if (!l7_props_get(p, L7_KEY_DATE))

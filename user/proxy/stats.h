@@ -84,6 +84,8 @@ struct rpc_stats {
 	X(cx_total, COUNTER, "downstream_cx_total") X(cx_no_route, COUNTER, "downstream_cx_no_route") \
 	X(cx_rx_bytes, COUNTER, "downstream_cx_rx_bytes_total") \
 	X(cx_tx_bytes, COUNTER, "downstream_cx_tx_bytes_total") \
+	X(cx_rx_buffered, GAUGE, "downstream_cx_rx_bytes_buffered") \
+	X(cx_tx_buffered, GAUGE, "downstream_cx_tx_bytes_buffered") \
 	X(flow_paused, COUNTER, "downstream_flow_control_paused_reading_total") \
 	X(flow_resumed, COUNTER, "downstream_flow_control_resumed_reading_total") \
 	X(idle_timeout, COUNTER, "idle_timeout") X(max_duration, COUNTER, "max_downstream_connection_duration")

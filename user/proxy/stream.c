@@ -11,6 +11,7 @@ static void on_route_timer(struct io_timer *t);
 static void on_idle_timer(struct io_timer *t);
 static void on_filter_timer(struct io_timer *t);
 static void on_request_timer(struct io_timer *t);
+static void on_life_timer(struct io_timer *t);
 
 /* ---- birth -------------------------------------------------------------------------------------------- */
 
@@ -70,6 +71,8 @@ static struct stream *stream_new(struct conn *c, const struct l7_msg *m, bool en
 	io_timer_init(&st->idle_timer, on_idle_timer);
 	io_timer_init(&st->filter_timer, on_filter_timer);
 	io_timer_init(&st->request_timer, on_request_timer);
+	io_timer_init(&st->life_timer, on_life_timer);
+	st->is_head = slice_is_equal(m->method, SLICE("HEAD"));
 	list_push(&c->streams, &st->node);
 	c->n_streams++;
 	c->served++;
@@ -269,6 +272,8 @@ static bool hop_cluster(struct stream *st, struct hop *h)
 		struct l7_reply r = { .code = L7_REPLY_NO_UPSTREAM, .status = status,
 				      .details = SLICE("cluster_not_found") };
 
+		if (h->chain->kind == MESH_NET_HTTP)
+			stats_inc(st->w->stats, h->chain->http.stats.rq_no_cluster);
 		stream_reply_full(st, h, &r, L7_FLAG(NC));
 		return false;
 	}
@@ -281,8 +286,6 @@ static bool hop_cluster(struct stream *st, struct hop *h)
 		return false;
 	}
 	h->counted_active = true;
-	stats_inc(st->w->stats, k->shared->stats.rq_total);
-	stats_inc(st->w->stats, k->shared->stats.rq_active);
 	return true;
 }
 
@@ -307,9 +310,10 @@ static bool hop_host(struct stream *st, struct hop *h)
 		return false;
 	}
 	h->host->lb.active++;
+	/* Formats in request headers are evaluated before an upstream is known, as in Envoy. */
+	h->mgr->forward(st, h, h->host);
 	h->info.upstream_remote = h->host->lb.addr;
 	h->info.has_upstream = true;
-	h->mgr->forward(st, h, h->host);
 	return true;
 }
 
@@ -411,6 +415,9 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 		in->attempts++;
 		in->has_upstream_local = io_stream_local(u->io, &in->upstream_local) == 0;
 		st->hops[i].host->rq_total++;
+		st->hops[i].counted_up = true;
+		stats_inc(st->w->stats, st->hops[i].cluster->shared->stats.rq_total);
+		stats_inc(st->w->stats, st->hops[i].cluster->shared->stats.rq_active);
 		st->hops[i].upstream_start_ns = now;
 	}
 	st->req.id = st->up_id;
@@ -645,6 +652,22 @@ static void on_request_timer(struct io_timer *t)
 		stream_reset(st, 0, "request_overall_timeout");
 	else
 		stream_reply(st, L7_REPLY_TIMEOUT_REQUEST, 0, "request_overall_timeout", "request timeout");
+}
+
+/* max_stream_duration */
+static void on_life_timer(struct io_timer *t)
+{
+	struct stream *st = container_of(t, struct stream, life_timer);
+
+	if (st->c->chain->kind == MESH_NET_HTTP)
+		stats_inc(st->w->stats, st->c->chain->http.stats.rq_max_duration);
+	if (st->resp_started) {
+		st->hops[0].info.details = SLICE("max_duration_timeout");
+		stream_reset(st, 0, "max_duration_timeout");
+	} else {
+		stream_reply(st, st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST, 0,
+			     "max_duration_timeout", "downstream duration timeout");
+	}
 }
 
 static uint32_t idle_ms(struct stream *st)

@@ -39,6 +39,9 @@ struct manager {
 
 extern const struct manager manager_http, manager_rpc;
 
+/* Does the manager leave 100 Continue to the upstream (proxy_100_continue)? */
+bool http_passes_continue(const struct stream *st);
+
 /* One pass through a manager. */
 struct hop {
 	struct stream *st;
@@ -58,6 +61,7 @@ struct hop {
 	struct l7_info info;
 	uint64_t upstream_start_ns;
 	bool counted_active; /* in the cluster's requests */
+	bool counted_up;     /* in its statistics */
 	struct route_decision http;
 	struct route_rpc_decision rpc;
 	uint32_t timeout_ms; /* of the route; 0 = none */
@@ -84,7 +88,7 @@ struct stream {
 	struct buf held;	    /* answer's body while another one is being written */
 	struct list held_node;	    /* conn->held: whole, waits for its turn */
 	struct l7_props *req_trailers;
-	struct io_timer route_timer, idle_timer, filter_timer, request_timer;
+	struct io_timer route_timer, idle_timer, filter_timer, request_timer, life_timer;
 	struct slice request_id;
 	uint64_t last_ns;
 	bool req_end;	     /* the whole request was received */
@@ -99,6 +103,7 @@ struct stream {
 	bool local_reply;
 	bool is_head;	     /* answers have no body */
 	bool is_oneway;
+	bool is_connect;
 	bool collects;	     /* the answer gathers in held */
 	bool upgraded;	     /* bytes from here on */
 	bool up_reading_stopped, down_reading_stopped;

@@ -105,9 +105,9 @@ static int on_interim(void *owner, struct l7_msg *m)
 	struct uconn *u = owner;
 	struct stream *st = u->st;
 
-	ST(u, rq_1xx);
-	if (!st || m->status == 100 || !st->c->codec->encode_interim)
-		return 0; /* 100 was ours to give */
+	/* As Envoy: 100 was ours to give, unless the manager leaves that to the upstream; others are dropped. */
+	if (!st || m->status != 100 || !http_passes_continue(st))
+		return 0;
 	st->c->codec->encode_interim(st->c->cstate, m, io_stream_out(st->c->io));
 	io_stream_flush(st->c->io);
 	return 0;
@@ -160,8 +160,12 @@ static void count_close(struct uconn *u)
 	ST(u, cx_destroy);
 	stats_inc(u->w->stats, u->remote_closed ? u->cluster->shared->stats.cx_destroy_remote :
 						  u->cluster->shared->stats.cx_destroy_local);
-	if (u->base.active)
+	if (u->had_active) {
 		ST(u, cx_destroy_with_active_rq);
+		stats_inc(u->w->stats, u->remote_closed ?
+					       u->cluster->shared->stats.cx_destroy_remote_with_active_rq :
+					       u->cluster->shared->stats.cx_destroy_local_with_active_rq);
+	}
 	h->cx_active--;
 }
 
@@ -211,6 +215,7 @@ static void uconn_break(struct uconn *u, uint32_t flags, const char *details)
 	struct upstream_pool *p = u->base.pool;
 
 	u->base.draining = true;
+	u->had_active = u->base.active > 0;
 	h->refs++; /* the streams give theirs back */
 	fail_streams(u, flags, details);
 	uconn_close(u, true);
@@ -283,10 +288,20 @@ static void on_io_eof(struct io_stream *s)
 	struct uconn *u = io_stream_owner(s);
 	struct codec_fault fault = { 0 };
 
+	int r;
+
 	u->remote_closed = true;
-	if (u->codec->eof(u->cstate, &fault) < 0 || u->base.active) {
-		if (!u->closed)
-			uconn_break(u, L7_FLAG(UC), "connection termination");
+	r = u->codec->eof(u->cstate, &fault);
+	if (u->closed)
+		return;
+	if (r < 0 && u->base.active) {
+		/* In the middle of an answer. */
+		ST(u, cx_protocol_error);
+		uconn_break(u, L7_FLAG(UPE), fault.details);
+		return;
+	}
+	if (u->base.active) {
+		uconn_break(u, L7_FLAG(UC), "connection termination");
 		return;
 	}
 	if (!u->closed)

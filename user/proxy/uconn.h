@@ -30,7 +30,7 @@ struct uconn {
 	uint64_t start_ns;
 	uint64_t rx, tx;
 	struct list dead;
-	bool closed, in_decode, reading_stopped, remote_closed;
+	bool closed, in_decode, reading_stopped, remote_closed, had_active;
 };
 
 /* Gets a connection of @host, made in st->netns, for @st: at once (stream_up_ready) or later. */

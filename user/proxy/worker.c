@@ -115,7 +115,7 @@ static struct wview *wview_new(struct worker *w, struct pview *pv, const struct 
 		struct upstream_cluster *c = find_running(old, s);
 
 		v->clusters[i] = c ? upstream_cluster_ref(c) :
-				     upstream_cluster_new(s, w->stats, &w->rng, uconn_close_base);
+				     upstream_cluster_new(s, w->stats, &w->rng, w->index == 0, uconn_close_base);
 	}
 	return v;
 }

@@ -21,6 +21,63 @@ void upstream_shared_init(struct upstream_shared *s, const struct mesh_cluster *
 	stats_register_all(s);
 }
 
+#define CODES 600
+
+struct upstream_codes {
+	stat_id code[CODES];
+	stat_id class[CODES / 100];
+};
+
+static struct upstream_codes *codes_get(struct upstream_shared *s, enum upstream_origin o)
+{
+	struct upstream_codes *t = atomic_load_explicit(&s->codes[o], memory_order_acquire);
+	struct upstream_codes *fresh, *none = NULL;
+
+	if (likely(t != NULL))
+		return t;
+	fresh = xcalloc(1, sizeof(*fresh));
+	if (atomic_compare_exchange_strong(&s->codes[o], &none, fresh))
+		return fresh;
+	free(fresh); /* another worker was first */
+	return none;
+}
+
+/* Registering twice gives the same id: a race does no harm. */
+static stat_id code_id(struct upstream_shared *s, enum upstream_origin o, stat_id *cell, const char *fmt, uint32_t v)
+{
+	static const char *const prefix[] = { "", "external.", "internal." };
+	char name[32];
+	stat_id id = __atomic_load_n(cell, __ATOMIC_RELAXED);
+
+	if (likely(id))
+		return id;
+	snprintf(name, sizeof(name), fmt, v);
+	id = stats_registerf(STAT_COUNTER, "cluster.%.*s.%supstream_rq_%s", SLICE_ARG(s->conf->stat_name), prefix[o],
+			     name);
+	__atomic_store_n(cell, id, __ATOMIC_RELAXED);
+	return id;
+}
+
+void upstream_charge(struct upstream_cluster *c, enum upstream_origin origin, uint32_t status)
+{
+	struct upstream_shared *s = c->shared;
+	struct upstream_codes *t;
+
+	if (origin == UPSTREAM_ALL)
+		stats_inc(c->stats, s->stats.rq_completed);
+	if (status < 100 || status >= CODES)
+		return;
+	t = codes_get(s, origin);
+	stats_inc(c->stats, code_id(s, origin, &t->code[status], "%u", status));
+	stats_inc(c->stats, code_id(s, origin, &t->class[status / 100], "%uxx", status / 100));
+}
+
+void upstream_shared_done(struct upstream_shared *s)
+{
+	for (size_t i = 0; i < ARRAY_LEN(s->codes); i++)
+		free(atomic_load(&s->codes[i]));
+}
+
 static _Atomic uint32_t *limit_count(struct upstream_shared *s, enum upstream_limit what)
 {
 	switch (what) {
@@ -182,9 +239,25 @@ static struct upstream_host *host_find(struct list *hosts, const struct addr *a)
 	return NULL;
 }
 
+/* The gauges are sums over the workers: one of them speaks for all. */
+static void count_members(struct upstream_cluster *c, int sign)
+{
+	const struct upstream_stats *s = &c->shared->stats;
+
+	if (!c->counts_members)
+		return;
+	list_for_each(n, &c->hosts) {
+		stats_add(c->stats, s->membership_total, (uint64_t)(int64_t)sign);
+		if (list_entry(n, struct upstream_host, node)->lb.healthy)
+			stats_add(c->stats, s->membership_healthy, (uint64_t)(int64_t)sign);
+	}
+}
+
 void upstream_cluster_set_hosts(struct upstream_cluster *c, const struct mesh_endpoint *eps, uint32_t n)
 {
 	struct list old;
+
+	count_members(c, -1);
 
 	list_init(&old);
 	list_splice(&old, &c->hosts);
@@ -205,12 +278,15 @@ void upstream_cluster_set_hosts(struct upstream_cluster *c, const struct mesh_en
 	list_for_each_safe(it, tmp, &old)
 		host_retire(list_entry(it, struct upstream_host, node), false);
 	set_rebuild(c);
+	count_members(c, 1);
+	if (c->counts_members)
+		stats_inc(c->stats, c->shared->stats.membership_change);
 }
 
 /* ---- cluster ---------------------------------------------------------------------------------- */
 
 struct upstream_cluster *upstream_cluster_new(struct upstream_shared *shared, struct stats_set *stats,
-					      struct rng *rng,
+					      struct rng *rng, bool counts_members,
 					      void (*close_conn)(struct upstream_conn *c))
 {
 	struct upstream_cluster *c = xcalloc(1, sizeof(*c));
@@ -224,6 +300,7 @@ struct upstream_cluster *upstream_cluster_new(struct upstream_shared *shared, st
 	c->rng = rng;
 	c->stats = stats;
 	c->refs = 1;
+	c->counts_members = counts_members;
 	c->close_conn = close_conn;
 	list_init(&c->hosts);
 	list_init(&c->retired);
@@ -243,6 +320,7 @@ void upstream_cluster_unref(struct upstream_cluster *c)
 	if (!c || --c->refs)
 		return;
 	c->refs = 1; /* closing connections must not come back here */
+	count_members(c, -1);
 	list_for_each_safe(n, tmp, &c->hosts)
 		host_retire(list_entry(n, struct upstream_host, node), true);
 	list_for_each_safe(n, tmp, &c->retired) {

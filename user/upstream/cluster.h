@@ -25,6 +25,8 @@
 	X(cx_destroy_local, COUNTER, "upstream_cx_destroy_local") \
 	X(cx_destroy_remote, COUNTER, "upstream_cx_destroy_remote") \
 	X(cx_destroy_with_active_rq, COUNTER, "upstream_cx_destroy_with_active_rq") \
+	X(cx_destroy_local_with_active_rq, COUNTER, "upstream_cx_destroy_local_with_active_rq") \
+	X(cx_destroy_remote_with_active_rq, COUNTER, "upstream_cx_destroy_remote_with_active_rq") \
 	X(cx_idle_timeout, COUNTER, "upstream_cx_idle_timeout") \
 	X(cx_max_requests, COUNTER, "upstream_cx_max_requests") \
 	X(cx_none_healthy, COUNTER, "upstream_cx_none_healthy") \
@@ -32,10 +34,7 @@
 	X(cx_rx_bytes, COUNTER, "upstream_cx_rx_bytes_total") \
 	X(cx_tx_bytes, COUNTER, "upstream_cx_tx_bytes_total") \
 	X(rq_total, COUNTER, "upstream_rq_total") X(rq_active, GAUGE, "upstream_rq_active") \
-	X(rq_completed, COUNTER, "upstream_rq_completed") X(rq_200, COUNTER, "upstream_rq_200") \
-	X(rq_1xx, COUNTER, "upstream_rq_1xx") X(rq_2xx, COUNTER, "upstream_rq_2xx") \
-	X(rq_3xx, COUNTER, "upstream_rq_3xx") X(rq_4xx, COUNTER, "upstream_rq_4xx") \
-	X(rq_5xx, COUNTER, "upstream_rq_5xx") X(rq_pending_total, COUNTER, "upstream_rq_pending_total") \
+	X(rq_completed, COUNTER, "upstream_rq_completed") X(rq_pending_total, COUNTER, "upstream_rq_pending_total") \
 	X(rq_pending_active, GAUGE, "upstream_rq_pending_active") \
 	X(rq_pending_overflow, COUNTER, "upstream_rq_pending_overflow") \
 	X(rq_pending_failure_eject, COUNTER, "upstream_rq_pending_failure_eject") \
@@ -47,7 +46,10 @@
 	X(rq_retry_overflow, COUNTER, "upstream_rq_retry_overflow") \
 	X(rq_retry_limit_exceeded, COUNTER, "upstream_rq_retry_limit_exceeded") \
 	X(lb_healthy_panic, COUNTER, "lb_healthy_panic") \
-	X(membership_change, COUNTER, "membership_change") \
+	X(membership_change, COUNTER, "membership_change") X(membership_total, GAUGE, "membership_total") \
+	X(membership_healthy, GAUGE, "membership_healthy") \
+	X(membership_degraded, GAUGE, "membership_degraded") \
+	X(membership_excluded, GAUGE, "membership_excluded") \
 	X(update_success, COUNTER, "update_success") X(update_failure, COUNTER, "update_failure") \
 	X(update_attempt, COUNTER, "update_attempt") \
 	X(rq_time, HISTOGRAM, "upstream_rq_time") X(cx_connect_ms, HISTOGRAM, "upstream_cx_connect_ms")
@@ -63,6 +65,8 @@ struct upstream_shared {
 	const struct mesh_cluster *conf;
 	struct upstream_stats stats;
 	_Atomic uint32_t connections, pending, requests, retries;
+	/* Counters of single status codes, registered when first seen. */
+	struct upstream_codes *_Atomic codes[3];
 	/* Hosts found by DNS; -1 before the first answer. For the admin port. */
 	_Atomic int64_t resolved;
 };
@@ -76,6 +80,12 @@ void upstream_give(struct upstream_shared *s, enum upstream_limit what);
 
 struct upstream_cluster;
 struct upstream_pool;
+
+/* Whose answers: all, those to requests from outside, from inside (x-envoy-internal). */
+enum upstream_origin { UPSTREAM_ALL, UPSTREAM_EXTERNAL, UPSTREAM_INTERNAL };
+/* Counts an answer: "upstream_rq_503", "upstream_rq_5xx", for UPSTREAM_ALL also rq_completed. */
+void upstream_charge(struct upstream_cluster *c, enum upstream_origin origin, uint32_t status);
+void upstream_shared_done(struct upstream_shared *s);
 
 struct upstream_host {
 	struct lb_host lb; /* first: the balancer's view */
@@ -119,12 +129,13 @@ struct upstream_cluster {
 	struct rng *rng;
 	struct stats_set *stats;
 	uint32_t refs;
+	bool counts_members; /* this worker keeps the membership gauges */
 	/* Closes a connection that the pool gives up (host removed, cluster gone). */
 	void (*close_conn)(struct upstream_conn *c);
 };
 
 struct upstream_cluster *upstream_cluster_new(struct upstream_shared *shared, struct stats_set *stats,
-					      struct rng *rng,
+					      struct rng *rng, bool counts_members,
 					      void (*close_conn)(struct upstream_conn *c));
 struct upstream_cluster *upstream_cluster_ref(struct upstream_cluster *c);
 /* The last reference closes idle connections; busy ones end with their requests. */

@@ -541,9 +541,8 @@ int http1_eof(void *conn, struct codec_fault *ret_fault)
 		r = raise_end(c, NULL);
 		return r < 0 ? r : 0;
 	}
-	if (c->rx == RX_HOLD)
-		return 0;
-	if (c->rx == RX_START && (c->side == CODEC_SERVER || !c->pending || c->rx_done))
+	/* Nothing of a message was read, so nothing was cut: the caller knows what it waits for. */
+	if (c->rx == RX_HOLD || c->rx == RX_START)
 		return 0;
 	c->fault = HTTP1_FAULT_CUT;
 	return http1_fault(c, ret_fault);
