@@ -26,6 +26,6 @@
 #define SKIFF_PATH_CLUSTERS "/clusters"
 #define SKIFF_PATH_LISTENERS "/listeners"
 #define SKIFF_PATH_CONFIG_DUMP "/config_dump"
-#define SKIFF_PATH_DRAIN "/drain_listeners" /* POST; ?graceful */
+#define SKIFF_PATH_DRAIN "/drain_listeners" /* POST; ?inboundonly */
 
 #endif

@@ -12,8 +12,8 @@ static int run(struct cli *c, int argc, char **argv)
 	if (cli_option(c, &cli_bpf_show, argc, argv, options) != -1 ||
 	    cli_no_words(c, &cli_bpf_show, argc, argv))
 		return CLI_USAGE;
-	/* The maps are pinned: no skiffd has to run for them to be read. */
-	if (!c->env->bpf_show)
+	/* A skiffd knows where its maps are pinned; without one they are still there to be read. */
+	if (!c->env->bpf_show || cli_is_running(c))
 		return cli_print_answer(c, "GET", SKIFF_PATH_BPF);
 	if (c->env->bpf_show(c->env->out, &e) < 0)
 		return cli_fail(c, CLI_FAILED, "%s", e.text);
@@ -22,8 +22,8 @@ static int run(struct cli *c, int argc, char **argv)
 
 static const char help[] =
 	"Prints what the kernel side of capture knows: pods, policies, services, listeners and\n"
-	"counters by reason. Reads the maps that are pinned below /sys/fs/bpf/skiff, so it needs\n"
-	"root and no running skiffd. `bpftool map dump pinned PATH` reads the same maps.\n";
+	"counters by reason. Without a running skiffd it reads the maps that are pinned below\n"
+	"/sys/fs/bpf/skiff. `bpftool map dump pinned PATH` reads the same maps.\n";
 
 const struct cli_verb cli_bpf_show = {
 	.name = "bpf show",

@@ -6,14 +6,14 @@
 
 static int run(struct cli *c, int argc, char **argv)
 {
-	static const struct option options[] = { { "now", no_argument, NULL, 'n' }, { 0 } };
-	const char *target = SKIFF_PATH_DRAIN "?graceful";
+	static const struct option options[] = { { "inbound", no_argument, NULL, 'i' }, { 0 } };
+	const char *target = SKIFF_PATH_DRAIN;
 	int o;
 
 	while ((o = cli_option(c, &cli_drain, argc, argv, options)) != -1) {
 		if (o == '?')
 			return CLI_USAGE;
-		target = SKIFF_PATH_DRAIN;
+		target = SKIFF_PATH_DRAIN "?inboundonly";
 	}
 	if (cli_no_words(c, &cli_drain, argc, argv))
 		return CLI_USAGE;
@@ -21,16 +21,16 @@ static int run(struct cli *c, int argc, char **argv)
 }
 
 static const char help[] =
-	"Has skiffd drain its listeners before an upgrade or a shutdown: answers say\n"
-	"`connection: close` first, then the listeners close. New connections of the pods are\n"
+	"Has skiffd take no new connections, before an upgrade or a shutdown; answers on the open\n"
+	"ones say `connection: close`, and what is under way ends. New connections of the pods are\n"
 	"plain or refused then, as each pod's fail mode says.\n"
 	"\n"
-	"  --now  close the listeners at once\n";
+	"  --inbound  only the inbound listeners\n";
 
 const struct cli_verb cli_drain = {
 	.name = "drain",
 	.run = run,
 	.summary = "stop taking new connections, let the open ones end",
-	.usage = "[--now]",
+	.usage = "[--inbound]",
 	.help = help,
 };

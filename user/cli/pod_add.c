@@ -122,8 +122,9 @@ static int read_words(struct cli *c, int argc, char **argv, json_t *pod)
 
 static int run(struct cli *c, int argc, char **argv)
 {
-	json_t *pod = json_object(), *answer = NULL;
+	json_t *pod = json_object();
 	int status = read_words(c, argc, argv, pod);
+	struct buf answer = { 0 };
 	char *text = NULL;
 
 	if (status)
@@ -133,14 +134,15 @@ static int run(struct cli *c, int argc, char **argv)
 		status = cli_fail(c, CLI_USAGE, "the words are no UTF-8 text");
 		goto out;
 	}
-	answer = cli_ask_json(c, "POST", SKIFF_PATH_PODS, slice_str(text));
-	status = answer ? CLI_OK : CLI_FAILED;
-	if (answer)
-		fprintf(c->env->out, "pod %s is in the mesh\n",
-			json_string_value(json_object_get(pod, "name")));
+	status = CLI_FAILED;
+	if (cli_ask(c, "POST", SKIFF_PATH_PODS, slice_str(text), &answer))
+		goto out;
+	status = CLI_OK;
+	fprintf(c->env->out, "pod %s is in the mesh\n",
+		json_string_value(json_object_get(pod, "name")));
 out:
 	free(text);
-	json_decref(answer);
+	buf_done(&answer);
 	json_decref(pod);
 	return status;
 }

@@ -7,17 +7,15 @@
 static int run(struct cli *c, int argc, char **argv)
 {
 	static const struct option options[] = { { 0 } };
-	json_t *answer;
+	struct buf answer = { 0 };
 
 	if (cli_option(c, &cli_reload, argc, argv, options) != -1 ||
 	    cli_no_words(c, &cli_reload, argc, argv))
 		return CLI_USAGE;
-	answer = cli_ask_json(c, "POST", SKIFF_PATH_RELOAD, SLICE_NONE);
-	if (!answer)
+	if (cli_ask(c, "POST", SKIFF_PATH_RELOAD, SLICE_NONE, &answer))
 		return CLI_FAILED;
-	fprintf(c->env->out, "configuration %lld is in force\n",
-		(long long)json_integer_value(json_object_get(answer, "generation")));
-	json_decref(answer);
+	buf_done(&answer);
+	fputs("the configuration was read again and is in force\n", c->env->out);
 	return CLI_OK;
 }
 
