@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzz target: messages from JSON and from the wire. The first byte chooses the type and the form.
- * What is read can be packed, unpacked and written as JSON, and that JSON is read as the same bytes.
+ * What is read can be packed, unpacked and written as JSON, and that JSON is read as the same
+ * bytes.
  */
 #include "xds/protojson.h"
 #include "xds/registry.h"
@@ -24,8 +25,8 @@ static const ProtobufCMessageDescriptor *type_of(uint8_t b)
 	return registry_find(slice_str(names[b % ARRAY_LEN(names)]));
 }
 
-static int read_any(struct protojson *pj, const ProtobufCMessageDescriptor *d, bool wire, struct slice in,
-		    ProtobufCMessage **ret_m)
+static int read_any(struct protojson *pj, const ProtobufCMessageDescriptor *d, bool wire,
+		    struct slice in, ProtobufCMessage **ret_m)
 {
 	json_t *j;
 	int rc;
@@ -74,7 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	protojson_init(&pj, &a, &report, &e);
 	pj.refuse = xds_refuse_unknown;
-	if (read_any(&pj, type_of(data[0] & 0x7f), data[0] & FORM_WIRE, slice_of(data + 1, len - 1), &m) == 0)
+	if (read_any(&pj, type_of(data[0] & 0x7f), data[0] & FORM_WIRE, slice_of(data + 1, len - 1),
+		     &m) == 0)
 		round_trip(m, &a, !(data[0] & FORM_WIRE));
 	xds_report_done(&report);
 	arena_done(&a);

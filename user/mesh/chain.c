@@ -65,7 +65,8 @@ static int server_name_fit(const struct mesh_chain_match *m, const struct mesh_c
 
 static int transport_fit(const struct mesh_chain_match *m, const struct mesh_chain_input *in)
 {
-	struct slice transport = slice_is_empty(in->transport) ? SLICE("raw_buffer") : in->transport;
+	struct slice transport = slice_is_empty(in->transport) ? SLICE("raw_buffer") :
+								 in->transport;
 
 	if (slice_is_empty(m->transport))
 		return 0;
@@ -94,12 +95,9 @@ static int source_kind_fit(const struct mesh_chain_match *m, const struct mesh_c
 	bool is_same = addr_ip_is_equal(&in->local, &in->remote) || addr_is_loopback(&in->remote);
 
 	switch (m->source_kind) {
-	case MESH_SOURCE_ANY:
-		return 0;
-	case MESH_SOURCE_SAME_IP:
-		return is_same ? 1 : -1;
-	case MESH_SOURCE_EXTERNAL:
-		return is_same ? -1 : 1;
+	case MESH_SOURCE_ANY: return 0;
+	case MESH_SOURCE_SAME_IP: return is_same ? 1 : -1;
+	case MESH_SOURCE_EXTERNAL: return is_same ? -1 : 1;
 	}
 	return -1;
 }
@@ -117,11 +115,13 @@ static int source_port_fit(const struct mesh_chain_match *m, const struct mesh_c
 	return m->n_source_ports ? -1 : 0;
 }
 
-static const fit_fn criteria[] = { port_fit,	 destination_fit,   server_name_fit, transport_fit,  protocol_fit,
-				   direct_source_fit, source_kind_fit, source_fit,	     source_port_fit };
+static const fit_fn criteria[] = { port_fit,        destination_fit, server_name_fit,
+				   transport_fit,   protocol_fit,    direct_source_fit,
+				   source_kind_fit, source_fit,      source_port_fit };
 
 /* Keeps the best fitting of the @n chains in @left; returns how many. */
-static uint32_t narrow(const struct mesh_chain **left, uint32_t n, fit_fn fit, const struct mesh_chain_input *in)
+static uint32_t narrow(const struct mesh_chain **left, uint32_t n, fit_fn fit,
+		       const struct mesh_chain_input *in)
 {
 	uint32_t kept = 0;
 	int best = -1;
@@ -139,7 +139,8 @@ static uint32_t narrow(const struct mesh_chain **left, uint32_t n, fit_fn fit, c
 	return kept;
 }
 
-const struct mesh_chain *mesh_chain_find(const struct mesh_listener *l, const struct mesh_chain_input *in)
+const struct mesh_chain *mesh_chain_find(const struct mesh_listener *l,
+					 const struct mesh_chain_input *in)
 {
 	const struct mesh_chain *left[CHAINS_MAX];
 	uint32_t n = 0;

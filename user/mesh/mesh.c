@@ -30,7 +30,8 @@ void mesh_view_unref(struct mesh_view *v)
 	free(v);
 }
 
-/* ---- name -> cluster: open addressing, at most half full ------------------------------------------ */
+/* ---- name -> cluster: open addressing, at most half full
+ * ------------------------------------------ */
 
 struct cluster_index {
 	uint32_t mask;
@@ -69,7 +70,8 @@ static int clusters_index(struct mesh_view *v, struct err *e)
 		const struct mesh_cluster **slot = slot_find(x, v->clusters[i].name);
 
 		if (*slot)
-			return err_set(e, -EEXIST, "cluster \"%.*s\" is there twice", SLICE_ARG(v->clusters[i].name));
+			return err_set(e, -EEXIST, "cluster \"%.*s\" is there twice",
+				       SLICE_ARG(v->clusters[i].name));
 		*slot = &v->clusters[i];
 		v->clusters[i].index = i;
 	}
@@ -99,7 +101,8 @@ static int listeners_index(struct mesh_view *v, struct err *e)
 	qsort(sorted, v->n_listeners, sizeof(*sorted), name_compare);
 	for (uint32_t i = 1; rc == 0 && i < v->n_listeners; i++)
 		if (slice_is_equal(sorted[i]->name, sorted[i - 1]->name))
-			rc = err_set(e, -EEXIST, "listener \"%.*s\" is there twice", SLICE_ARG(sorted[i]->name));
+			rc = err_set(e, -EEXIST, "listener \"%.*s\" is there twice",
+				     SLICE_ARG(sorted[i]->name));
 	free(sorted);
 	return rc;
 }
@@ -116,10 +119,12 @@ const struct mesh_cluster *mesh_view_cluster(const struct mesh_view *v, struct s
 	return v->cluster_index ? *slot_find(v->cluster_index, name) : NULL;
 }
 
-/* ---- listeners --------------------------------------------------------------------------------------- */
+/* ---- listeners
+ * --------------------------------------------------------------------------------------- */
 
 /* How well @l fits: 0 not at all, 1 the virtual one, 2 any address and the port, 3 exactly. */
-static int listener_fit(const struct mesh_listener *l, enum mesh_direction direction, const struct addr *dst)
+static int listener_fit(const struct mesh_listener *l, enum mesh_direction direction,
+			const struct addr *dst)
 {
 	if (l->direction != direction && l->direction != MESH_UNSPECIFIED)
 		return 0;
@@ -130,7 +135,8 @@ static int listener_fit(const struct mesh_listener *l, enum mesh_direction direc
 	return l->use_original_dst ? 1 : 0;
 }
 
-const struct mesh_listener *mesh_view_listener(const struct mesh_view *v, enum mesh_direction direction,
+const struct mesh_listener *mesh_view_listener(const struct mesh_view *v,
+					       enum mesh_direction direction,
 					       const struct addr *original_dst)
 {
 	const struct mesh_listener *best = NULL;
@@ -140,8 +146,9 @@ const struct mesh_listener *mesh_view_listener(const struct mesh_view *v, enum m
 		int fit = listener_fit(&v->listeners[i], direction, original_dst);
 
 		/* Among equals, one that names the direction. */
-		if (fit > best_fit || (fit && fit == best_fit && best->direction == MESH_UNSPECIFIED &&
-				       v->listeners[i].direction == direction)) {
+		if (fit > best_fit ||
+		    (fit && fit == best_fit && best->direction == MESH_UNSPECIFIED &&
+		     v->listeners[i].direction == direction)) {
 			best = &v->listeners[i];
 			best_fit = fit;
 		}
@@ -149,7 +156,8 @@ const struct mesh_listener *mesh_view_listener(const struct mesh_view *v, enum m
 	return best;
 }
 
-/* ---- snapshots ------------------------------------------------------------------------------------------ */
+/* ---- snapshots
+ * ------------------------------------------------------------------------------------------ */
 
 struct mesh_snapshot *mesh_snapshot_new(void)
 {
@@ -185,7 +193,8 @@ const struct mesh_pod *mesh_snapshot_pod(const struct mesh_snapshot *s, uint32_t
 	return NULL;
 }
 
-const struct mesh_pod *mesh_snapshot_pod_by_addr(const struct mesh_snapshot *s, const struct addr *ip)
+const struct mesh_pod *mesh_snapshot_pod_by_addr(const struct mesh_snapshot *s,
+						 const struct addr *ip)
 {
 	for (uint32_t i = 0; i < s->n_pods; i++)
 		for (uint32_t k = 0; k < s->pods[i].n_addresses; k++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bootstrap files -> messages -> view. Several files merge: their lists are put one after the other. */
+/* Bootstrap files -> messages -> view. Several files merge: their lists are put one after the
+ * other. */
 #include "xds/load.h"
 
 #include <dirent.h>
@@ -26,7 +27,8 @@ struct loader {
 	size_t n_listeners, n_clusters;
 };
 
-/* ---- files --------------------------------------------------------------------------------------------- */
+/* ---- files
+ * --------------------------------------------------------------------------------------------- */
 
 /* "file: static_resources..." */
 static void path_at_file(struct loader *l, const char *name)
@@ -45,7 +47,8 @@ static int document_add(struct loader *l, const char *name, const json_t *j)
 	if (rc < 0)
 		return rc;
 	l->v = xrealloc(l->v, (l->n + 1) * sizeof(*l->v));
-	l->v[l->n++] = (struct loaded){ arena_str(&l->arena, slice_str(name)), (const BOOTSTRAP *)m };
+	l->v[l->n++] =
+		(struct loaded){ arena_str(&l->arena, slice_str(name)), (const BOOTSTRAP *)m };
 	return 0;
 }
 
@@ -67,8 +70,9 @@ static int name_is_resource(const struct dirent *d)
 {
 	struct slice name = slice_str(d->d_name);
 
-	return d->d_name[0] != '.' && (slice_has_suffix(name, SLICE(".yaml")) || slice_has_suffix(name, SLICE(".yml")) ||
-				       slice_has_suffix(name, SLICE(".json")));
+	return d->d_name[0] != '.' &&
+	       (slice_has_suffix(name, SLICE(".yaml")) || slice_has_suffix(name, SLICE(".yml")) ||
+		slice_has_suffix(name, SLICE(".json")));
 }
 
 static int folder_add(struct loader *l, const char *path)
@@ -99,7 +103,8 @@ static int path_add(struct loader *l, const char *path)
 	return S_ISDIR(st.st_mode) ? folder_add(l, path) : file_add(l, path);
 }
 
-/* ---- resources ----------------------------------------------------------------------------------------- */
+/* ---- resources
+ * ----------------------------------------------------------------------------------------- */
 
 /* All cluster names first: routes of one file may name clusters of another. */
 static int clusters_count(struct loader *l)
@@ -130,7 +135,8 @@ static int clusters_read(struct loader *l, const BOOTSTRAP *b)
 
 	for (size_t i = 0; i < b->static_resources->n_clusters; i++) {
 		TR_IN_AT(&l->t, "static_resources.clusters", i,
-			 tr_cluster(&l->t, b->static_resources->clusters[i], &v->clusters[v->n_clusters]));
+			 tr_cluster(&l->t, b->static_resources->clusters[i],
+				    &v->clusters[v->n_clusters]));
 		v->n_clusters++;
 	}
 	return 0;
@@ -142,7 +148,8 @@ static int listeners_read(struct loader *l, const BOOTSTRAP *b)
 
 	for (size_t i = 0; i < b->static_resources->n_listeners; i++) {
 		TR_IN_AT(&l->t, "static_resources.listeners", i,
-			 tr_listener(&l->t, b->static_resources->listeners[i], &v->listeners[v->n_listeners]));
+			 tr_listener(&l->t, b->static_resources->listeners[i],
+				     &v->listeners[v->n_listeners]));
 		v->n_listeners++;
 	}
 	return 0;
@@ -168,21 +175,25 @@ static int resources_read(struct loader *l)
 	return rc;
 }
 
-/* ---- the view ---------------------------------------------------------------------------------------------- */
+/* ---- the view
+ * ---------------------------------------------------------------------------------------------- */
 
 static void dump_add(json_t *listeners, json_t *clusters, const BOOTSTRAP *b)
 {
 	for (size_t i = 0; i < b->static_resources->n_listeners; i++)
-		json_array_append_new(listeners, protojson_write(&b->static_resources->listeners[i]->base));
+		json_array_append_new(listeners,
+				      protojson_write(&b->static_resources->listeners[i]->base));
 	for (size_t i = 0; i < b->static_resources->n_clusters; i++)
-		json_array_append_new(clusters, protojson_write(&b->static_resources->clusters[i]->base));
+		json_array_append_new(clusters,
+				      protojson_write(&b->static_resources->clusters[i]->base));
 }
 
 /* {"static_listeners": [...], "static_clusters": [...]} */
 static void dump_write(struct loader *l)
 {
 	json_t *listeners = json_array(), *clusters = json_array();
-	json_t *o = json_pack("{s:o,s:o}", "static_listeners", listeners, "static_clusters", clusters);
+	json_t *o =
+		json_pack("{s:o,s:o}", "static_listeners", listeners, "static_clusters", clusters);
 	char *text;
 
 	for (size_t i = 0; i < l->n; i++)
@@ -242,8 +253,8 @@ static void loader_done(struct loader *l)
 	free(l->v);
 }
 
-int xds_load_files(const char *const *paths, size_t n, struct mesh_view **ret_view, struct xds_report *report,
-		   struct err *e)
+int xds_load_files(const char *const *paths, size_t n, struct mesh_view **ret_view,
+		   struct xds_report *report, struct err *e)
 {
 	struct slice source = { 0 };
 	struct loader l;
@@ -252,7 +263,8 @@ int xds_load_files(const char *const *paths, size_t n, struct mesh_view **ret_vi
 	loader_init(&l, report, e);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		rc = path_add(&l, paths[i]);
-		source = arena_printf(&l.arena, "%.*s%s%s", SLICE_ARG(source), i ? ", " : "", paths[i]);
+		source = arena_printf(&l.arena, "%.*s%s%s", SLICE_ARG(source), i ? ", " : "",
+				      paths[i]);
 	}
 	if (rc == 0)
 		rc = view_build(&l, source, ret_view);
@@ -260,8 +272,8 @@ int xds_load_files(const char *const *paths, size_t n, struct mesh_view **ret_vi
 	return rc;
 }
 
-int xds_load_text(struct slice text, const char *name, struct mesh_view **ret_view, struct xds_report *report,
-		  struct err *e)
+int xds_load_text(struct slice text, const char *name, struct mesh_view **ret_view,
+		  struct xds_report *report, struct err *e)
 {
 	json_t *j = NULL;
 	struct loader l;

@@ -14,10 +14,10 @@
  * errno with the file, the path in it and the reason in @e. @report (may be NULL) gets what has no
  * effect. Routes are checked; their domain index (route_table_index) is not built here.
  */
-int xds_load_files(const char *const *paths, size_t n, struct mesh_view **ret_view, struct xds_report *report,
-		   struct err *e);
+int xds_load_files(const char *const *paths, size_t n, struct mesh_view **ret_view,
+		   struct xds_report *report, struct err *e);
 /* The same from one text in memory; @name stands in messages. */
-int xds_load_text(struct slice text, const char *name, struct mesh_view **ret_view, struct xds_report *report,
-		  struct err *e);
+int xds_load_text(struct slice text, const char *name, struct mesh_view **ret_view,
+		  struct xds_report *report, struct err *e);
 
 #endif

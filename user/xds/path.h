@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The place in a resource that is being read, as text for messages: "listeners[0].filter_chains[1].name". */
+/* The place in a resource that is being read, as text for messages:
+ * "listeners[0].filter_chains[1].name". */
 #ifndef SKIFF_XDS_PATH_H
 #define SKIFF_XDS_PATH_H
 
@@ -18,7 +19,8 @@ void xds_path_init(struct xds_path *p, const char *root);
 size_t xds_path_push(struct xds_path *p, const char *field);
 size_t xds_path_push_at(struct xds_path *p, const char *field, size_t index);
 size_t xds_path_push_key(struct xds_path *p, const char *key); /* "[key]" */
-size_t xds_path_push_raw(struct xds_path *p, const char *text); /* as it is; no '.' follows a blank */
+size_t xds_path_push_raw(struct xds_path *p,
+			 const char *text); /* as it is; no '.' follows a blank */
 void xds_path_pop(struct xds_path *p, size_t mark);
 
 #endif

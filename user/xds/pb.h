@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Short names for the generated types: PB_ROUTE(Route) is Envoy__Config__Route__V3__Route, K_ROUTE(...) its constants. */
+/* Short names for the generated types: PB_ROUTE(Route) is Envoy__Config__Route__V3__Route,
+ * K_ROUTE(...) its constants. */
 #ifndef SKIFF_XDS_PB_H
 #define SKIFF_XDS_PB_H
 
@@ -20,6 +21,9 @@
 #define PB_LIMIT(x) Envoy__Extensions__Filters__Http__LocalRatelimit__V3__##x
 #define PB_NETLIMIT(x) Envoy__Extensions__Filters__Network__LocalRatelimit__V3__##x
 #define PB_HTTP(x) Envoy__Extensions__Upstreams__Http__V3__##x
+
+/* The descriptor of an extension's message, by the generated name between both ends. */
+#define D_EXT(x) (&envoy__extensions__##x##__descriptor)
 
 #define K_CORE(x) ENVOY__CONFIG__CORE__V3__##x
 #define K_ROUTE(x) ENVOY__CONFIG__ROUTE__V3__##x

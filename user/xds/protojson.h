@@ -17,7 +17,7 @@
 #include "xds/path.h"
 #include "xds/report.h"
 
-#define PROTOJSON_DEPTH_MAX 100	    /* messages within messages */
+#define PROTOJSON_DEPTH_MAX 100     /* messages within messages */
 #define PROTOJSON_WIRE_MAX 67108864 /* bytes of one packed message */
 
 /* One reading: where messages go, where we are, who decides about unknown fields. */
@@ -34,7 +34,8 @@ struct protojson {
 	const char *(*refuse)(const char *message, const char *name, uint32_t number);
 };
 
-void protojson_init(struct protojson *pj, struct arena *a, struct xds_report *report, struct err *e);
+void protojson_init(struct protojson *pj, struct arena *a, struct xds_report *report,
+		    struct err *e);
 
 /* Sets the error "<path>: <text>" and returns @code. */
 int protojson_fail(struct protojson *pj, int code, const char *fmt, ...) printf_like(3, 4);

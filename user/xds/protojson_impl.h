@@ -29,10 +29,11 @@ static inline void *field_at(const ProtobufCMessage *m, unsigned int offset)
 
 /* Reads of the special messages; @m is fresh. */
 int wkt_read(struct protojson *pj, enum wkt kind, ProtobufCMessage *m, const json_t *j);
-int scalar_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, const json_t *j, void *out);
+int scalar_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, const json_t *j,
+		void *out);
 /* Reads @j as type @d and packs it. @in_any: "@type" stands among the fields. */
-int any_read_typed(struct protojson *pj, const ProtobufCMessageDescriptor *d, const json_t *j, bool in_any,
-		   ProtobufCBinaryData *ret_b);
+int any_read_typed(struct protojson *pj, const ProtobufCMessageDescriptor *d, const json_t *j,
+		   bool in_any, ProtobufCBinaryData *ret_b);
 int any_read(struct protojson *pj, Google__Protobuf__Any *any, const json_t *j);
 
 /* Writes. */
@@ -47,9 +48,11 @@ char *base64_write(struct arena *a, const uint8_t *p, size_t n);
 int base64_read(struct arena *a, struct slice text, ProtobufCBinaryData *ret_b); /* 0, -EINVAL */
 
 /* Walks packed bytes: nesting, form, unknown fields. 0 or negative with err set. */
-int wire_check(struct protojson *pj, const ProtobufCMessageDescriptor *d, const uint8_t *p, size_t n);
+int wire_check(struct protojson *pj, const ProtobufCMessageDescriptor *d, const uint8_t *p,
+	       size_t n);
 
 /* Deals with one unknown field. 0: go on. */
-int unknown_field(struct protojson *pj, const ProtobufCMessageDescriptor *d, const char *name, uint32_t number);
+int unknown_field(struct protojson *pj, const ProtobufCMessageDescriptor *d, const char *name,
+		  uint32_t number);
 
 #endif

@@ -28,7 +28,8 @@ int protojson_fail(struct protojson *pj, int code, const char *fmt, ...)
 	return err_set(pj->err, code, "%s%s%s", pj->path.text, path_colon(&pj->path), text);
 }
 
-int unknown_field(struct protojson *pj, const ProtobufCMessageDescriptor *d, const char *name, uint32_t number)
+int unknown_field(struct protojson *pj, const ProtobufCMessageDescriptor *d, const char *name,
+		  uint32_t number)
 {
 	const char *why = pj->refuse ? pj->refuse(d->name, name, number) : NULL;
 	char what[128];
@@ -39,8 +40,9 @@ int unknown_field(struct protojson *pj, const ProtobufCMessageDescriptor *d, con
 		snprintf(what, sizeof(what), "number %u", number);
 	if (why)
 		return protojson_fail(pj, -EINVAL, "field %s of %s %s", what, d->name, why);
-	xds_report_add(pj->report, pj->path.text, "field %s of %s is not known to this version and has no effect",
-		       what, d->name);
+	xds_report_add(pj->report, pj->path.text,
+		       "field %s of %s is not known to this version and has no effect", what,
+		       d->name);
 	return 0;
 }
 
@@ -66,9 +68,11 @@ bool protojson_name_is(const char *name, const char *field)
 	return strcmp(name, field) == 0 || name_is_camel_of(name, field);
 }
 
-static const ProtobufCFieldDescriptor *field_find(const ProtobufCMessageDescriptor *d, const char *name)
+static const ProtobufCFieldDescriptor *field_find(const ProtobufCMessageDescriptor *d,
+						  const char *name)
 {
-	const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(d, name);
+	const ProtobufCFieldDescriptor *f =
+		protobuf_c_message_descriptor_get_field_by_name(d, name);
 
 	for (unsigned int i = 0; !f && i < d->n_fields; i++)
 		if (name_is_camel_of(name, d->fields[i].name))
@@ -81,7 +85,8 @@ bool field_is_map(const ProtobufCFieldDescriptor *f)
 	const ProtobufCMessageDescriptor *d = f->descriptor;
 	size_t len;
 
-	if (f->label != PROTOBUF_C_LABEL_REPEATED || f->type != PROTOBUF_C_TYPE_MESSAGE || d->n_fields != 2)
+	if (f->label != PROTOBUF_C_LABEL_REPEATED || f->type != PROTOBUF_C_TYPE_MESSAGE ||
+	    d->n_fields != 2)
 		return false;
 	len = strlen(d->short_name);
 	if (len <= 5 || strcmp(d->short_name + len - 5, "Entry") != 0)
@@ -109,24 +114,18 @@ size_t field_size(const ProtobufCFieldDescriptor *f)
 	case PROTOBUF_C_TYPE_SFIXED64:
 	case PROTOBUF_C_TYPE_UINT64:
 	case PROTOBUF_C_TYPE_FIXED64:
-	case PROTOBUF_C_TYPE_DOUBLE:
-		return 8;
+	case PROTOBUF_C_TYPE_DOUBLE: return 8;
 	case PROTOBUF_C_TYPE_INT32:
 	case PROTOBUF_C_TYPE_SINT32:
 	case PROTOBUF_C_TYPE_SFIXED32:
 	case PROTOBUF_C_TYPE_UINT32:
 	case PROTOBUF_C_TYPE_FIXED32:
-	case PROTOBUF_C_TYPE_FLOAT:
-		return 4;
-	case PROTOBUF_C_TYPE_ENUM:
-		return sizeof(int);
-	case PROTOBUF_C_TYPE_BOOL:
-		return sizeof(protobuf_c_boolean);
+	case PROTOBUF_C_TYPE_FLOAT: return 4;
+	case PROTOBUF_C_TYPE_ENUM: return sizeof(int);
+	case PROTOBUF_C_TYPE_BOOL: return sizeof(protobuf_c_boolean);
 	case PROTOBUF_C_TYPE_STRING:
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return sizeof(void *);
-	case PROTOBUF_C_TYPE_BYTES:
-		return sizeof(ProtobufCBinaryData);
+	case PROTOBUF_C_TYPE_MESSAGE: return sizeof(void *);
+	case PROTOBUF_C_TYPE_BYTES: return sizeof(ProtobufCBinaryData);
 	}
 	must(!"field type");
 	return 0;
@@ -141,14 +140,16 @@ ProtobufCMessage *message_new(struct arena *a, const ProtobufCMessageDescriptor 
 }
 
 /* One element (or the single value) of @f into @out. */
-static int element_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, const json_t *j, void *out)
+static int element_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, const json_t *j,
+			void *out)
 {
 	if (f->type == PROTOBUF_C_TYPE_MESSAGE)
 		return protojson_read(pj, f->descriptor, j, (ProtobufCMessage **)out);
 	return scalar_read(pj, f, j, out);
 }
 
-static int list_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, const json_t *j, ProtobufCMessage *m)
+static int list_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, const json_t *j,
+		     ProtobufCMessage *m)
 {
 	size_t n = json_array_size(j), size = field_size(f);
 	char *v;
@@ -169,8 +170,8 @@ static int list_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, co
 	return 0;
 }
 
-static int map_entry_read(struct protojson *pj, const ProtobufCMessageDescriptor *d, const char *key,
-			  const json_t *value, ProtobufCMessage **ret_m)
+static int map_entry_read(struct protojson *pj, const ProtobufCMessageDescriptor *d,
+			  const char *key, const json_t *value, ProtobufCMessage **ret_m)
 {
 	const ProtobufCFieldDescriptor *k = &d->fields[0], *v = &d->fields[1];
 	ProtobufCMessage *e = message_new(pj->arena, d);
@@ -186,7 +187,8 @@ static int map_entry_read(struct protojson *pj, const ProtobufCMessageDescriptor
 	return rc;
 }
 
-static int map_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, const json_t *j, ProtobufCMessage *m)
+static int map_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, const json_t *j,
+		    ProtobufCMessage *m)
 {
 	ProtobufCMessage **v;
 	const char *key;
@@ -218,12 +220,14 @@ static const char *field_name_by_id(const ProtobufCMessageDescriptor *d, unsigne
 	return f ? f->name : "?";
 }
 
-static int field_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, const json_t *j, ProtobufCMessage *m)
+static int field_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, const json_t *j,
+		      ProtobufCMessage *m)
 {
 	int rc;
 
 	/* null means "not set", but for google.protobuf.Value it is a value. */
-	if (json_is_null(j) && (f->type != PROTOBUF_C_TYPE_MESSAGE || wkt_kind(f->descriptor) != WKT_VALUE))
+	if (json_is_null(j) &&
+	    (f->type != PROTOBUF_C_TYPE_MESSAGE || wkt_kind(f->descriptor) != WKT_VALUE))
 		return 0;
 	if (field_is_map(f))
 		return map_read(pj, f, j, m);
@@ -233,7 +237,8 @@ static int field_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, c
 		unsigned int set = *(unsigned int *)field_at(m, f->quantifier_offset);
 
 		if (set)
-			return protojson_fail(pj, -EINVAL, "only one of \"%s\" and \"%s\" may be set",
+			return protojson_fail(pj, -EINVAL,
+					      "only one of \"%s\" and \"%s\" may be set",
 					      field_name_by_id(m->descriptor, set), f->name);
 	}
 	rc = element_read(pj, f, j, field_at(m, f->offset));
@@ -287,7 +292,8 @@ static int message_read(struct protojson *pj, ProtobufCMessage *m, const json_t 
 	if (kind != WKT_NONE) {
 		rc = wkt_read(pj, kind, m, in_any ? json_object_get(j, "value") : j);
 	} else if (!json_is_object(j)) {
-		rc = protojson_fail(pj, -EINVAL, "fields of %s are needed here", m->descriptor->name);
+		rc = protojson_fail(pj, -EINVAL, "fields of %s are needed here",
+				    m->descriptor->name);
 	} else {
 		rc = object_read(pj, m, j, in_any);
 	}
@@ -295,7 +301,8 @@ static int message_read(struct protojson *pj, ProtobufCMessage *m, const json_t 
 	return rc;
 }
 
-int protojson_read(struct protojson *pj, const ProtobufCMessageDescriptor *d, const json_t *j, ProtobufCMessage **ret_m)
+int protojson_read(struct protojson *pj, const ProtobufCMessageDescriptor *d, const json_t *j,
+		   ProtobufCMessage **ret_m)
 {
 	ProtobufCMessage *m = message_new(pj->arena, d);
 	int rc = message_read(pj, m, j, false);
@@ -305,8 +312,8 @@ int protojson_read(struct protojson *pj, const ProtobufCMessageDescriptor *d, co
 	return rc;
 }
 
-int any_read_typed(struct protojson *pj, const ProtobufCMessageDescriptor *d, const json_t *j, bool in_any,
-		   ProtobufCBinaryData *ret_b)
+int any_read_typed(struct protojson *pj, const ProtobufCMessageDescriptor *d, const json_t *j,
+		   bool in_any, ProtobufCBinaryData *ret_b)
 {
 	ProtobufCMessage *m = message_new(pj->arena, d);
 	struct slice bytes;

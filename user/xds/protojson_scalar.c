@@ -8,10 +8,11 @@
 
 static int need(struct protojson *pj, const char *what, const json_t *j)
 {
-	static const char *const names[] = { "an object", "a list", "text", "a number", "a number", "a boolean",
-					     "a boolean", "null" };
+	static const char *const names[] = { "an object", "a list",    "text",      "a number",
+					     "a number",  "a boolean", "a boolean", "null" };
 
-	return protojson_fail(pj, -EINVAL, "%s is needed here, not %s", what, names[json_typeof(j)]);
+	return protojson_fail(pj, -EINVAL, "%s is needed here, not %s", what,
+			      names[json_typeof(j)]);
 }
 
 /* Reads a whole number between @min and @max; text holds it too (protobuf writes 64 bits so). */
@@ -34,13 +35,14 @@ static int int_read(struct protojson *pj, const json_t *j, int64_t min, int64_t 
 		errno = 0;
 		v = strtoll(s, &end, 10);
 		if (end == s || *end || errno)
-			return protojson_fail(pj, -EINVAL, "\"%s\" is not a whole number in range", s);
+			return protojson_fail(pj, -EINVAL, "\"%s\" is not a whole number in range",
+					      s);
 	} else {
 		return need(pj, "a number", j);
 	}
 	if (v < min || v > max)
-		return protojson_fail(pj, -EINVAL, "%lld is out of range (%lld to %lld)", (long long)v,
-				      (long long)min, (long long)max);
+		return protojson_fail(pj, -EINVAL, "%lld is out of range (%lld to %lld)",
+				      (long long)v, (long long)min, (long long)max);
 	*ret_v = v;
 	return 0;
 }
@@ -78,7 +80,8 @@ static int double_read(struct protojson *pj, const json_t *j, double *ret_v)
 	return 0;
 }
 
-static int enum_read(struct protojson *pj, const ProtobufCEnumDescriptor *d, const json_t *j, int *ret_v)
+static int enum_read(struct protojson *pj, const ProtobufCEnumDescriptor *d, const json_t *j,
+		     int *ret_v)
 {
 	const ProtobufCEnumValue *v;
 	int64_t n = 0;
@@ -87,8 +90,8 @@ static int enum_read(struct protojson *pj, const ProtobufCEnumDescriptor *d, con
 	if (json_is_string(j)) {
 		v = protobuf_c_enum_descriptor_get_value_by_name(d, json_string_value(j));
 		if (!v)
-			return protojson_fail(pj, -EINVAL, "\"%s\" is not a value of %s", json_string_value(j),
-					      d->name);
+			return protojson_fail(pj, -EINVAL, "\"%s\" is not a value of %s",
+					      json_string_value(j), d->name);
 		*ret_v = v->value;
 		return 0;
 	}
@@ -105,7 +108,8 @@ static int string_read(struct protojson *pj, const json_t *j, char **ret_s)
 
 	if (!json_is_string(j)) {
 		if (json_is_number(j) || json_is_boolean(j))
-			return protojson_fail(pj, -EINVAL, "text is needed here, not a %s; put it in quotes",
+			return protojson_fail(pj, -EINVAL,
+					      "text is needed here, not a %s; put it in quotes",
 					      json_is_number(j) ? "number" : "boolean");
 		return need(pj, "text", j);
 	}
@@ -118,7 +122,9 @@ static int string_read(struct protojson *pj, const json_t *j, char **ret_s)
 /* Text too: a map's keys are always text, and YAML has more words than true and false. */
 static int bool_read(struct protojson *pj, const json_t *j, protobuf_c_boolean *ret_v)
 {
-	static const char *const words[][2] = { { "true", "false" }, { "yes", "no" }, { "on", "off" }, { "y", "n" } };
+	static const char *const words[][2] = {
+		{ "true", "false" }, { "yes", "no" }, { "on", "off" }, { "y", "n" }
+	};
 	const char *s = json_string_value(j);
 
 	if (json_is_boolean(j)) {
@@ -137,7 +143,8 @@ static int bytes_read(struct protojson *pj, const json_t *j, ProtobufCBinaryData
 {
 	if (!json_is_string(j))
 		return need(pj, "base64 text", j);
-	if (base64_read(pj->arena, slice_of(json_string_value(j), json_string_length(j)), ret_b) < 0)
+	if (base64_read(pj->arena, slice_of(json_string_value(j), json_string_length(j)), ret_b) <
+	    0)
 		return protojson_fail(pj, -EINVAL, "the text is not base64");
 	return 0;
 }
@@ -162,27 +169,19 @@ int scalar_read(struct protojson *pj, const ProtobufCFieldDescriptor *f, const j
 		return rc;
 	case PROTOBUF_C_TYPE_INT64:
 	case PROTOBUF_C_TYPE_SINT64:
-	case PROTOBUF_C_TYPE_SFIXED64:
-		return int_read(pj, j, INT64_MIN, INT64_MAX, out);
+	case PROTOBUF_C_TYPE_SFIXED64: return int_read(pj, j, INT64_MIN, INT64_MAX, out);
 	case PROTOBUF_C_TYPE_UINT64:
-	case PROTOBUF_C_TYPE_FIXED64:
-		return u64_read(pj, j, out);
+	case PROTOBUF_C_TYPE_FIXED64: return u64_read(pj, j, out);
 	case PROTOBUF_C_TYPE_FLOAT:
 		rc = double_read(pj, j, &d);
 		*(float *)out = (float)d;
 		return rc;
-	case PROTOBUF_C_TYPE_DOUBLE:
-		return double_read(pj, j, out);
-	case PROTOBUF_C_TYPE_BOOL:
-		return bool_read(pj, j, out);
-	case PROTOBUF_C_TYPE_ENUM:
-		return enum_read(pj, f->descriptor, j, out);
-	case PROTOBUF_C_TYPE_STRING:
-		return string_read(pj, j, out);
-	case PROTOBUF_C_TYPE_BYTES:
-		return bytes_read(pj, j, out);
-	case PROTOBUF_C_TYPE_MESSAGE:
-		break;
+	case PROTOBUF_C_TYPE_DOUBLE: return double_read(pj, j, out);
+	case PROTOBUF_C_TYPE_BOOL: return bool_read(pj, j, out);
+	case PROTOBUF_C_TYPE_ENUM: return enum_read(pj, f->descriptor, j, out);
+	case PROTOBUF_C_TYPE_STRING: return string_read(pj, j, out);
+	case PROTOBUF_C_TYPE_BYTES: return bytes_read(pj, j, out);
+	case PROTOBUF_C_TYPE_MESSAGE: break;
 	}
 	must(!"a message is not a scalar");
 	return -EINVAL;
@@ -228,32 +227,21 @@ json_t *scalar_write(const ProtobufCFieldDescriptor *f, const void *at, unsigned
 	switch (f->type) {
 	case PROTOBUF_C_TYPE_INT32:
 	case PROTOBUF_C_TYPE_SINT32:
-	case PROTOBUF_C_TYPE_SFIXED32:
-		return json_integer(*(const int32_t *)at);
+	case PROTOBUF_C_TYPE_SFIXED32: return json_integer(*(const int32_t *)at);
 	case PROTOBUF_C_TYPE_UINT32:
-	case PROTOBUF_C_TYPE_FIXED32:
-		return json_integer(*(const uint32_t *)at);
+	case PROTOBUF_C_TYPE_FIXED32: return json_integer(*(const uint32_t *)at);
 	case PROTOBUF_C_TYPE_INT64:
 	case PROTOBUF_C_TYPE_SINT64:
-	case PROTOBUF_C_TYPE_SFIXED64:
-		return text_number("%lld", *(const unsigned long long *)at);
+	case PROTOBUF_C_TYPE_SFIXED64: return text_number("%lld", *(const unsigned long long *)at);
 	case PROTOBUF_C_TYPE_UINT64:
-	case PROTOBUF_C_TYPE_FIXED64:
-		return text_number("%llu", *(const unsigned long long *)at);
-	case PROTOBUF_C_TYPE_FLOAT:
-		return double_write(*(const float *)at);
-	case PROTOBUF_C_TYPE_DOUBLE:
-		return double_write(*(const double *)at);
-	case PROTOBUF_C_TYPE_BOOL:
-		return json_boolean(*(const protobuf_c_boolean *)at);
-	case PROTOBUF_C_TYPE_ENUM:
-		return enum_write(f->descriptor, *(const int *)at);
-	case PROTOBUF_C_TYPE_STRING:
-		return json_string(*(char *const *)at);
-	case PROTOBUF_C_TYPE_BYTES:
-		return bytes_write(at);
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return message_write(*(ProtobufCMessage *const *)at, depth);
+	case PROTOBUF_C_TYPE_FIXED64: return text_number("%llu", *(const unsigned long long *)at);
+	case PROTOBUF_C_TYPE_FLOAT: return double_write(*(const float *)at);
+	case PROTOBUF_C_TYPE_DOUBLE: return double_write(*(const double *)at);
+	case PROTOBUF_C_TYPE_BOOL: return json_boolean(*(const protobuf_c_boolean *)at);
+	case PROTOBUF_C_TYPE_ENUM: return enum_write(f->descriptor, *(const int *)at);
+	case PROTOBUF_C_TYPE_STRING: return json_string(*(char *const *)at);
+	case PROTOBUF_C_TYPE_BYTES: return bytes_write(at);
+	case PROTOBUF_C_TYPE_MESSAGE: return message_write(*(ProtobufCMessage *const *)at, depth);
 	}
 	return NULL;
 }

@@ -63,12 +63,8 @@ static int wire_next(const uint8_t *p, size_t n, struct wire_field *ret_f)
 		if (!len)
 			return -EINVAL;
 		break;
-	case 1:
-		len = 8;
-		break;
-	case 5:
-		len = 4;
-		break;
+	case 1: len = 8; break;
+	case 5: len = 4; break;
 	case 2:
 		len = varint_read(p + at, n - at, &v);
 		if (!len || v > n - at - len)
@@ -76,8 +72,7 @@ static int wire_next(const uint8_t *p, size_t n, struct wire_field *ret_f)
 		at += len;
 		len = v;
 		break;
-	default: /* groups are gone since proto3 */
-		return -EINVAL;
+	default: /* groups are gone since proto3 */ return -EINVAL;
 	}
 	if (len > n - at)
 		return -EINVAL;
@@ -85,8 +80,8 @@ static int wire_next(const uint8_t *p, size_t n, struct wire_field *ret_f)
 	return 0;
 }
 
-static int wire_field_check(struct protojson *pj, const ProtobufCMessageDescriptor *d, const struct wire_field *w,
-			    size_t *counts)
+static int wire_field_check(struct protojson *pj, const ProtobufCMessageDescriptor *d,
+			    const struct wire_field *w, size_t *counts)
 {
 	const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(d, w->number);
 	size_t mark;
@@ -105,7 +100,8 @@ static int wire_field_check(struct protojson *pj, const ProtobufCMessageDescript
 	return rc;
 }
 
-int wire_check(struct protojson *pj, const ProtobufCMessageDescriptor *d, const uint8_t *p, size_t n)
+int wire_check(struct protojson *pj, const ProtobufCMessageDescriptor *d, const uint8_t *p,
+	       size_t n)
 {
 	size_t *counts = arena_array(pj->arena, size_t, d->n_fields + 1);
 	struct wire_field w;
@@ -116,7 +112,8 @@ int wire_check(struct protojson *pj, const ProtobufCMessageDescriptor *d, const 
 	pj->depth++;
 	while (n && rc == 0) {
 		if (wire_next(p, n, &w) < 0)
-			return protojson_fail(pj, -EINVAL, "the bytes are not a message of type %s", d->name);
+			return protojson_fail(pj, -EINVAL, "the bytes are not a message of type %s",
+					      d->name);
 		rc = wire_field_check(pj, d, &w, counts);
 		p += w.used;
 		n -= w.used;
@@ -133,13 +130,16 @@ int protojson_unpack(struct protojson *pj, const ProtobufCMessageDescriptor *d, 
 	int rc;
 
 	if (bytes.len > PROTOJSON_WIRE_MAX)
-		return protojson_fail(pj, -E2BIG, "the message is over %d bytes", PROTOJSON_WIRE_MAX);
+		return protojson_fail(pj, -E2BIG, "the message is over %d bytes",
+				      PROTOJSON_WIRE_MAX);
 	rc = wire_check(pj, d, (const uint8_t *)bytes.ptr, bytes.len);
 	if (rc < 0)
 		return rc;
-	m = protobuf_c_message_unpack(d, &alloc, bytes.len, (const uint8_t *)(bytes.len ? bytes.ptr : ""));
+	m = protobuf_c_message_unpack(d, &alloc, bytes.len,
+				      (const uint8_t *)(bytes.len ? bytes.ptr : ""));
 	if (!m)
-		return protojson_fail(pj, -EINVAL, "the bytes are not a message of type %s", d->name);
+		return protojson_fail(pj, -EINVAL, "the bytes are not a message of type %s",
+				      d->name);
 	*ret_m = m;
 	return 0;
 }
@@ -156,16 +156,20 @@ struct slice protojson_pack(const ProtobufCMessage *m, struct arena *a)
 /* ---- Any ------------------------------------------------------------------------------------- */
 
 /* type_url and value of either TypedStruct message. */
-static void typed_struct_get(const ProtobufCMessage *m, const char **ret_url, const Google__Protobuf__Struct **ret_v)
+static void typed_struct_get(const ProtobufCMessage *m, const char **ret_url,
+			     const Google__Protobuf__Struct **ret_v)
 {
-	const ProtobufCFieldDescriptor *url = protobuf_c_message_descriptor_get_field(m->descriptor, 1);
-	const ProtobufCFieldDescriptor *value = protobuf_c_message_descriptor_get_field(m->descriptor, 2);
+	const ProtobufCFieldDescriptor *url =
+		protobuf_c_message_descriptor_get_field(m->descriptor, 1);
+	const ProtobufCFieldDescriptor *value =
+		protobuf_c_message_descriptor_get_field(m->descriptor, 2);
 
 	*ret_url = *(char **)field_at(m, url->offset);
 	*ret_v = *(Google__Protobuf__Struct **)field_at(m, value->offset);
 }
 
-static int typed_struct_open(struct protojson *pj, const ProtobufCMessage *ts, ProtobufCMessage **ret_m)
+static int typed_struct_open(struct protojson *pj, const ProtobufCMessage *ts,
+			     ProtobufCMessage **ret_m)
 {
 	const Google__Protobuf__Struct *value;
 	const ProtobufCMessageDescriptor *d;
@@ -191,7 +195,8 @@ int protojson_any_open(struct protojson *pj, const ProtobufCMessage *any, Protob
 	int rc;
 
 	if (!d)
-		return protojson_fail(pj, -ENOENT, "type \"%s\" is not known to this version", a->type_url);
+		return protojson_fail(pj, -ENOENT, "type \"%s\" is not known to this version",
+				      a->type_url);
 	rc = protojson_unpack(pj, d, slice_of(a->value.data, a->value.len), &m);
 	if (rc == 0 && type_is_typed_struct(d->name))
 		return typed_struct_open(pj, m, ret_m);

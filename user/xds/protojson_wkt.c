@@ -20,10 +20,14 @@ enum wkt wkt_kind(const ProtobufCMessageDescriptor *d)
 		return WKT_LIST;
 	if (d == &google__protobuf__duration__descriptor)
 		return WKT_DURATION;
-	if (d == &google__protobuf__bool_value__descriptor || d == &google__protobuf__string_value__descriptor ||
-	    d == &google__protobuf__bytes_value__descriptor || d == &google__protobuf__int32_value__descriptor ||
-	    d == &google__protobuf__uint32_value__descriptor || d == &google__protobuf__int64_value__descriptor ||
-	    d == &google__protobuf__uint64_value__descriptor || d == &google__protobuf__float_value__descriptor ||
+	if (d == &google__protobuf__bool_value__descriptor ||
+	    d == &google__protobuf__string_value__descriptor ||
+	    d == &google__protobuf__bytes_value__descriptor ||
+	    d == &google__protobuf__int32_value__descriptor ||
+	    d == &google__protobuf__uint32_value__descriptor ||
+	    d == &google__protobuf__int64_value__descriptor ||
+	    d == &google__protobuf__uint64_value__descriptor ||
+	    d == &google__protobuf__float_value__descriptor ||
 	    d == &google__protobuf__double_value__descriptor)
 		return WKT_WRAPPER;
 	return WKT_NONE;
@@ -31,7 +35,8 @@ enum wkt wkt_kind(const ProtobufCMessageDescriptor *d)
 
 bool type_is_typed_struct(const char *name)
 {
-	return strcmp(name, "xds.type.v3.TypedStruct") == 0 || strcmp(name, "udpa.type.v1.TypedStruct") == 0;
+	return strcmp(name, "xds.type.v3.TypedStruct") == 0 ||
+	       strcmp(name, "udpa.type.v1.TypedStruct") == 0;
 }
 
 /* ---- Duration -------------------------------------------------------------------------------- */
@@ -81,7 +86,8 @@ static int duration_read(struct protojson *pj, Google__Protobuf__Duration *d, co
 static json_t *duration_write(const Google__Protobuf__Duration *d)
 {
 	int64_t nanos = d->nanos < 0 ? -(int64_t)d->nanos : d->nanos;
-	unsigned long long seconds = d->seconds < 0 ? 0 - (unsigned long long)d->seconds : (unsigned long long)d->seconds;
+	unsigned long long seconds = d->seconds < 0 ? 0 - (unsigned long long)d->seconds :
+						      (unsigned long long)d->seconds;
 	int digits = nanos == 0 ? 0 : nanos % 1000000 == 0 ? 3 : nanos % 1000 == 0 ? 6 : 9;
 	char buf[64], frac[16] = "";
 
@@ -89,7 +95,8 @@ static json_t *duration_write(const Google__Protobuf__Duration *d)
 		snprintf(frac, sizeof(frac), ".%09lld", (long long)(nanos % 1000000000));
 		frac[digits + 1] = '\0';
 	}
-	snprintf(buf, sizeof(buf), "%s%llu%ss", d->seconds < 0 || d->nanos < 0 ? "-" : "", seconds, frac);
+	snprintf(buf, sizeof(buf), "%s%llu%ss", d->seconds < 0 || d->nanos < 0 ? "-" : "", seconds,
+		 frac);
 	return json_string(buf);
 }
 
@@ -103,7 +110,8 @@ static int struct_read(struct protojson *pj, Google__Protobuf__Struct *s, const 
 
 	if (!json_is_object(j))
 		return protojson_fail(pj, -EINVAL, "a map is needed here");
-	s->fields = arena_array(pj->arena, Google__Protobuf__Struct__FieldsEntry *, json_object_size(j));
+	s->fields = arena_array(pj->arena, Google__Protobuf__Struct__FieldsEntry *,
+				json_object_size(j));
 	json_object_foreach((json_t *)(uintptr_t)j, key, value)
 	{
 		size_t mark = xds_path_push(&pj->path, key);
@@ -111,7 +119,8 @@ static int struct_read(struct protojson *pj, Google__Protobuf__Struct *s, const 
 			pj->arena, &google__protobuf__struct__fields_entry__descriptor);
 
 		e->key = arena_str(pj->arena, slice_str(key));
-		rc = protojson_read(pj, &google__protobuf__value__descriptor, value, (ProtobufCMessage **)&e->value);
+		rc = protojson_read(pj, &google__protobuf__value__descriptor, value,
+				    (ProtobufCMessage **)&e->value);
 		if (rc < 0)
 			return rc;
 		s->fields[s->n_fields++] = e;
@@ -165,8 +174,7 @@ static int value_read(struct protojson *pj, Google__Protobuf__Value *v, const js
 		v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE;
 		v->bool_value = json_is_true(j);
 		return 0;
-	case JSON_NULL:
-		break;
+	case JSON_NULL: break;
 	}
 	v->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE;
 	v->null_value = GOOGLE__PROTOBUF__NULL_VALUE__NULL_VALUE;
@@ -179,8 +187,10 @@ json_t *struct_write(const Google__Protobuf__Struct *s, unsigned int depth)
 
 	for (size_t i = 0; i < s->n_fields; i++)
 		json_object_set_new(o, s->fields[i]->key,
-				    s->fields[i]->value ? wkt_write(WKT_VALUE, &s->fields[i]->value->base, depth + 1) :
-							  json_null());
+				    s->fields[i]->value ?
+					    wkt_write(WKT_VALUE, &s->fields[i]->value->base,
+						      depth + 1) :
+					    json_null());
 	return o;
 }
 
@@ -190,27 +200,28 @@ static json_t *value_write(const Google__Protobuf__Value *v, unsigned int depth)
 
 	switch (v->kind_case) {
 	case GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE:
-		return scalar_write(&google__protobuf__double_value__descriptor.fields[0], &v->number_value, depth);
-	case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE:
-		return json_string(v->string_value);
-	case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE:
-		return json_boolean(v->bool_value);
+		return scalar_write(&google__protobuf__double_value__descriptor.fields[0],
+				    &v->number_value, depth);
+	case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE: return json_string(v->string_value);
+	case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE: return json_boolean(v->bool_value);
 	case GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE:
-		return depth > PROTOJSON_DEPTH_MAX ? json_null() : struct_write(v->struct_value, depth + 1);
+		return depth > PROTOJSON_DEPTH_MAX ? json_null() :
+						     struct_write(v->struct_value, depth + 1);
 	case GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE:
 		list = json_array();
 		for (size_t i = 0; depth <= PROTOJSON_DEPTH_MAX && i < v->list_value->n_values; i++)
-			json_array_append_new(list, value_write(v->list_value->values[i], depth + 1));
+			json_array_append_new(list,
+					      value_write(v->list_value->values[i], depth + 1));
 		return list;
-	default:
-		return json_null();
+	default: return json_null();
 	}
 }
 
 /* ---- Any ------------------------------------------------------------------------------------- */
 
 /* A type that is not registered is kept as a TypedStruct of that type: nothing is lost. */
-static int any_keep(struct protojson *pj, Google__Protobuf__Any *any, const char *url, const json_t *j, bool in_any)
+static int any_keep(struct protojson *pj, Google__Protobuf__Any *any, const char *url,
+		    const json_t *j, bool in_any)
 {
 	ProtobufCMessage *ts = message_new(pj->arena, registry_find(slice_str(TYPED_STRUCT)));
 	json_t *value = json_object(), *o = json_object();
@@ -264,20 +275,15 @@ int wkt_read(struct protojson *pj, enum wkt kind, ProtobufCMessage *m, const jso
 	if (!j)
 		return protojson_fail(pj, -EINVAL, "\"value\" is missing");
 	switch (kind) {
-	case WKT_ANY:
-		return any_read(pj, (Google__Protobuf__Any *)m, j);
-	case WKT_STRUCT:
-		return struct_read(pj, (Google__Protobuf__Struct *)m, j);
-	case WKT_VALUE:
-		return value_read(pj, (Google__Protobuf__Value *)m, j);
-	case WKT_LIST:
-		return values_read(pj, (Google__Protobuf__ListValue *)m, j);
-	case WKT_DURATION:
-		return duration_read(pj, (Google__Protobuf__Duration *)m, j);
+	case WKT_ANY: return any_read(pj, (Google__Protobuf__Any *)m, j);
+	case WKT_STRUCT: return struct_read(pj, (Google__Protobuf__Struct *)m, j);
+	case WKT_VALUE: return value_read(pj, (Google__Protobuf__Value *)m, j);
+	case WKT_LIST: return values_read(pj, (Google__Protobuf__ListValue *)m, j);
+	case WKT_DURATION: return duration_read(pj, (Google__Protobuf__Duration *)m, j);
 	case WKT_WRAPPER:
-		return scalar_read(pj, &m->descriptor->fields[0], j, field_at(m, m->descriptor->fields[0].offset));
-	case WKT_NONE:
-		break;
+		return scalar_read(pj, &m->descriptor->fields[0], j,
+				   field_at(m, m->descriptor->fields[0].offset));
+	case WKT_NONE: break;
 	}
 	must(!"not a special message");
 	return -EINVAL;
@@ -289,24 +295,20 @@ json_t *wkt_write(enum wkt kind, const ProtobufCMessage *m, unsigned int depth)
 	json_t *list;
 
 	switch (kind) {
-	case WKT_ANY:
-		return any_write((const Google__Protobuf__Any *)m, depth);
-	case WKT_STRUCT:
-		return struct_write((const Google__Protobuf__Struct *)m, depth);
-	case WKT_VALUE:
-		return value_write((const Google__Protobuf__Value *)m, depth);
+	case WKT_ANY: return any_write((const Google__Protobuf__Any *)m, depth);
+	case WKT_STRUCT: return struct_write((const Google__Protobuf__Struct *)m, depth);
+	case WKT_VALUE: return value_write((const Google__Protobuf__Value *)m, depth);
 	case WKT_LIST:
 		list = json_array();
 		for (size_t i = 0; i < ((const Google__Protobuf__ListValue *)m)->n_values; i++)
-			json_array_append_new(list, value_write(((const Google__Protobuf__ListValue *)m)->values[i],
-								depth + 1));
+			json_array_append_new(
+				list,
+				value_write(((const Google__Protobuf__ListValue *)m)->values[i],
+					    depth + 1));
 		return list;
-	case WKT_DURATION:
-		return duration_write((const Google__Protobuf__Duration *)m);
-	case WKT_WRAPPER:
-		return scalar_write(f, field_at(m, f->offset), depth);
-	case WKT_NONE:
-		break;
+	case WKT_DURATION: return duration_write((const Google__Protobuf__Duration *)m);
+	case WKT_WRAPPER: return scalar_write(f, field_at(m, f->offset), depth);
+	case WKT_NONE: break;
 	}
 	return NULL;
 }

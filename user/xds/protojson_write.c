@@ -13,19 +13,18 @@ static bool field_is_unset(const ProtobufCMessage *m, const ProtobufCFieldDescri
 	if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
 		return *(unsigned int *)field_at(m, f->quantifier_offset) != f->id;
 	switch (f->type) {
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return *(void *const *)at == NULL;
+	case PROTOBUF_C_TYPE_MESSAGE: return *(void *const *)at == NULL;
 	case PROTOBUF_C_TYPE_STRING:
 		return *(char *const *)at == NULL || **(char *const *)at == '\0';
-	case PROTOBUF_C_TYPE_BYTES:
-		return ((const ProtobufCBinaryData *)at)->len == 0;
+	case PROTOBUF_C_TYPE_BYTES: return ((const ProtobufCBinaryData *)at)->len == 0;
 	default:
 		return field_size(f) == 8 ? *(const uint64_t *)at == 0 : *(const uint32_t *)at == 0;
 	}
 }
 
 /* The text of a map's key. */
-static char *key_text(struct arena *a, const ProtobufCMessage *entry, const ProtobufCFieldDescriptor *f)
+static char *key_text(struct arena *a, const ProtobufCMessage *entry,
+		      const ProtobufCFieldDescriptor *f)
 {
 	json_t *j = scalar_write(f, field_at(entry, f->offset), 0);
 	char number[32];
@@ -41,7 +40,8 @@ static char *key_text(struct arena *a, const ProtobufCMessage *entry, const Prot
 	return out;
 }
 
-static json_t *map_write(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, unsigned int depth)
+static json_t *map_write(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+			 unsigned int depth)
 {
 	size_t n = *(size_t *)field_at(m, f->quantifier_offset);
 	ProtobufCMessage **v = *(ProtobufCMessage ***)field_at(m, f->offset);
@@ -61,7 +61,8 @@ static json_t *map_write(const ProtobufCMessage *m, const ProtobufCFieldDescript
 	return o;
 }
 
-static json_t *list_write(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, unsigned int depth)
+static json_t *list_write(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+			  unsigned int depth)
 {
 	size_t n = *(size_t *)field_at(m, f->quantifier_offset), size = field_size(f);
 	const char *v = *(char *const *)field_at(m, f->offset);
@@ -93,7 +94,8 @@ json_t *message_write(const ProtobufCMessage *m, unsigned int depth)
 		else if (f->label == PROTOBUF_C_LABEL_REPEATED)
 			json_object_set_new(o, f->name, list_write(m, f, depth));
 		else
-			json_object_set_new(o, f->name, scalar_write(f, field_at(m, f->offset), depth + 1));
+			json_object_set_new(o, f->name,
+					    scalar_write(f, field_at(m, f->offset), depth + 1));
 	}
 	return o;
 }
@@ -142,7 +144,8 @@ json_t *any_write(const Google__Protobuf__Any *any, unsigned int depth)
 	}
 	out = json_object();
 	json_object_set_new(out, "@type", json_string(any->type_url));
-	json_object_set_new(out, "value", json_string(base64_write(&a, any->value.data, any->value.len)));
+	json_object_set_new(out, "value",
+			    json_string(base64_write(&a, any->value.data, any->value.len)));
 out:
 	arena_done(&a);
 	return out;

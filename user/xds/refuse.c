@@ -10,7 +10,8 @@
 #define TCP "envoy.extensions.filters.network.tcp_proxy.v3."
 #define DUBBO "envoy.extensions.filters.network.dubbo_proxy.v3."
 
-/* Messages that narrow what is matched: any unknown field of theirs is a condition that we would drop. */
+/* Messages that narrow what is matched: any unknown field of theirs is a condition that we would
+ * drop. */
 static const char *const conditions[] = {
 	V3("route") "RouteMatch",
 	V3("route") "RouteMatch.ConnectMatcher",

@@ -18,7 +18,7 @@
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb-c.h"
 #include "envoy/extensions/filters/network/dubbo_proxy/router/v3/router.pb-c.h"
 #include "envoy/extensions/filters/network/dubbo_proxy/v3/dubbo_proxy.pb-c.h"
-#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h" /* style: generated name */
 #include "envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.pb-c.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
 #include "envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.pb-c.h"
@@ -30,6 +30,7 @@
 #include "google/protobuf/struct.pb-c.h"
 #include "google/protobuf/wrappers.pb-c.h"
 #include "udpa/type/v1/typed_struct.pb-c.h"
+#include "xds/pb.h"
 #include "xds/type/v3/typed_struct.pb-c.h"
 
 static const ProtobufCMessageDescriptor *const types[] = {
@@ -38,33 +39,33 @@ static const ProtobufCMessageDescriptor *const types[] = {
 	&envoy__config__cluster__v3__cluster__descriptor,
 	&envoy__config__route__v3__route_configuration__descriptor,
 	&envoy__config__endpoint__v3__cluster_load_assignment__descriptor,
-	&envoy__extensions__filters__network__dubbo_proxy__v3__multiple_route_configuration__descriptor,
+	D_EXT(filters__network__dubbo_proxy__v3__multiple_route_configuration),
 	/* network and listener filters */
-	&envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor,
-	&envoy__extensions__filters__network__tcp_proxy__v3__tcp_proxy__descriptor,
-	&envoy__extensions__filters__network__dubbo_proxy__v3__dubbo_proxy__descriptor,
-	&envoy__extensions__filters__network__dubbo_proxy__router__v3__router__descriptor,
-	&envoy__extensions__filters__network__local_ratelimit__v3__local_rate_limit__descriptor,
-	&envoy__extensions__filters__listener__http_inspector__v3__http_inspector__descriptor,
-	&envoy__extensions__filters__listener__tls_inspector__v3__tls_inspector__descriptor,
-	&envoy__extensions__filters__listener__original_dst__v3__original_dst__descriptor,
+	D_EXT(filters__network__http_connection_manager__v3__http_connection_manager),
+	D_EXT(filters__network__tcp_proxy__v3__tcp_proxy),
+	D_EXT(filters__network__dubbo_proxy__v3__dubbo_proxy),
+	D_EXT(filters__network__dubbo_proxy__router__v3__router),
+	D_EXT(filters__network__local_ratelimit__v3__local_rate_limit),
+	D_EXT(filters__listener__http_inspector__v3__http_inspector),
+	D_EXT(filters__listener__tls_inspector__v3__tls_inspector),
+	D_EXT(filters__listener__original_dst__v3__original_dst),
 	/* HTTP filters and their settings per route */
 	&envoy__config__route__v3__filter_config__descriptor,
-	&envoy__extensions__filters__http__router__v3__router__descriptor,
-	&envoy__extensions__filters__http__local_ratelimit__v3__local_rate_limit__descriptor,
-	&envoy__extensions__filters__http__fault__v3__httpfault__descriptor,
-	&envoy__extensions__filters__http__cors__v3__cors__descriptor,
-	&envoy__extensions__filters__http__cors__v3__cors_policy__descriptor,
-	&envoy__extensions__filters__http__header_mutation__v3__header_mutation__descriptor,
-	&envoy__extensions__filters__http__header_mutation__v3__header_mutation_per_route__descriptor,
+	D_EXT(filters__http__router__v3__router),
+	D_EXT(filters__http__local_ratelimit__v3__local_rate_limit),
+	D_EXT(filters__http__fault__v3__httpfault),
+	D_EXT(filters__http__cors__v3__cors),
+	D_EXT(filters__http__cors__v3__cors_policy),
+	D_EXT(filters__http__header_mutation__v3__header_mutation),
+	D_EXT(filters__http__header_mutation__v3__header_mutation_per_route),
 	/* access logs and others */
-	&envoy__extensions__access_loggers__file__v3__file_access_log__descriptor,
-	&envoy__extensions__access_loggers__stream__v3__stdout_access_log__descriptor,
-	&envoy__extensions__access_loggers__stream__v3__stderr_access_log__descriptor,
-	&envoy__extensions__http__header_formatters__preserve_case__v3__preserve_case_formatter_config__descriptor,
-	&envoy__extensions__path__match__uri_template__v3__uri_template_match_config__descriptor,
-	&envoy__extensions__path__rewrite__uri_template__v3__uri_template_rewrite_config__descriptor,
-	&envoy__extensions__upstreams__http__v3__http_protocol_options__descriptor,
+	D_EXT(access_loggers__file__v3__file_access_log),
+	D_EXT(access_loggers__stream__v3__stdout_access_log),
+	D_EXT(access_loggers__stream__v3__stderr_access_log),
+	D_EXT(http__header_formatters__preserve_case__v3__preserve_case_formatter_config),
+	D_EXT(path__match__uri_template__v3__uri_template_match_config),
+	D_EXT(path__rewrite__uri_template__v3__uri_template_rewrite_config),
+	D_EXT(upstreams__http__v3__http_protocol_options),
 	/* general */
 	&xds__type__v3__typed_struct__descriptor,
 	&udpa__type__v1__typed_struct__descriptor,

@@ -46,20 +46,23 @@ static int fail(struct reader *r, const char *fmt, ...)
 		       r->path.len && r->path.text[r->path.len - 1] == ' ' ? "" : ": ", text);
 }
 
-/* ---- values ---------------------------------------------------------------------------------------------- */
+/* ---- values
+ * ---------------------------------------------------------------------------------------------- */
 
 static int text_read(struct reader *r, const json_t *j, char **ret_s)
 {
 	const char *s = json_string_value(j);
 
 	if (!s)
-		return fail(r, "text is needed here%s", json_is_number(j) || json_is_boolean(j) ? "; put it in quotes" : "");
+		return fail(r, "text is needed here%s",
+			    json_is_number(j) || json_is_boolean(j) ? "; put it in quotes" : "");
 	*ret_s = arena_str(r->a, slice_str(s));
 	return 0;
 }
 
 /* A whole number; text may end in Ki, Mi or Gi. */
-static int number_read(struct reader *r, const json_t *j, uint64_t min, uint64_t max, uint64_t *ret_v)
+static int number_read(struct reader *r, const json_t *j, uint64_t min, uint64_t max,
+		       uint64_t *ret_v)
 {
 	static const char *const units[] = { "Ki", "Mi", "Gi" };
 	struct slice s = slice_of(json_string_value(j), json_string_length(j));
@@ -76,7 +79,8 @@ static int number_read(struct reader *r, const json_t *j, uint64_t min, uint64_t
 	else if (!json_is_string(j) || slice_to_u64(s, &v) < 0)
 		return fail(r, "a whole number is needed here");
 	if (v > max >> shift || v << shift < min)
-		return fail(r, "must be between %llu and %llu", (unsigned long long)min, (unsigned long long)max);
+		return fail(r, "must be between %llu and %llu", (unsigned long long)min,
+			    (unsigned long long)max);
 	*ret_v = v << shift;
 	return 0;
 }
@@ -92,7 +96,8 @@ static int u32_read(struct reader *r, const json_t *j, uint32_t min, uint32_t ma
 }
 
 /* One of @words; its number. */
-static int word_read(struct reader *r, const json_t *j, const char *const *words, size_t n, int *ret_i)
+static int word_read(struct reader *r, const json_t *j, const char *const *words, size_t n,
+		     int *ret_i)
 {
 	const char *s = json_string_value(j);
 	char known[128] = "";
@@ -120,7 +125,8 @@ static int addr_read(struct reader *r, const json_t *j, struct addr *ret_a)
 
 /* Every element of a list; @size bytes each in a new array. */
 static int list_read(struct reader *r, const json_t *j, size_t max, size_t size,
-		     int (*read)(struct reader *r, const json_t *j, void *obj), void **ret_v, uint32_t *ret_n)
+		     int (*read)(struct reader *r, const json_t *j, void *obj), void **ret_v,
+		     uint32_t *ret_n)
 {
 	size_t n = json_array_size(j);
 	char *v;
@@ -164,7 +170,7 @@ static int resource_read(struct reader *r, const json_t *j, void *obj)
 	return rc;
 }
 
-/* ---- tables ----------------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static const struct field *field_find(const struct field *fields, size_t n, const char *name)
 {
@@ -187,7 +193,8 @@ static int unknown(struct reader *r, const struct field *fields, size_t n, const
 	return fail(r, "no such field; the fields here are %s", known);
 }
 
-static int object_read(struct reader *r, const json_t *j, const struct field *fields, size_t n, void *obj)
+static int object_read(struct reader *r, const json_t *j, const struct field *fields, size_t n,
+		       void *obj)
 {
 	const char *key;
 	json_t *value;
@@ -225,7 +232,8 @@ static int accelerate_read(struct reader *r, const json_t *j, enum mesh_accelera
 	return rc;
 }
 
-/* ---- pods[].policy[] ------------------------------------------------------------------------------------------ */
+/* ---- pods[].policy[]
+ * ------------------------------------------------------------------------------------------ */
 
 struct policy_ctx {
 	struct skiffd_policy *p;
@@ -297,7 +305,7 @@ static int policy_read(struct reader *r, const json_t *j, void *obj)
 	return rc;
 }
 
-/* ---- pods[] ---------------------------------------------------------------------------------------------------- */
+/* ---- pods[] ---------------------------------------------------------------------------------- */
 
 #define TEXT_FIELD(fn, type, member) \
 	static int fn(struct reader *r, const json_t *j, void *obj) \
@@ -315,7 +323,9 @@ static int pod_netns(struct reader *r, const json_t *j, void *obj)
 	int rc = text_read(r, j, &p->netns);
 
 	if (rc == 0 && !*p->netns)
-		return fail(r, "a network namespace is needed here: its name (`ip netns list`) or a path");
+		return fail(
+			r,
+			"a network namespace is needed here: its name (`ip netns list`) or a path");
 	if (rc == 0 && !strchr(p->netns, '/'))
 		p->netns = (char *)(uintptr_t)arena_printf(r->a, "/run/netns/%s", p->netns).ptr;
 	return rc;
@@ -347,7 +357,8 @@ static int pod_resources(struct reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_pod *p = obj;
 
-	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(char *), resource_read, (void **)&p->resources, &p->n_resources);
+	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(char *), resource_read,
+			 (void **)&p->resources, &p->n_resources);
 }
 
 static int pod_accelerate(struct reader *r, const json_t *j, void *obj)
@@ -370,15 +381,16 @@ static int pod_addresses(struct reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_pod *p = obj;
 
-	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct addr), ip_read, (void **)&p->addresses, &p->n_addresses);
+	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct addr), ip_read,
+			 (void **)&p->addresses, &p->n_addresses);
 }
 
 static int pod_policy(struct reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_pod *p = obj;
 
-	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct skiffd_policy), policy_read, (void **)&p->policy,
-			 &p->n_policy);
+	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct skiffd_policy), policy_read,
+			 (void **)&p->policy, &p->n_policy);
 }
 
 static const struct field pod_fields[] = {
@@ -406,7 +418,8 @@ static int pod_read(struct reader *r, const json_t *j, void *obj)
 	if (!p->name || !*p->name)
 		return fail(r, "name is missing");
 	if (!p->netns)
-		return fail(r, "netns is missing: the name (`ip netns list`) or path of the pod's network namespace");
+		return fail(r, "netns is missing: the name (`ip netns list`) or path of the pod's "
+			       "network namespace");
 	if (!p->namespace_ || !*p->namespace_)
 		p->namespace_ = arena_str(r->a, SLICE("default"));
 	if (!p->service_account || !*p->service_account)
@@ -414,7 +427,8 @@ static int pod_read(struct reader *r, const json_t *j, void *obj)
 	return 0;
 }
 
-/* ---- limits and capture ------------------------------------------------------------------------------------------ */
+/* ---- limits and capture
+ * ------------------------------------------------------------------------------------------ */
 
 #define U32_FIELD(fn, member, min, max) \
 	static int fn(struct reader *r, const json_t *j, void *obj) \
@@ -448,19 +462,17 @@ static int capture_nodes(struct reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_config *c = obj;
 
-	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct addr), ip_read, (void **)&c->node_addresses,
-			 &c->n_node_addresses);
+	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct addr), ip_read,
+			 (void **)&c->node_addresses, &c->n_node_addresses);
 }
 
 static const struct field capture_fields[] = {
-	{ "cgroup", capture_cgroup },
-	{ "pin_dir", capture_pin_dir },
-	{ "credit_bytes", capture_credit },
-	{ "heartbeat_seconds", capture_heartbeat },
+	{ "cgroup", capture_cgroup },        { "pin_dir", capture_pin_dir },
+	{ "credit_bytes", capture_credit },  { "heartbeat_seconds", capture_heartbeat },
 	{ "node_addresses", capture_nodes },
 };
 
-/* ---- the file ------------------------------------------------------------------------------------------------------ */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 U32_FIELD(top_workers, workers, 0, WORKERS_MAX)
 TEXT_FIELD(top_control, skiffd_config, control)
@@ -502,14 +514,16 @@ static int top_resources(struct reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_config *c = obj;
 
-	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(char *), resource_read, (void **)&c->resources, &c->n_resources);
+	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(char *), resource_read,
+			 (void **)&c->resources, &c->n_resources);
 }
 
 static int top_pods(struct reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_config *c = obj;
 
-	return list_read(r, j, SKIFFD_PODS_MAX, sizeof(struct skiffd_pod), pod_read, (void **)&c->pods, &c->n_pods);
+	return list_read(r, j, SKIFFD_PODS_MAX, sizeof(struct skiffd_pod), pod_read,
+			 (void **)&c->pods, &c->n_pods);
 }
 
 static int top_limits(struct reader *r, const json_t *j, void *obj)
@@ -523,16 +537,11 @@ static int top_capture(struct reader *r, const json_t *j, void *obj)
 }
 
 static const struct field top_fields[] = {
-	{ "workers", top_workers },
-	{ "admin", top_admin },
-	{ "control", top_control },
-	{ "io", top_io },
-	{ "accelerate", top_accelerate },
-	{ "log_level", top_log_level },
-	{ "resources", top_resources },
-	{ "pods", top_pods },
-	{ "limits", top_limits },
-	{ "capture", top_capture },
+	{ "workers", top_workers },       { "admin", top_admin },
+	{ "control", top_control },       { "io", top_io },
+	{ "accelerate", top_accelerate }, { "log_level", top_log_level },
+	{ "resources", top_resources },   { "pods", top_pods },
+	{ "limits", top_limits },         { "capture", top_capture },
 	{ "state_dir", top_state_dir },
 };
 
@@ -543,7 +552,8 @@ static int pods_unique(struct reader *r, const struct skiffd_config *c)
 			if (strcmp(c->pods[i].name, c->pods[k].name) == 0 &&
 			    strcmp(c->pods[i].namespace_, c->pods[k].namespace_) == 0) {
 				xds_path_push_at(&r->path, "pods", i);
-				return fail(r, "%s/%s is there twice", c->pods[i].namespace_, c->pods[i].name);
+				return fail(r, "%s/%s is there twice", c->pods[i].namespace_,
+					    c->pods[i].name);
 			}
 	return 0;
 }
@@ -555,8 +565,9 @@ static int netns_unique(struct reader *r, const struct skiffd_config *c)
 		for (uint32_t k = 0; k < i; k++)
 			if (strcmp(c->pods[i].netns, c->pods[k].netns) == 0) {
 				xds_path_push_at(&r->path, "pods", i);
-				return fail(r, "netns %s is that of %s/%s already", c->pods[i].netns,
-					    c->pods[k].namespace_, c->pods[k].name);
+				return fail(r, "netns %s is that of %s/%s already",
+					    c->pods[i].netns, c->pods[k].namespace_,
+					    c->pods[k].name);
 			}
 	return 0;
 }
@@ -596,8 +607,9 @@ static int document_read(struct reader *r, const json_t *j, struct skiffd_config
 	if (rc == 0)
 		rc = netns_unique(r, c);
 	if (rc == 0 && c->has_admin && !addr_is_loopback(&c->admin))
-		xds_report_add(r->report, r->path.text, "admin: the address is not a loopback address: whoever reaches "
-							"it can read and drain this skiffd");
+		xds_report_add(r->report, r->path.text,
+			       "admin: the address is not a loopback address: whoever reaches "
+			       "it can read and drain this skiffd");
 	return rc;
 }
 
@@ -623,7 +635,8 @@ static const char *folder_of(struct arena *a, const char *path)
 	return slash ? arena_str(a, slice_of(path, (size_t)(slash - path))) : ".";
 }
 
-int skiffd_config_read(const char *path, struct skiffd_config **ret_c, struct xds_report *report, struct err *e)
+int skiffd_config_read(const char *path, struct skiffd_config **ret_c, struct xds_report *report,
+		       struct err *e)
 {
 	struct skiffd_config *c;
 	struct reader r = { .report = report, .err = e };
@@ -646,7 +659,8 @@ int skiffd_config_read(const char *path, struct skiffd_config **ret_c, struct xd
 	return rc;
 }
 
-int skiffd_pod_read(struct slice json, const char *base, struct arena *a, struct skiffd_pod *ret_p, struct err *e)
+int skiffd_pod_read(struct slice json, const char *base, struct arena *a, struct skiffd_pod *ret_p,
+		    struct err *e)
 {
 	struct reader r = { .a = a, .base = base, .err = e };
 	json_error_t je;

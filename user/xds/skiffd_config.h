@@ -18,13 +18,13 @@ enum skiffd_verdict { SKIFFD_BYPASS, SKIFFD_DENY, SKIFFD_L7 };
 /* pods[].policy[]: beside what the pod's listeners ask for. */
 struct skiffd_policy {
 	enum mesh_direction direction; /* outbound unless said */
-	struct addr net;	       /* destination; its port: 0 = any */
-	unsigned int bits;	       /* of 128 */
+	struct addr net;               /* destination; its port: 0 = any */
+	unsigned int bits;             /* of 128 */
 	enum skiffd_verdict verdict;
 };
 
-#define SKIFFD_PODS_MAX 1024	 /* of one file */
-#define SKIFFD_LIST_MAX 10000	 /* entries of any other list in the file */
+#define SKIFFD_PODS_MAX 1024  /* of one file */
+#define SKIFFD_LIST_MAX 10000 /* entries of any other list in the file */
 
 struct skiffd_label {
 	char *key, *value;
@@ -37,7 +37,7 @@ struct skiffd_pod {
 	uint32_t n_resources;
 	bool has_accelerate;
 	enum mesh_accelerate accelerate;
-	bool fail_open; /* default true */
+	bool fail_open;         /* default true */
 	struct addr *addresses; /* empty: those of the namespace's interfaces */
 	uint32_t n_addresses;
 	struct skiffd_policy *policy;
@@ -51,12 +51,12 @@ struct skiffd_config {
 	char *path;
 	uint32_t workers;
 	bool has_admin;
-	struct addr admin;	/* default 127.0.0.1:15000 */
-	char *control;		/* control socket, default /run/skiff/skiffd.sock; "" = none */
-	char *io;		/* "auto", "uring", "epoll" */
-	char *log_level;	/* NULL: info */
+	struct addr admin; /* default 127.0.0.1:15000 */
+	char *control;     /* control socket, default /run/skiff/skiffd.sock; "" = none */
+	char *io;          /* "auto", "uring", "epoll" */
+	char *log_level;   /* NULL: info */
 	enum mesh_accelerate accelerate;
-	char **resources;	/* of skiffd's own namespace; absolute, or made so */
+	char **resources; /* of skiffd's own namespace; absolute, or made so */
 	uint32_t n_resources;
 	struct skiffd_pod *pods;
 	uint32_t n_pods;
@@ -64,7 +64,7 @@ struct skiffd_config {
 	uint32_t max_connections, max_connections_per_pod;
 	uint64_t max_buffer_bytes, max_buffer_bytes_per_pod;
 	/* capture */
-	char *cgroup, *pin_dir;	 /* NULL: default */
+	char *cgroup, *pin_dir; /* NULL: default */
 	uint32_t credit_bytes, heartbeat_seconds;
 	struct addr *node_addresses;
 	uint32_t n_node_addresses;

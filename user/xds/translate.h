@@ -23,12 +23,12 @@
 struct translate_regex;
 
 struct translate {
-	struct protojson pj;	/* path, report, error; the messages' arena */
-	struct mesh_view *view; /* what is being built */
-	struct arena *a;	/* the view's */
+	struct protojson pj;              /* path, report, error; the messages' arena */
+	struct mesh_view *view;           /* what is being built */
+	struct arena *a;                  /* the view's */
 	struct translate_regex **regexes; /* list in the view, freed with it */
-	const json_t *clusters; /* set of the names of all clusters, for routes */
-	uint64_t hash_seed;
+	const json_t *clusters;           /* set of the names of all clusters, for routes */
+	uint64_t hash_seed; /* of texts that the listener takes from files and the environment */
 };
 
 /* Takes the field's name on the path while @call runs; returns from the function when it fails. */
@@ -51,7 +51,8 @@ struct translate {
 /* A new array of @n in the view's arena. */
 #define TR_ARRAY(t, type, n) arena_array((t)->a, type, (n) ? (n) : 1)
 
-/* ---- translate_util.c ------------------------------------------------------------------------- */
+/* ---- translate_util.c -------------------------------------------------------------------------
+ */
 int tr_fail(struct translate *t, const char *fmt, ...) printf_like(2, 3);
 /* Fails: "<field>: <what> is not supported yet by this version". */
 int tr_unsupported(struct translate *t, const char *field, const char *what);
@@ -65,107 +66,134 @@ struct slice tr_bytes(struct translate *t, ProtobufCBinaryData b);
 /* Repeated strings; @lower: in lower case. */
 struct slice *tr_strs(struct translate *t, char **v, size_t n, bool lower);
 /* Milliseconds of @d, or @dflt when absent; a fraction of a millisecond is cut, as in Envoy. */
-int tr_ms(struct translate *t, const char *field, const Google__Protobuf__Duration *d, uint32_t dflt, uint32_t *ret_ms);
+int tr_ms(struct translate *t, const char *field, const Google__Protobuf__Duration *d,
+	  uint32_t dflt, uint32_t *ret_ms);
 bool tr_bool(const Google__Protobuf__BoolValue *b, bool dflt);
 uint32_t tr_u32(const Google__Protobuf__UInt32Value *v, uint32_t dflt);
 /* Parts of a million; NULL gives @dflt. */
 uint32_t tr_percent(const PB_TYPE(FractionalPercent) * p, uint32_t dflt);
 uint32_t tr_runtime_percent(const PB_CORE(RuntimeFractionalPercent) * p, uint32_t dflt);
-int tr_regex(struct translate *t, const char *field, const PB_MATCHER(RegexMatcher) * m, const struct regex **ret_re);
+int tr_regex(struct translate *t, const char *field, const PB_MATCHER(RegexMatcher) * m,
+	     const struct regex **ret_re);
 int tr_regex_text(struct translate *t, struct slice pattern, const struct regex **ret_re);
 /* The text of a DataSource of at most @max bytes. */
-int tr_data_source(struct translate *t, const PB_CORE(DataSource) * d, size_t max, struct slice *ret_text);
+int tr_data_source(struct translate *t, const PB_CORE(DataSource) * d, size_t max,
+		   struct slice *ret_text);
 int tr_cidr(struct translate *t, const PB_CORE(CidrRange) * c, struct mesh_prefix *ret_p);
-int tr_cidrs(struct translate *t, const char *field, PB_CORE(CidrRange) * *v, size_t n, struct mesh_prefix **ret_v,
-	     uint32_t *ret_n);
-int tr_socket_address(struct translate *t, const PB_CORE(Address) * a, const PB_CORE(SocketAddress) * *ret_sa);
+int tr_cidrs(struct translate *t, const char *field, PB_CORE(CidrRange) * *v, size_t n,
+	     struct mesh_prefix **ret_v, uint32_t *ret_n);
+int tr_socket_address(struct translate *t, const PB_CORE(Address) * a,
+		      const PB_CORE(SocketAddress) * *ret_sa);
 /* Opens an Any; -ENOENT when its type is not known. */
 int tr_any(struct translate *t, const Google__Protobuf__Any *any, ProtobufCMessage **ret_m);
 /* Makes @v the view that is built: prepares the list of regexes and its release. */
 void tr_view_init(struct translate *t, struct mesh_view *v);
 
-/* ---- translate_match.c ------------------------------------------------------------------------- */
+/* ---- translate_match.c -------------------------------------------------------------------------
+ */
 int tr_string(struct translate *t, const PB_MATCHER(StringMatcher) * m, struct mesh_string *ret_s);
 int tr_header_match(struct translate *t, const PB_ROUTE(HeaderMatcher) * m, bool keep_case,
 		    struct mesh_header_match *ret_h);
-int tr_header_matches(struct translate *t, const char *field, PB_ROUTE(HeaderMatcher) * *v, size_t n, bool keep_case,
-		      struct mesh_header_match **ret_v, uint32_t *ret_n);
-int tr_query_matches(struct translate *t, const char *field, PB_ROUTE(QueryParameterMatcher) * *v, size_t n,
-		     struct mesh_query_match **ret_v, uint32_t *ret_n);
+int tr_header_matches(struct translate *t, const char *field, PB_ROUTE(HeaderMatcher) * *v,
+		      size_t n, bool keep_case, struct mesh_header_match **ret_v, uint32_t *ret_n);
+int tr_query_matches(struct translate *t, const char *field, PB_ROUTE(QueryParameterMatcher) * *v,
+		     size_t n, struct mesh_query_match **ret_v, uint32_t *ret_n);
 
-/* ---- translate_header.c ------------------------------------------------------------------------ */
+/* ---- translate_header.c ------------------------------------------------------------------------
+ */
 /* @free_names: pseudo headers and host may be changed too (header_mutation). */
 int tr_header_add(struct translate *t, const PB_CORE(HeaderValueOption) * o, bool free_names,
 		  struct mesh_header_add *ret_h);
-int tr_header_adds(struct translate *t, const char *field, PB_CORE(HeaderValueOption) * *v, size_t n,
-		   struct mesh_header_ops *ret_ops);
-int tr_header_removes(struct translate *t, const char *field, char **v, size_t n, struct mesh_header_ops *ret_ops);
+int tr_header_adds(struct translate *t, const char *field, PB_CORE(HeaderValueOption) * *v,
+		   size_t n, struct mesh_header_ops *ret_ops);
+int tr_header_removes(struct translate *t, const char *field, char **v, size_t n,
+		      struct mesh_header_ops *ret_ops);
 /* The four lists that routes, virtual hosts, tables and weighted clusters have. */
 #define TR_MUTATIONS(t, m, out) \
-	tr_mutations(t, (m)->request_headers_to_add, (m)->n_request_headers_to_add, (m)->request_headers_to_remove, \
-		     (m)->n_request_headers_to_remove, (m)->response_headers_to_add, (m)->n_response_headers_to_add, \
+	tr_mutations(t, (m)->request_headers_to_add, (m)->n_request_headers_to_add, \
+		     (m)->request_headers_to_remove, (m)->n_request_headers_to_remove, \
+		     (m)->response_headers_to_add, (m)->n_response_headers_to_add, \
 		     (m)->response_headers_to_remove, (m)->n_response_headers_to_remove, out)
-int tr_mutations(struct translate *t, PB_CORE(HeaderValueOption) * *req_add, size_t n_req_add, char **req_remove,
-		 size_t n_req_remove, PB_CORE(HeaderValueOption) * *resp_add, size_t n_resp_add, char **resp_remove,
-		 size_t n_resp_remove, struct mesh_mutations *ret_m);
+int tr_mutations(struct translate *t, PB_CORE(HeaderValueOption) * *req_add, size_t n_req_add,
+		 char **req_remove, size_t n_req_remove, PB_CORE(HeaderValueOption) * *resp_add,
+		 size_t n_resp_add, char **resp_remove, size_t n_resp_remove,
+		 struct mesh_mutations *ret_m);
 int tr_format(struct translate *t, struct slice text, const struct l7_format **ret_f);
 
-/* ---- translate_log.c --------------------------------------------------------------------------- */
+/* ---- translate_log.c ---------------------------------------------------------------------------
+ */
 int tr_access_logs(struct translate *t, const char *field, PB_LOG(AccessLog) * *v, size_t n,
 		   struct mesh_access_log **ret_v, uint32_t *ret_n);
 /* Only the text forms: for bodies. */
-int tr_body_format(struct translate *t, const PB_CORE(SubstitutionFormatString) * f, const struct l7_format **ret_f);
+int tr_body_format(struct translate *t, const PB_CORE(SubstitutionFormatString) * f,
+		   const struct l7_format **ret_f);
 
-/* ---- translate_limit.c ------------------------------------------------------------------------- */
+/* ---- translate_limit.c -------------------------------------------------------------------------
+ */
 int tr_rate_limits(struct translate *t, const char *field, PB_ROUTE(RateLimit) * *v, size_t n,
 		   struct mesh_rl_descriptor_source **ret_v, uint32_t *ret_n);
-int tr_token_bucket(struct translate *t, const PB_TYPE(TokenBucket) * b, struct mesh_token_bucket *ret_b);
-int tr_local_ratelimit(struct translate *t, const ProtobufCMessage *m, bool per_route, const void **ret_config);
+int tr_token_bucket(struct translate *t, const PB_TYPE(TokenBucket) * b,
+		    struct mesh_token_bucket *ret_b);
+int tr_local_ratelimit(struct translate *t, const ProtobufCMessage *m, bool per_route,
+		       const void **ret_config);
 
-/* ---- translate_filter.c ------------------------------------------------------------------------ */
+/* ---- translate_filter.c ------------------------------------------------------------------------
+ */
 /* One HTTP or RPC filter. 1: left out (unknown, but optional). */
-int tr_filter(struct translate *t, const char *name, const Google__Protobuf__Any *any, bool is_optional, bool disabled,
-	      struct mesh_filter *ret_f, const ProtobufCMessage **ret_router);
+int tr_filter(struct translate *t, const char *name, const Google__Protobuf__Any *any,
+	      bool is_optional, bool disabled, struct mesh_filter *ret_f,
+	      const ProtobufCMessage **ret_router);
 /* Entries of typed_per_filter_config. */
 #define TR_OVERRIDES(t, m, out) \
-	tr_overrides(t, (const struct tr_override_entry *const *)(void *)(m)->typed_per_filter_config, \
-		     (m)->n_typed_per_filter_config, out)
+	tr_overrides( \
+		t, (const struct tr_override_entry *const *)(void *)(m)->typed_per_filter_config, \
+		(m)->n_typed_per_filter_config, out)
 /* All of the generated map entries string -> Any look like this. */
 struct tr_override_entry {
 	ProtobufCMessage base;
 	char *key;
 	Google__Protobuf__Any *value;
 };
-int tr_overrides(struct translate *t, const struct tr_override_entry *const *v, size_t n, struct mesh_overrides *ret_o);
+int tr_overrides(struct translate *t, const struct tr_override_entry *const *v, size_t n,
+		 struct mesh_overrides *ret_o);
 /* The deprecated cors field of routes and virtual hosts: an override of the CORS filter. */
 int tr_cors_override(struct translate *t, const PB_ROUTE(CorsPolicy) * c, struct mesh_overrides *o);
 /* A list whose last, and only last, filter is the terminal one. */
-int tr_filter_order(struct translate *t, const char *field, const struct mesh_filter *v, uint32_t n);
+int tr_filter_order(struct translate *t, const char *field, const struct mesh_filter *v,
+		    uint32_t n);
 
-/* ---- translate_route.c, translate_action.c, translate_template.c ------------------------------- */
-int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m, bool validate_by_default,
-		   const struct mesh_route_table **ret_table);
+/* ---- translate_route.c, translate_action.c, translate_template.c -------------------------------
+ */
+int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
+		   bool validate_by_default, const struct mesh_route_table **ret_table);
 int tr_route_action(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r);
 int tr_redirect(struct translate *t, const PB_ROUTE(RedirectAction) * m, struct mesh_route *r);
-int tr_direct_response(struct translate *t, const PB_ROUTE(DirectResponseAction) * m, size_t max_body, struct mesh_route *r);
+int tr_direct_response(struct translate *t, const PB_ROUTE(DirectResponseAction) * m,
+		       size_t max_body, struct mesh_route *r);
 int tr_retry(struct translate *t, const PB_ROUTE(RetryPolicy) * m, struct mesh_retry **ret_r);
 /* Is @name a cluster of this set of resources? */
 bool tr_cluster_exists(const struct translate *t, struct slice name);
-/* A path template ("/a/{b}/{c=**}") as an anchored pattern, and a rewrite ("/x/{c}") as its substitution. */
+/* A path template ("/a/{b}/{c=**}") as an anchored pattern, and a rewrite ("/x/{c}") as its
+ * substitution. */
 int tr_template_pattern(struct translate *t, struct slice text, struct slice *ret_pattern);
-int tr_template_rewrite(struct translate *t, struct slice match, struct slice text, struct slice *ret_subst);
+int tr_template_rewrite(struct translate *t, struct slice match, struct slice text,
+			struct slice *ret_subst);
 
-/* ---- translate_hcm.c, translate_net.c ------------------------------------------------------------ */
-int tr_http_manager(struct translate *t, const ProtobufCMessage *m, const struct mesh_http_manager **ret_h);
+/* ---- translate_hcm.c, translate_net.c
+ * ------------------------------------------------------------ */
+int tr_http_manager(struct translate *t, const ProtobufCMessage *m,
+		    const struct mesh_http_manager **ret_h);
 int tr_net_filters(struct translate *t, PB_LISTENER(Filter) * *v, size_t n, struct mesh_chain *c);
 int tr_upgrade(struct translate *t, const char *type, const Google__Protobuf__BoolValue *enabled,
 	       struct mesh_upgrade *ret_u);
 
-/* ---- resources ---------------------------------------------------------------------------------- */
+/* ---- resources ----------------------------------------------------------------------------------
+ */
 int tr_listener(struct translate *t, const PB_LISTENER(Listener) * m, struct mesh_listener *ret_l);
 int tr_cluster(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *ret_c);
 
-/* ---- refuse.c ------------------------------------------------------------------------------------ */
+/* ---- refuse.c
+ * ------------------------------------------------------------------------------------ */
 /* For protojson.refuse: fields that may not be ignored. */
 const char *xds_refuse_unknown(const char *message, const char *name, uint32_t number);
 

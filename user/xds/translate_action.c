@@ -16,7 +16,8 @@ bool tr_cluster_exists(const struct translate *t, struct slice name)
 	return found;
 }
 
-static int weight_entry(struct translate *t, const PB_ROUTE(WeightedCluster__ClusterWeight) * m, struct mesh_weighted *w)
+static int weight_entry(struct translate *t, const PB_ROUTE(WeightedCluster__ClusterWeight) * m,
+			struct mesh_weighted *w)
 {
 	int rc;
 
@@ -43,7 +44,8 @@ static int weighted(struct translate *t, const PB_ROUTE(WeightedCluster) * m, st
 		total += r->weighted[i].weight;
 	}
 	if (total == 0 || total > UINT32_MAX)
-		return tr_fail(t, "the sum of the weights is %llu; it must be over 0 and under 2^32",
+		return tr_fail(t,
+			       "the sum of the weights is %llu; it must be over 0 and under 2^32",
 			       (unsigned long long)total);
 	r->total_weight = (uint32_t)total;
 	return 0;
@@ -62,14 +64,16 @@ static int cluster_spec(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 		TR_IN(t, "weighted_clusters", weighted(t, m->weighted_clusters, r));
 		return 0;
 	default:
-		return tr_fail(t, "one of cluster, cluster_header and weighted_clusters is required");
+		return tr_fail(t,
+			       "one of cluster, cluster_header and weighted_clusters is required");
 	}
 }
 
-/* ---- rewrites -------------------------------------------------------------------------------------- */
+/* ---- rewrites
+ * -------------------------------------------------------------------------------------- */
 
-static int regex_subst(struct translate *t, const PB_MATCHER(RegexMatchAndSubstitute) * m, const struct regex **ret_re,
-		       struct slice *ret_subst)
+static int regex_subst(struct translate *t, const PB_MATCHER(RegexMatchAndSubstitute) * m,
+		       const struct regex **ret_re, struct slice *ret_subst)
 {
 	*ret_subst = tr_str(t, m->substitution);
 	return tr_regex(t, "pattern", m->pattern, ret_re);
@@ -83,7 +87,8 @@ static int host_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 		r->host_literal = tr_str(t, m->host_rewrite_literal);
 		return 0;
 	case K_ACTION(HOST_REWRITE_SPECIFIER_AUTO_HOST_REWRITE):
-		r->host_rewrite = tr_bool(m->auto_host_rewrite, false) ? MESH_HOST_AUTO : MESH_HOST_KEEP;
+		r->host_rewrite = tr_bool(m->auto_host_rewrite, false) ? MESH_HOST_AUTO :
+									 MESH_HOST_KEEP;
 		return 0;
 	case K_ACTION(HOST_REWRITE_SPECIFIER_HOST_REWRITE_HEADER):
 		r->host_rewrite = MESH_HOST_HEADER;
@@ -94,15 +99,15 @@ static int host_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 		TR_IN(t, "host_rewrite_path_regex",
 		      regex_subst(t, m->host_rewrite_path_regex, &r->host_regex, &r->host_literal));
 		return 0;
-	default:
-		return 0;
+	default: return 0;
 	}
 }
 
 #define URI_REWRITE Envoy__Extensions__Path__Rewrite__UriTemplate__V3__UriTemplateRewriteConfig
 
 /* The match's template was kept in r->path. */
-static int template_rewrite(struct translate *t, const PB_CORE(TypedExtensionConfig) * x, struct mesh_route *r)
+static int template_rewrite(struct translate *t, const PB_CORE(TypedExtensionConfig) * x,
+			    struct mesh_route *r)
 {
 	ProtobufCMessage *m = NULL;
 	int rc;
@@ -112,34 +117,40 @@ static int template_rewrite(struct translate *t, const PB_CORE(TypedExtensionCon
 	rc = tr_any(t, x->typed_config, &m);
 	if (rc < 0)
 		return rc;
-	if (m->descriptor != &envoy__extensions__path__rewrite__uri_template__v3__uri_template_rewrite_config__descriptor)
+	if (m->descriptor != D_EXT(path__rewrite__uri_template__v3__uri_template_rewrite_config))
 		return tr_fail(t, "%s is not a path rewrite", m->descriptor->name);
 	if (r->path_kind != MESH_PATH_REGEX || slice_is_empty(r->path))
 		return tr_fail(t, "a template rewrite needs a template in match.path_match_policy");
 	r->rewrite = MESH_PATH_REWRITE_REGEX;
 	r->rewrite_regex = r->path_regex;
-	return tr_template_rewrite(t, r->path, slice_str(((const URI_REWRITE *)m)->path_template_rewrite),
+	return tr_template_rewrite(t, r->path,
+				   slice_str(((const URI_REWRITE *)m)->path_template_rewrite),
 				   &r->prefix_rewrite);
 }
 
 static int path_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r)
 {
-	if ((*m->prefix_rewrite != 0) + (m->regex_rewrite != NULL) + (m->path_rewrite_policy != NULL) > 1)
-		return tr_fail(t, "only one of prefix_rewrite, regex_rewrite and path_rewrite_policy may be set");
+	if ((*m->prefix_rewrite != 0) + (m->regex_rewrite != NULL) +
+		    (m->path_rewrite_policy != NULL) >
+	    1)
+		return tr_fail(t, "only one of prefix_rewrite, regex_rewrite and "
+				  "path_rewrite_policy may be set");
 	if (*m->prefix_rewrite) {
 		r->rewrite = MESH_PATH_REWRITE_PREFIX;
 		r->prefix_rewrite = tr_str(t, m->prefix_rewrite);
 	}
 	if (m->regex_rewrite) {
 		r->rewrite = MESH_PATH_REWRITE_REGEX;
-		TR_IN(t, "regex_rewrite", regex_subst(t, m->regex_rewrite, &r->rewrite_regex, &r->prefix_rewrite));
+		TR_IN(t, "regex_rewrite",
+		      regex_subst(t, m->regex_rewrite, &r->rewrite_regex, &r->prefix_rewrite));
 	}
 	if (m->path_rewrite_policy)
 		TR_IN(t, "path_rewrite_policy", template_rewrite(t, m->path_rewrite_policy, r));
 	return 0;
 }
 
-/* ---- retries ------------------------------------------------------------------------------------------ */
+/* ---- retries
+ * ------------------------------------------------------------------------------------------ */
 
 static uint32_t retry_bit(struct slice word)
 {
@@ -163,7 +174,8 @@ static uint32_t retry_bit(struct slice word)
 	return 0;
 }
 
-static int back_off(struct translate *t, const PB_ROUTE(RetryPolicy__RetryBackOff) * m, struct mesh_retry *r)
+static int back_off(struct translate *t, const PB_ROUTE(RetryPolicy__RetryBackOff) * m,
+		    struct mesh_retry *r)
 {
 	int rc = tr_required(t, "base_interval", m->base_interval);
 
@@ -190,7 +202,8 @@ int tr_retry(struct translate *t, const PB_ROUTE(RetryPolicy) * m, struct mesh_r
 
 		r->on |= bit;
 		if (!bit && word.len)
-			tr_warn(t, "retry_on", "\"%.*s\" has no effect in this version", SLICE_ARG(word));
+			tr_warn(t, "retry_on", "\"%.*s\" has no effect in this version",
+				SLICE_ARG(word));
 	}
 	r->num = tr_u32(m->num_retries, 1);
 	r->codes = TR_ARRAY(t, uint32_t, m->n_retriable_status_codes);
@@ -206,7 +219,8 @@ int tr_retry(struct translate *t, const PB_ROUTE(RetryPolicy) * m, struct mesh_r
 	return 0;
 }
 
-/* ---- the action -------------------------------------------------------------------------------------------- */
+/* ---- the action
+ * -------------------------------------------------------------------------------------------- */
 
 static int timeouts(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r)
 {
@@ -220,9 +234,11 @@ static int timeouts(struct translate *t, const PB_ROUTE(RouteAction) * m, struct
 	r->has_idle_timeout = m->idle_timeout != NULL;
 	r->has_max_grpc_timeout = m->max_grpc_timeout || (d && d->grpc_timeout_header_max);
 	if (rc == 0 && d)
-		rc = tr_ms(t, "max_stream_duration.max_stream_duration", d->max_stream_duration, 0, &ms);
+		rc = tr_ms(t, "max_stream_duration.max_stream_duration", d->max_stream_duration, 0,
+			   &ms);
 	if (ms)
-		tr_warn(t, "max_stream_duration", "max_stream_duration of a route has no effect in this version");
+		tr_warn(t, "max_stream_duration",
+			"max_stream_duration of a route has no effect in this version");
 	return rc;
 }
 
@@ -239,10 +255,11 @@ static int action_lists(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 	r->n_upgrades = (uint32_t)m->n_upgrade_configs;
 	for (size_t i = 0; i < m->n_upgrade_configs; i++)
 		TR_IN_AT(t, "upgrade_configs", i,
-			 tr_upgrade(t, m->upgrade_configs[i]->upgrade_type, m->upgrade_configs[i]->enabled,
-				    &r->upgrades[i]));
+			 tr_upgrade(t, m->upgrade_configs[i]->upgrade_type,
+				    m->upgrade_configs[i]->enabled, &r->upgrades[i]));
 	r->include_vh_rate_limits = tr_bool(m->include_vh_rate_limits, false);
-	return tr_rate_limits(t, "rate_limits", m->rate_limits, m->n_rate_limits, &r->rate_limits, &r->n_rate_limits);
+	return tr_rate_limits(t, "rate_limits", m->rate_limits, m->n_rate_limits, &r->rate_limits,
+			      &r->n_rate_limits);
 }
 
 int tr_route_action(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r)
@@ -268,13 +285,16 @@ int tr_route_action(struct translate *t, const PB_ROUTE(RouteAction) * m, struct
 	return tr_cors_override(t, m->cors, &r->overrides);
 }
 
-/* ---- redirects and direct responses ---------------------------------------------------------------------------- */
+/* ---- redirects and direct responses
+ * ---------------------------------------------------------------------------- */
 
-static int redirect_path(struct translate *t, const PB_ROUTE(RedirectAction) * m, struct mesh_redirect *r)
+static int redirect_path(struct translate *t, const PB_ROUTE(RedirectAction) * m,
+			 struct mesh_redirect *r)
 {
 	switch (m->path_rewrite_specifier_case) {
 	case K_REDIRECT(PATH_REWRITE_SPECIFIER_PATH_REDIRECT):
-		r->path_kind = *m->path_redirect ? MESH_REDIRECT_PATH_REPLACE : MESH_REDIRECT_PATH_KEEP;
+		r->path_kind = *m->path_redirect ? MESH_REDIRECT_PATH_REPLACE :
+						   MESH_REDIRECT_PATH_KEEP;
 		r->path = tr_str(t, m->path_redirect);
 		return 0;
 	case K_REDIRECT(PATH_REWRITE_SPECIFIER_PREFIX_REWRITE):
@@ -285,8 +305,7 @@ static int redirect_path(struct translate *t, const PB_ROUTE(RedirectAction) * m
 		r->path_kind = MESH_REDIRECT_PATH_REGEX;
 		TR_IN(t, "regex_rewrite", regex_subst(t, m->regex_rewrite, &r->regex, &r->path));
 		return 0;
-	default:
-		return 0;
+	default: return 0;
 	}
 }
 
@@ -305,14 +324,16 @@ int tr_redirect(struct translate *t, const PB_ROUTE(RedirectAction) * m, struct 
 	r->strip_query = m->strip_query;
 	if (m->scheme_rewrite_specifier_case == K_REDIRECT(SCHEME_REWRITE_SPECIFIER_HTTPS_REDIRECT))
 		r->https = m->https_redirect;
-	else if (m->scheme_rewrite_specifier_case == K_REDIRECT(SCHEME_REWRITE_SPECIFIER_SCHEME_REDIRECT))
+	else if (m->scheme_rewrite_specifier_case ==
+		 K_REDIRECT(SCHEME_REWRITE_SPECIFIER_SCHEME_REDIRECT))
 		r->scheme = tr_str(t, m->scheme_redirect);
 	route->action = MESH_ROUTE_REDIRECT;
 	route->redirect = r;
 	return redirect_path(t, m, r);
 }
 
-int tr_direct_response(struct translate *t, const PB_ROUTE(DirectResponseAction) * m, size_t max_body, struct mesh_route *r)
+int tr_direct_response(struct translate *t, const PB_ROUTE(DirectResponseAction) * m,
+		       size_t max_body, struct mesh_route *r)
 {
 	if (m->status < 200 || m->status >= 600)
 		return tr_fail(t, "status %u is not between 200 and 599", m->status);

@@ -16,7 +16,8 @@
 #define REQUESTS_MAX 1024 /* circuit breakers by default */
 #define RETRIES_MAX 3
 
-/* ---- kind and balancing ---------------------------------------------------------------------------- */
+/* ---- kind and balancing
+ * ---------------------------------------------------------------------------- */
 
 static int cluster_kind(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
 {
@@ -24,25 +25,17 @@ static int cluster_kind(struct translate *t, const PB_CLUSTER(Cluster) * m, stru
 	    m->cluster_discovery_type_case != 0)
 		return tr_unsupported(t, "cluster_type", "a custom cluster type");
 	switch (m->type) {
-	case K_TYPE(STATIC):
-		c->kind = MESH_CLUSTER_STATIC;
-		return 0;
-	case K_TYPE(STRICT_DNS):
-		c->kind = MESH_CLUSTER_STRICT_DNS;
-		return 0;
-	case K_TYPE(LOGICAL_DNS):
-		c->kind = MESH_CLUSTER_LOGICAL_DNS;
-		return 0;
-	case K_TYPE(ORIGINAL_DST):
-		c->kind = MESH_CLUSTER_ORIGINAL_DST;
-		return 0;
+	case K_TYPE(STATIC): c->kind = MESH_CLUSTER_STATIC; return 0;
+	case K_TYPE(STRICT_DNS): c->kind = MESH_CLUSTER_STRICT_DNS; return 0;
+	case K_TYPE(LOGICAL_DNS): c->kind = MESH_CLUSTER_LOGICAL_DNS; return 0;
+	case K_TYPE(ORIGINAL_DST): c->kind = MESH_CLUSTER_ORIGINAL_DST; return 0;
 	case K_TYPE(EDS):
 		c->kind = MESH_CLUSTER_EDS;
 		xds_path_push(&t->pj.path, "type");
-		return tr_fail(t, "EDS needs a control plane (xDS), and none is configured; give the endpoints in "
+		return tr_fail(t, "EDS needs a control plane (xDS), and none is configured; give "
+				  "the endpoints in "
 				  "load_assignment of a STATIC cluster");
-	default:
-		return tr_fail(t, "type %d is not known", (int)m->type);
+	default: return tr_fail(t, "type %d is not known", (int)m->type);
 	}
 }
 
@@ -50,33 +43,28 @@ static int balancing(struct translate *t, const PB_CLUSTER(Cluster) * m, struct 
 {
 	c->choice_count = 2;
 	switch (m->lb_policy) {
-	case K_LB(ROUND_ROBIN):
-		c->lb = MESH_LB_ROUND_ROBIN;
-		break;
-	case K_LB(LEAST_REQUEST):
-		c->lb = MESH_LB_LEAST_REQUEST;
-		break;
-	case K_LB(RANDOM):
-		c->lb = MESH_LB_RANDOM;
-		break;
-	case K_LB(CLUSTER_PROVIDED):
-		c->lb = MESH_LB_PROVIDED;
-		break;
+	case K_LB(ROUND_ROBIN): c->lb = MESH_LB_ROUND_ROBIN; break;
+	case K_LB(LEAST_REQUEST): c->lb = MESH_LB_LEAST_REQUEST; break;
+	case K_LB(RANDOM): c->lb = MESH_LB_RANDOM; break;
+	case K_LB(CLUSTER_PROVIDED): c->lb = MESH_LB_PROVIDED; break;
 	case K_LB(RING_HASH):
 	case K_LB(MAGLEV):
 		c->lb = MESH_LB_RANDOM;
-		tr_warn(t, "lb_policy", "consistent hashing is not there yet; endpoints are picked at random, as for "
-					"requests without a hash");
+		tr_warn(t, "lb_policy",
+			"consistent hashing is not there yet; endpoints are picked at random, as "
+			"for "
+			"requests without a hash");
 		break;
-	default:
-		return tr_unsupported(t, "lb_policy", "load_balancing_policy");
+	default: return tr_unsupported(t, "lb_policy", "load_balancing_policy");
 	}
 	if ((c->kind == MESH_CLUSTER_ORIGINAL_DST) != (c->lb == MESH_LB_PROVIDED))
-		return tr_fail(t, "lb_policy CLUSTER_PROVIDED and type ORIGINAL_DST belong together");
+		return tr_fail(t,
+			       "lb_policy CLUSTER_PROVIDED and type ORIGINAL_DST belong together");
 	if (m->lb_config_case == K_CLUSTER(CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG)) {
 		c->choice_count = tr_u32(m->least_request_lb_config->choice_count, 2);
 		if (c->choice_count < 2)
-			return tr_fail(t, "least_request_lb_config.choice_count must be at least 2");
+			return tr_fail(t,
+				       "least_request_lb_config.choice_count must be at least 2");
 	}
 	if (m->lb_config_case == K_CLUSTER(CLUSTER__LB_CONFIG_ORIGINAL_DST_LB_CONFIG))
 		c->use_original_dst_header = m->original_dst_lb_config->use_http_header;
@@ -85,41 +73,37 @@ static int balancing(struct translate *t, const PB_CLUSTER(Cluster) * m, struct 
 
 static int dns(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
 {
-	int rc = tr_ms(t, "dns_refresh_rate", m->dns_refresh_rate, DNS_REFRESH_MS, &c->dns_refresh_ms);
+	int rc = tr_ms(t, "dns_refresh_rate", m->dns_refresh_rate, DNS_REFRESH_MS,
+		       &c->dns_refresh_ms);
 
 	if (rc == 0 && !c->dns_refresh_ms)
 		return tr_fail(t, "dns_refresh_rate must be over 0.001s");
 	switch (m->dns_lookup_family) {
-	case K_DNS(V4_ONLY):
-		c->dns_family = MESH_DNS_V4;
-		break;
-	case K_DNS(V6_ONLY):
-		c->dns_family = MESH_DNS_V6;
-		break;
-	case K_DNS(ALL):
-		c->dns_family = MESH_DNS_ALL;
-		break;
+	case K_DNS(V4_ONLY): c->dns_family = MESH_DNS_V4; break;
+	case K_DNS(V6_ONLY): c->dns_family = MESH_DNS_V6; break;
+	case K_DNS(ALL): c->dns_family = MESH_DNS_ALL; break;
 	case K_DNS(V4_PREFERRED):
 		c->dns_family = MESH_DNS_V4;
 		tr_warn(t, "dns_lookup_family", "V4_PREFERRED is read as V4_ONLY by this version");
 		break;
-	default:
-		c->dns_family = MESH_DNS_AUTO;
-		break;
+	default: c->dns_family = MESH_DNS_AUTO; break;
 	}
 	return rc;
 }
 
-/* ---- limits ----------------------------------------------------------------------------------------- */
+/* ---- limits
+ * ----------------------------------------------------------------------------------------- */
 
-static void thresholds(struct translate *t, const PB_CLUSTER(CircuitBreakers) * b, struct mesh_thresholds *l)
+static void thresholds(struct translate *t, const PB_CLUSTER(CircuitBreakers) * b,
+		       struct mesh_thresholds *l)
 {
 	*l = (struct mesh_thresholds){ REQUESTS_MAX, REQUESTS_MAX, REQUESTS_MAX, RETRIES_MAX };
 	for (size_t i = 0; b && i < b->n_thresholds; i++) {
 		const PB_CLUSTER(CircuitBreakers__Thresholds) *x = b->thresholds[i];
 
 		if (x->priority != K_CORE(ROUTING_PRIORITY__DEFAULT)) {
-			tr_warn(t, "circuit_breakers", "thresholds of priority HIGH have no effect in this version");
+			tr_warn(t, "circuit_breakers",
+				"thresholds of priority HIGH have no effect in this version");
 			continue;
 		}
 		l->max_connections = tr_u32(x->max_connections, REQUESTS_MAX);
@@ -132,20 +116,24 @@ static void thresholds(struct translate *t, const PB_CLUSTER(CircuitBreakers) * 
 
 static int panic(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
 {
-	const PB_TYPE(Percent) *p = m->common_lb_config ? m->common_lb_config->healthy_panic_threshold : NULL;
+	const PB_TYPE(Percent) *p =
+		m->common_lb_config ? m->common_lb_config->healthy_panic_threshold : NULL;
 
 	c->panic_threshold = PANIC_PERCENT;
 	if (!p)
 		return 0;
 	if (!(p->value >= 0 && p->value <= 100))
-		return tr_fail(t, "common_lb_config.healthy_panic_threshold must be between 0 and 100");
+		return tr_fail(
+			t, "common_lb_config.healthy_panic_threshold must be between 0 and 100");
 	c->panic_threshold = (uint32_t)p->value;
 	return 0;
 }
 
-/* ---- protocol ------------------------------------------------------------------------------------------- */
+/* ---- protocol
+ * ------------------------------------------------------------------------------------------- */
 
-static int common_http(struct translate *t, const PB_CORE(HttpProtocolOptions) * o, struct mesh_cluster *c)
+static int common_http(struct translate *t, const PB_CORE(HttpProtocolOptions) * o,
+		       struct mesh_cluster *c)
 {
 	if (!o)
 		return 0;
@@ -157,7 +145,8 @@ static int common_http(struct translate *t, const PB_CORE(HttpProtocolOptions) *
 	return tr_ms(t, "idle_timeout", o->idle_timeout, IDLE_TIMEOUT_MS, &c->idle_timeout_ms);
 }
 
-static void http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o, struct mesh_cluster *c)
+static void http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
+		  struct mesh_cluster *c)
 {
 	if (!o)
 		return;
@@ -170,20 +159,23 @@ static void http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o, 
 
 #define K_OPTIONS(x) K_HTTP(HTTP_PROTOCOL_OPTIONS__##x)
 
-static int http_options(struct translate *t, const PB_HTTP(HttpProtocolOptions) * o, struct mesh_cluster *c)
+static int http_options(struct translate *t, const PB_HTTP(HttpProtocolOptions) * o,
+			struct mesh_cluster *c)
 {
 	const PB_HTTP(HttpProtocolOptions__ExplicitHttpConfig) * x;
 
 	switch (o->upstream_protocol_options_case) {
 	case K_OPTIONS(UPSTREAM_PROTOCOL_OPTIONS_EXPLICIT_HTTP_CONFIG):
 		x = o->explicit_http_config;
-		if (x->protocol_config_case == K_OPTIONS(EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP2_PROTOCOL_OPTIONS))
+		if (x->protocol_config_case ==
+		    K_OPTIONS(EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP2_PROTOCOL_OPTIONS))
 			c->http2 = true;
 		else if (x->protocol_config_case ==
 			 K_OPTIONS(EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP_PROTOCOL_OPTIONS))
 			http1(t, x->http_protocol_options, c);
 		else
-			return tr_fail(t, "explicit_http_config: one of http_protocol_options and http2_protocol_options "
+			return tr_fail(t, "explicit_http_config: one of http_protocol_options and "
+					  "http2_protocol_options "
 					  "is required");
 		break;
 	case K_OPTIONS(UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG):
@@ -192,14 +184,17 @@ static int http_options(struct translate *t, const PB_HTTP(HttpProtocolOptions) 
 	case K_OPTIONS(UPSTREAM_PROTOCOL_OPTIONS_AUTO_CONFIG):
 		return tr_unsupported(t, "auto_config", "choosing the upstream's protocol by ALPN");
 	default:
-		return tr_fail(t, "one of explicit_http_config, use_downstream_protocol_config and auto_config is required");
+		return tr_fail(t, "one of explicit_http_config, use_downstream_protocol_config and "
+				  "auto_config is required");
 	}
 	if (o->common_http_protocol_options)
-		TR_IN(t, "common_http_protocol_options", common_http(t, o->common_http_protocol_options, c));
+		TR_IN(t, "common_http_protocol_options",
+		      common_http(t, o->common_http_protocol_options, c));
 	return 0;
 }
 
-static int protocol_entry(struct translate *t, const PB_CLUSTER(Cluster__TypedExtensionProtocolOptionsEntry) * e,
+static int protocol_entry(struct translate *t,
+			  const PB_CLUSTER(Cluster__TypedExtensionProtocolOptionsEntry) * e,
 			  struct mesh_cluster *c)
 {
 	ProtobufCMessage *m = NULL;
@@ -210,9 +205,10 @@ static int protocol_entry(struct translate *t, const PB_CLUSTER(Cluster__TypedEx
 	rc = tr_any(t, e->value, &m);
 	if (rc < 0)
 		return rc;
-	if (m->descriptor == &envoy__extensions__upstreams__http__v3__http_protocol_options__descriptor)
+	if (m->descriptor == D_EXT(upstreams__http__v3__http_protocol_options))
 		return http_options(t, (const PB_HTTP(HttpProtocolOptions) *)m, c);
-	tr_warn(t, "", "settings of type \"%s\" have no effect in this version", m->descriptor->name);
+	tr_warn(t, "", "settings of type \"%s\" have no effect in this version",
+		m->descriptor->name);
 	return 0;
 }
 
@@ -223,7 +219,8 @@ static int protocol(struct translate *t, const PB_CLUSTER(Cluster) * m, struct m
 	c->http2 = m->http2_protocol_options != NULL;
 	http1(t, m->http_protocol_options, c);
 	if (m->common_http_protocol_options)
-		TR_IN(t, "common_http_protocol_options", common_http(t, m->common_http_protocol_options, c));
+		TR_IN(t, "common_http_protocol_options",
+		      common_http(t, m->common_http_protocol_options, c));
 	for (size_t i = 0; i < m->n_typed_extension_protocol_options; i++) {
 		size_t mark = xds_path_push(&t->pj.path, "typed_extension_protocol_options");
 		int rc;
@@ -239,7 +236,8 @@ static int protocol(struct translate *t, const PB_CLUSTER(Cluster) * m, struct m
 	return 0;
 }
 
-/* ---- endpoints --------------------------------------------------------------------------------------------- */
+/* ---- endpoints
+ * --------------------------------------------------------------------------------------------- */
 
 static int endpoint(struct translate *t, const PB_ENDPOINT(LbEndpoint) * m, uint32_t priority,
 		    const struct mesh_cluster *c, struct mesh_endpoint *e)
@@ -257,8 +255,11 @@ static int endpoint(struct translate *t, const PB_ENDPOINT(LbEndpoint) * m, uint
 	e->hostname = tr_str(t, m->endpoint->hostname);
 	if (addr_parse_ip(slice_str(sa->address), &e->addr) < 0) {
 		if (c->kind == MESH_CLUSTER_STATIC)
-			return tr_fail(t, "address.socket_address.address: \"%s\" is not an IP address; names need type "
-					  "STRICT_DNS or LOGICAL_DNS", sa->address);
+			return tr_fail(t,
+				       "address.socket_address.address: \"%s\" is not an IP "
+				       "address; names need type "
+				       "STRICT_DNS or LOGICAL_DNS",
+				       sa->address);
 	}
 	if (c->kind == MESH_CLUSTER_STRICT_DNS || c->kind == MESH_CLUSTER_LOGICAL_DNS)
 		e->hostname = tr_str(t, sa->address);
@@ -274,19 +275,22 @@ static int endpoint(struct translate *t, const PB_ENDPOINT(LbEndpoint) * m, uint
 	return 0;
 }
 
-static int group(struct translate *t, const PB_ENDPOINT(LocalityLbEndpoints) * g, struct mesh_cluster *c)
+static int group(struct translate *t, const PB_ENDPOINT(LocalityLbEndpoints) * g,
+		 struct mesh_cluster *c)
 {
 	if (g->priority > 128)
 		return tr_fail(t, "priority %u is over 128", g->priority);
 	for (size_t i = 0; i < g->n_lb_endpoints; i++) {
 		TR_IN_AT(t, "lb_endpoints", i,
-			 endpoint(t, g->lb_endpoints[i], g->priority, c, &c->endpoints[c->n_endpoints]));
+			 endpoint(t, g->lb_endpoints[i], g->priority, c,
+				  &c->endpoints[c->n_endpoints]));
 		c->n_endpoints++;
 	}
 	return 0;
 }
 
-static int assignment(struct translate *t, const PB_ENDPOINT(ClusterLoadAssignment) * m, struct mesh_cluster *c)
+static int assignment(struct translate *t, const PB_ENDPOINT(ClusterLoadAssignment) * m,
+		      struct mesh_cluster *c)
 {
 	size_t n = 0;
 	int rc = tr_nonempty(t, "cluster_name", m->cluster_name);
@@ -308,7 +312,8 @@ static int endpoints(struct translate *t, const PB_CLUSTER(Cluster) * m, struct 
 	if (m->load_assignment)
 		TR_IN(t, "load_assignment", assignment(t, m->load_assignment, c));
 	if (c->kind == MESH_CLUSTER_LOGICAL_DNS && c->n_endpoints != 1)
-		return tr_fail(t, "a LOGICAL_DNS cluster needs exactly one endpoint, not %u", c->n_endpoints);
+		return tr_fail(t, "a LOGICAL_DNS cluster needs exactly one endpoint, not %u",
+			       c->n_endpoints);
 	return 0;
 }
 
@@ -333,7 +338,8 @@ int tr_cluster(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_c
 	*c = (struct mesh_cluster){ .name = tr_str(t, m->name), .stat_name = stat_name(t, m) };
 	c->per_connection_buffer = tr_u32(m->per_connection_buffer_limit_bytes, CONNECTION_BUFFER);
 	c->hash = XXH64(packed.ptr, packed.len, 0);
-	rc = tr_ms(t, "connect_timeout", m->connect_timeout, CONNECT_TIMEOUT_MS, &c->connect_timeout_ms);
+	rc = tr_ms(t, "connect_timeout", m->connect_timeout, CONNECT_TIMEOUT_MS,
+		   &c->connect_timeout_ms);
 	if (rc == 0 && !c->connect_timeout_ms)
 		return tr_fail(t, "connect_timeout must be over 0");
 	if (rc == 0)

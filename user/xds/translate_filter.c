@@ -10,13 +10,16 @@
 
 #define CORS_FILTER "envoy.filters.http.cors"
 
-/* ---- fault ------------------------------------------------------------------------------------------- */
+/* ---- fault
+ * ------------------------------------------------------------------------------------------- */
 
 #define FAULT_COMMON(x) Envoy__Extensions__Filters__Common__Fault__V3__##x
-#define K_DELAY(x) ENVOY__EXTENSIONS__FILTERS__COMMON__FAULT__V3__FAULT_DELAY__FAULT_DELAY_SECIFIER_##x
+#define K_DELAY(x) \
+	ENVOY__EXTENSIONS__FILTERS__COMMON__FAULT__V3__FAULT_DELAY__FAULT_DELAY_SECIFIER_##x
 #define K_ABORT(x) ENVOY__EXTENSIONS__FILTERS__HTTP__FAULT__V3__FAULT_ABORT__ERROR_TYPE_##x
 
-static int fault_delay(struct translate *t, const FAULT_COMMON(FaultDelay) * m, struct mesh_fault *f)
+static int fault_delay(struct translate *t, const FAULT_COMMON(FaultDelay) * m,
+		       struct mesh_fault *f)
 {
 	f->has_delay = true;
 	f->delay_fraction = tr_percent(m->percentage, 0);
@@ -25,11 +28,8 @@ static int fault_delay(struct translate *t, const FAULT_COMMON(FaultDelay) * m, 
 		if (m->fixed_delay->seconds == 0 && m->fixed_delay->nanos == 0)
 			return tr_fail(t, "fixed_delay must be over 0");
 		return tr_ms(t, "fixed_delay", m->fixed_delay, 0, &f->delay_ms);
-	case K_DELAY(HEADER_DELAY):
-		f->delay_by_header = true;
-		return 0;
-	default:
-		return tr_fail(t, "one of fixed_delay and header_delay is required");
+	case K_DELAY(HEADER_DELAY): f->delay_by_header = true; return 0;
+	default: return tr_fail(t, "one of fixed_delay and header_delay is required");
 	}
 }
 
@@ -40,25 +40,25 @@ static int fault_abort(struct translate *t, const PB_FAULT(FaultAbort) * m, stru
 	switch (m->error_type_case) {
 	case K_ABORT(HTTP_STATUS):
 		if (m->http_status < 200 || m->http_status >= 600)
-			return tr_fail(t, "http_status %u is not between 200 and 599", m->http_status);
+			return tr_fail(t, "http_status %u is not between 200 and 599",
+				       m->http_status);
 		f->abort_status = m->http_status;
 		return 0;
 	case K_ABORT(GRPC_STATUS):
 		f->abort_is_grpc = true;
 		f->abort_status = m->grpc_status;
 		return 0;
-	case K_ABORT(HEADER_ABORT):
-		f->abort_by_header = true;
-		return 0;
-	default:
-		return tr_fail(t, "one of http_status, grpc_status and header_abort is required");
+	case K_ABORT(HEADER_ABORT): f->abort_by_header = true; return 0;
+	default: return tr_fail(t, "one of http_status, grpc_status and header_abort is required");
 	}
 }
 
-static int fault_rate(struct translate *t, const FAULT_COMMON(FaultRateLimit) * m, struct mesh_fault *f)
+static int fault_rate(struct translate *t, const FAULT_COMMON(FaultRateLimit) * m,
+		      struct mesh_fault *f)
 {
 	if (!m->fixed_limit)
-		return tr_fail(t, "fixed_limit is required; a limit by header is not supported yet by this version");
+		return tr_fail(t, "fixed_limit is required; a limit by header is not supported yet "
+				  "by this version");
 	if (m->fixed_limit->limit_kbps < 1 || m->fixed_limit->limit_kbps > UINT32_MAX)
 		return tr_fail(t, "fixed_limit.limit_kbps must be at least 1");
 	f->rate_kbps = (uint32_t)m->fixed_limit->limit_kbps;
@@ -66,7 +66,8 @@ static int fault_rate(struct translate *t, const FAULT_COMMON(FaultRateLimit) * 
 	return 0;
 }
 
-static int fault(struct translate *t, const ProtobufCMessage *msg, bool per_route, const void **ret_config)
+static int fault(struct translate *t, const ProtobufCMessage *msg, bool per_route,
+		 const void **ret_config)
 {
 	const PB_FAULT(HTTPFault) *m = (const PB_FAULT(HTTPFault) *)msg;
 	struct mesh_fault *f = arena_new(t->a, struct mesh_fault);
@@ -88,10 +89,12 @@ static int fault(struct translate *t, const ProtobufCMessage *msg, bool per_rout
 		f->rate_kbps = 0;
 	}
 	*ret_config = f;
-	return tr_header_matches(t, "headers", m->headers, m->n_headers, false, &f->headers, &f->n_headers);
+	return tr_header_matches(t, "headers", m->headers, m->n_headers, false, &f->headers,
+				 &f->n_headers);
 }
 
-/* ---- CORS ---------------------------------------------------------------------------------------------- */
+/* ---- CORS
+ * ---------------------------------------------------------------------------------------------- */
 
 static int cors_policy(struct translate *t, const PB_CORS(CorsPolicy) * m, struct mesh_cors **ret_c)
 {
@@ -114,7 +117,8 @@ static int cors_policy(struct translate *t, const PB_CORS(CorsPolicy) * m, struc
 	return 0;
 }
 
-static int cors_route(struct translate *t, const ProtobufCMessage *m, bool per_route, const void **ret_config)
+static int cors_route(struct translate *t, const ProtobufCMessage *m, bool per_route,
+		      const void **ret_config)
 {
 	struct mesh_cors *c = NULL;
 	int rc = cors_policy(t, (const PB_CORS(CorsPolicy) *)m, &c);
@@ -150,18 +154,22 @@ int tr_cors_override(struct translate *t, const PB_ROUTE(CorsPolicy) * m, struct
 	v = TR_ARRAY(t, struct mesh_filter_override, o->n + 1);
 	if (o->n)
 		memcpy(v, o->v, o->n * sizeof(*v));
-	v[o->n] = (struct mesh_filter_override){ .name = SLICE(CORS_FILTER), .kind = "cors", .config = out };
+	v[o->n] = (struct mesh_filter_override){ .name = SLICE(CORS_FILTER),
+						 .kind = "cors",
+						 .config = out };
 	o->v = v;
 	o->n++;
 	return 0;
 }
 
-/* ---- header mutation -------------------------------------------------------------------------------------- */
+/* ---- header mutation
+ * -------------------------------------------------------------------------------------- */
 
 #define RULES(x) Envoy__Config__Common__MutationRules__V3__##x
 #define K_RULES(x) ENVOY__CONFIG__COMMON__MUTATION_RULES__V3__HEADER_MUTATION__ACTION_##x
 
-static int header_rule(struct translate *t, const RULES(HeaderMutation) * m, struct mesh_header_ops *o)
+static int header_rule(struct translate *t, const RULES(HeaderMutation) * m,
+		       struct mesh_header_ops *o)
 {
 	switch (m->action_case) {
 	case K_RULES(REMOVE):
@@ -170,7 +178,9 @@ static int header_rule(struct translate *t, const RULES(HeaderMutation) * m, str
 		o->remove[o->n_remove] = tr_lower(t, m->remove);
 		for (uint32_t i = 0; i < o->n_add; i++)
 			if (slice_is_equal(o->add[i].name, o->remove[o->n_remove]))
-				tr_warn(t, "remove", "\"%s\" is removed before it is appended, not after", m->remove);
+				tr_warn(t, "remove",
+					"\"%s\" is removed before it is appended, not after",
+					m->remove);
 		o->n_remove++;
 		return 0;
 	case K_RULES(APPEND):
@@ -178,12 +188,13 @@ static int header_rule(struct translate *t, const RULES(HeaderMutation) * m, str
 		o->n_add++;
 		return 0;
 	default:
-		return tr_fail(t, "one of remove and append is required; others are not supported yet by this version");
+		return tr_fail(t, "one of remove and append is required; others are not supported "
+				  "yet by this version");
 	}
 }
 
-static int header_rules(struct translate *t, const char *field, RULES(HeaderMutation) * *v, size_t n,
-			struct mesh_header_ops *o)
+static int header_rules(struct translate *t, const char *field, RULES(HeaderMutation) * *v,
+			size_t n, struct mesh_header_ops *o)
 {
 	o->add = TR_ARRAY(t, struct mesh_header_add, n);
 	o->remove = TR_ARRAY(t, struct slice, n);
@@ -192,17 +203,20 @@ static int header_rules(struct translate *t, const char *field, RULES(HeaderMuta
 	return 0;
 }
 
-static int mutations(struct translate *t, const PB_MUTATION(Mutations) * m, struct mesh_mutations *ret_m)
+static int mutations(struct translate *t, const PB_MUTATION(Mutations) * m,
+		     struct mesh_mutations *ret_m)
 {
-	int rc = header_rules(t, "request_mutations", m->request_mutations, m->n_request_mutations, &ret_m->request);
+	int rc = header_rules(t, "request_mutations", m->request_mutations, m->n_request_mutations,
+			      &ret_m->request);
 
 	if (rc == 0)
-		rc = header_rules(t, "response_mutations", m->response_mutations, m->n_response_mutations,
-				  &ret_m->response);
+		rc = header_rules(t, "response_mutations", m->response_mutations,
+				  m->n_response_mutations, &ret_m->response);
 	return rc;
 }
 
-static int header_mutation(struct translate *t, const ProtobufCMessage *m, bool per_route, const void **ret_config)
+static int header_mutation(struct translate *t, const ProtobufCMessage *m, bool per_route,
+			   const void **ret_config)
 {
 	struct mesh_header_mutation *h = arena_new(t->a, struct mesh_header_mutation);
 	const PB_MUTATION(Mutations) *src =
@@ -215,7 +229,8 @@ static int header_mutation(struct translate *t, const ProtobufCMessage *m, bool 
 	return 0;
 }
 
-/* ---- the list -------------------------------------------------------------------------------------------- */
+/* ---- the list
+ * -------------------------------------------------------------------------------------------- */
 
 struct kind {
 	const char *kind; /* as mesh_filter.kind */
@@ -223,25 +238,26 @@ struct kind {
 	const ProtobufCMessageDescriptor *filter; /* type in http_filters */
 	const ProtobufCMessageDescriptor *route;  /* type in typed_per_filter_config, or NULL */
 	/* NULL: has no settings. */
-	int (*read)(struct translate *t, const ProtobufCMessage *m, bool per_route, const void **ret_config);
-	int (*read_route)(struct translate *t, const ProtobufCMessage *m, bool per_route, const void **ret_config);
+	int (*read)(struct translate *t, const ProtobufCMessage *m, bool per_route,
+		    const void **ret_config);
+	int (*read_route)(struct translate *t, const ProtobufCMessage *m, bool per_route,
+			  const void **ret_config);
 };
 
 static const struct kind kinds[] = {
-	{ "router", true, &envoy__extensions__filters__http__router__v3__router__descriptor, NULL, NULL, NULL },
-	{ "router", true, &envoy__extensions__filters__network__dubbo_proxy__router__v3__router__descriptor, NULL, NULL,
+	{ "router", true, D_EXT(filters__http__router__v3__router), NULL, NULL, NULL },
+	{ "router", true, D_EXT(filters__network__dubbo_proxy__router__v3__router), NULL, NULL,
 	  NULL },
-	{ "local_ratelimit", false,
-	  &envoy__extensions__filters__http__local_ratelimit__v3__local_rate_limit__descriptor,
-	  &envoy__extensions__filters__http__local_ratelimit__v3__local_rate_limit__descriptor, tr_local_ratelimit,
+	{ "local_ratelimit", false, D_EXT(filters__http__local_ratelimit__v3__local_rate_limit),
+	  D_EXT(filters__http__local_ratelimit__v3__local_rate_limit), tr_local_ratelimit,
 	  tr_local_ratelimit },
-	{ "fault", false, &envoy__extensions__filters__http__fault__v3__httpfault__descriptor,
-	  &envoy__extensions__filters__http__fault__v3__httpfault__descriptor, fault, fault },
-	{ "cors", false, &envoy__extensions__filters__http__cors__v3__cors__descriptor,
-	  &envoy__extensions__filters__http__cors__v3__cors_policy__descriptor, NULL, cors_route },
-	{ "header_mutation", false, &envoy__extensions__filters__http__header_mutation__v3__header_mutation__descriptor,
-	  &envoy__extensions__filters__http__header_mutation__v3__header_mutation_per_route__descriptor,
-	  header_mutation, header_mutation },
+	{ "fault", false, D_EXT(filters__http__fault__v3__httpfault),
+	  D_EXT(filters__http__fault__v3__httpfault), fault, fault },
+	{ "cors", false, D_EXT(filters__http__cors__v3__cors),
+	  D_EXT(filters__http__cors__v3__cors_policy), NULL, cors_route },
+	{ "header_mutation", false, D_EXT(filters__http__header_mutation__v3__header_mutation),
+	  D_EXT(filters__http__header_mutation__v3__header_mutation_per_route), header_mutation,
+	  header_mutation },
 };
 
 static const struct kind *kind_find(const ProtobufCMessageDescriptor *d, bool per_route)
@@ -253,19 +269,24 @@ static const struct kind *kind_find(const ProtobufCMessageDescriptor *d, bool pe
 }
 
 /* Refuses what nobody knows, or leaves it out (1) when it is optional. The path is at the Any. */
-static int unknown_filter(struct translate *t, const char *name, const Google__Protobuf__Any *any, bool is_optional)
+static int unknown_filter(struct translate *t, const char *name, const Google__Protobuf__Any *any,
+			  bool is_optional)
 {
 	const char *type = protojson_any_type(&t->pj, &any->base);
 
 	if (!is_optional)
-		return tr_fail(t, "filter \"%s\" of type \"%s\" is not supported yet by this version", name, type);
-	tr_warn(t, "", "filter \"%s\" of type \"%s\" is not known and optional: left out", name, type);
+		return tr_fail(t,
+			       "filter \"%s\" of type \"%s\" is not supported yet by this version",
+			       name, type);
+	tr_warn(t, "", "filter \"%s\" of type \"%s\" is not known and optional: left out", name,
+		type);
 	return 1;
 }
 
 /* Opens @any and finds its kind. 1: left out. */
-static int kind_open(struct translate *t, const char *name, const Google__Protobuf__Any *any, bool per_route,
-		     bool is_optional, ProtobufCMessage **ret_m, const struct kind **ret_k)
+static int kind_open(struct translate *t, const char *name, const Google__Protobuf__Any *any,
+		     bool per_route, bool is_optional, ProtobufCMessage **ret_m,
+		     const struct kind **ret_k)
 {
 	int rc = tr_any(t, any, ret_m);
 
@@ -275,8 +296,9 @@ static int kind_open(struct translate *t, const char *name, const Google__Protob
 	return *ret_k ? 0 : unknown_filter(t, name, any, is_optional);
 }
 
-int tr_filter(struct translate *t, const char *name, const Google__Protobuf__Any *any, bool is_optional, bool disabled,
-	      struct mesh_filter *ret_f, const ProtobufCMessage **ret_router)
+int tr_filter(struct translate *t, const char *name, const Google__Protobuf__Any *any,
+	      bool is_optional, bool disabled, struct mesh_filter *ret_f,
+	      const ProtobufCMessage **ret_router)
 {
 	const struct kind *k = NULL;
 	size_t mark = t->pj.path.len;
@@ -310,18 +332,19 @@ int tr_filter_order(struct translate *t, const char *field, const struct mesh_fi
 		bool is_router = strcmp(v[i].kind, "router") == 0;
 
 		if (is_router && i + 1 < n)
-			return tr_fail(t, "%s: filter \"%.*s\" ends the chain and must be the last", field,
-				       SLICE_ARG(v[i].name));
+			return tr_fail(t, "%s: filter \"%.*s\" ends the chain and must be the last",
+				       field, SLICE_ARG(v[i].name));
 		if (!is_router && i + 1 == n)
-			return tr_fail(t, "%s: the last filter must be the router, not \"%.*s\"", field,
-				       SLICE_ARG(v[i].name));
+			return tr_fail(t, "%s: the last filter must be the router, not \"%.*s\"",
+				       field, SLICE_ARG(v[i].name));
 	}
 	if (v[n - 1].disabled)
 		return tr_fail(t, "%s: the router filter may not be disabled", field);
 	return 0;
 }
 
-/* ---- settings per route ------------------------------------------------------------------------------------ */
+/* ---- settings per route
+ * ------------------------------------------------------------------------------------ */
 
 /* A FilterConfig around the settings: switches the filter on or off. */
 static int filter_config(struct translate *t, const PB_ROUTE(FilterConfig) * c, const char *name,
@@ -339,7 +362,8 @@ static int filter_config(struct translate *t, const PB_ROUTE(FilterConfig) * c, 
 }
 
 /* 1: left out. */
-static int override(struct translate *t, const struct tr_override_entry *e, struct mesh_filter_override *o)
+static int override(struct translate *t, const struct tr_override_entry *e,
+		    struct mesh_filter_override *o)
 {
 	const Google__Protobuf__Any *any = e->value;
 	const struct kind *k = NULL;
@@ -367,7 +391,8 @@ static int override(struct translate *t, const struct tr_override_entry *e, stru
 	return k->read_route(t, m, true, &o->config);
 }
 
-int tr_overrides(struct translate *t, const struct tr_override_entry *const *v, size_t n, struct mesh_overrides *ret_o)
+int tr_overrides(struct translate *t, const struct tr_override_entry *const *v, size_t n,
+		 struct mesh_overrides *ret_o)
 {
 	size_t base = xds_path_push(&t->pj.path, "typed_per_filter_config");
 

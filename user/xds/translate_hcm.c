@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP connection manager. */
 #include "envoy/extensions/filters/http/router/v3/router.pb-c.h"
-#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h" /* style: generated name */
 #include "xds/translate.h"
 
 #define K_MANAGER(x) K_HCM(HTTP_CONNECTION_MANAGER__##x)
@@ -21,31 +21,29 @@ int tr_upgrade(struct translate *t, const char *type, const Google__Protobuf__Bo
 	return tr_nonempty(t, "upgrade_type", type);
 }
 
-static int codec(struct translate *t, const PB_HCM(HttpConnectionManager) * m, struct mesh_http_manager *h)
+static int codec(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
+		 struct mesh_http_manager *h)
 {
 	switch (m->codec_type) {
-	case K_MANAGER(CODEC_TYPE__AUTO):
-		h->codec_type = MESH_CODEC_AUTO;
-		return 0;
-	case K_MANAGER(CODEC_TYPE__HTTP1):
-		h->codec_type = MESH_CODEC_HTTP1;
-		return 0;
+	case K_MANAGER(CODEC_TYPE__AUTO): h->codec_type = MESH_CODEC_AUTO; return 0;
+	case K_MANAGER(CODEC_TYPE__HTTP1): h->codec_type = MESH_CODEC_HTTP1; return 0;
 	case K_MANAGER(CODEC_TYPE__HTTP2):
 		h->codec_type = MESH_CODEC_HTTP2;
 		return tr_unsupported(t, "codec_type", "HTTP2");
-	default:
-		return tr_unsupported(t, "codec_type", "HTTP3");
+	default: return tr_unsupported(t, "codec_type", "HTTP3");
 	}
 }
 
-static int times(struct translate *t, const PB_HCM(HttpConnectionManager) * m, struct mesh_http_manager *h)
+static int times(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
+		 struct mesh_http_manager *h)
 {
 	const PB_CORE(HttpProtocolOptions) *o = m->common_http_protocol_options;
 	const char *where = "common_http_protocol_options";
 	int rc = tr_ms(t, where, o ? o->idle_timeout : NULL, IDLE_TIMEOUT_MS, &h->idle_timeout_ms);
 
 	if (rc == 0)
-		rc = tr_ms(t, where, o ? o->max_connection_duration : NULL, 0, &h->max_connection_ms);
+		rc = tr_ms(t, where, o ? o->max_connection_duration : NULL, 0,
+			   &h->max_connection_ms);
 	if (rc == 0)
 		rc = tr_ms(t, where, o ? o->max_stream_duration : NULL, 0, &h->max_stream_ms);
 	if (rc == 0)
@@ -54,24 +52,30 @@ static int times(struct translate *t, const PB_HCM(HttpConnectionManager) * m, s
 	if (rc == 0)
 		rc = tr_ms(t, "request_timeout", m->request_timeout, 0, &h->request_timeout_ms);
 	if (rc == 0)
-		rc = tr_ms(t, "request_headers_timeout", m->request_headers_timeout, 0, &h->request_headers_timeout_ms);
+		rc = tr_ms(t, "request_headers_timeout", m->request_headers_timeout, 0,
+			   &h->request_headers_timeout_ms);
 	if (rc == 0)
-		rc = tr_ms(t, "delayed_close_timeout", m->delayed_close_timeout, DELAYED_CLOSE_MS, &h->delayed_close_ms);
+		rc = tr_ms(t, "delayed_close_timeout", m->delayed_close_timeout, DELAYED_CLOSE_MS,
+			   &h->delayed_close_ms);
 	if (rc == 0)
-		rc = tr_ms(t, "drain_timeout", m->drain_timeout, DRAIN_TIMEOUT_MS, &h->drain_timeout_ms);
+		rc = tr_ms(t, "drain_timeout", m->drain_timeout, DRAIN_TIMEOUT_MS,
+			   &h->drain_timeout_ms);
 	return rc;
 }
 
-static int limits(struct translate *t, const PB_HCM(HttpConnectionManager) * m, struct mesh_http_manager *h)
+static int limits(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
+		  struct mesh_http_manager *h)
 {
-	static const enum mesh_underscores underscores[] = { MESH_UNDERSCORES_ALLOW, MESH_UNDERSCORES_REJECT,
+	static const enum mesh_underscores underscores[] = { MESH_UNDERSCORES_ALLOW,
+							     MESH_UNDERSCORES_REJECT,
 							     MESH_UNDERSCORES_DROP };
 	const PB_CORE(HttpProtocolOptions) *o = m->common_http_protocol_options;
 
 	h->max_headers = HEADERS_MAX;
 	h->max_head_kb = tr_u32(m->max_request_headers_kb, HEAD_KB_MAX);
 	if (!h->max_head_kb || h->max_head_kb > HEAD_KB_LIMIT)
-		return tr_fail(t, "max_request_headers_kb %u is not between 1 and %d", h->max_head_kb, HEAD_KB_LIMIT);
+		return tr_fail(t, "max_request_headers_kb %u is not between 1 and %d",
+			       h->max_head_kb, HEAD_KB_LIMIT);
 	if (!o)
 		return 0;
 	h->max_headers = tr_u32(o->max_headers_count, HEADERS_MAX);
@@ -84,7 +88,8 @@ static int limits(struct translate *t, const PB_HCM(HttpConnectionManager) * m, 
 	return 0;
 }
 
-static int addresses(struct translate *t, const PB_HCM(HttpConnectionManager) * m, struct mesh_http_manager *h)
+static int addresses(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
+		     struct mesh_http_manager *h)
 {
 	h->use_remote_address = tr_bool(m->use_remote_address, false);
 	h->xff_trusted_hops = m->xff_num_trusted_hops;
@@ -95,20 +100,26 @@ static int addresses(struct translate *t, const PB_HCM(HttpConnectionManager) * 
 	if (!m->internal_address_config)
 		return 0;
 	if (m->internal_address_config->unix_sockets)
-		tr_warn(t, "internal_address_config.unix_sockets", "has no effect: Unix domain sockets are not served");
-	return tr_cidrs(t, "internal_address_config.cidr_ranges", m->internal_address_config->cidr_ranges,
-			m->internal_address_config->n_cidr_ranges, &h->internal_addresses, &h->n_internal_addresses);
+		tr_warn(t, "internal_address_config.unix_sockets",
+			"has no effect: Unix domain sockets are not served");
+	return tr_cidrs(t, "internal_address_config.cidr_ranges",
+			m->internal_address_config->cidr_ranges,
+			m->internal_address_config->n_cidr_ranges, &h->internal_addresses,
+			&h->n_internal_addresses);
 }
 
-static int identity(struct translate *t, const PB_HCM(HttpConnectionManager) * m, struct mesh_http_manager *h)
+static int identity(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
+		    struct mesh_http_manager *h)
 {
-	static const enum mesh_server_header server[] = { MESH_SERVER_OVERWRITE, MESH_SERVER_APPEND_IF_ABSENT,
+	static const enum mesh_server_header server[] = { MESH_SERVER_OVERWRITE,
+							  MESH_SERVER_APPEND_IF_ABSENT,
 							  MESH_SERVER_PASS };
 
 	h->stat_prefix = tr_str(t, m->stat_prefix);
 	h->server_name = tr_str(t, *m->server_name ? m->server_name : "skiff");
 	h->via = tr_str(t, m->via);
-	if (m->server_header_transformation >= 0 && (size_t)m->server_header_transformation < ARRAY_LEN(server))
+	if (m->server_header_transformation >= 0 &&
+	    (size_t)m->server_header_transformation < ARRAY_LEN(server))
 		h->server_header = server[m->server_header_transformation];
 	h->generate_request_id = tr_bool(m->generate_request_id, true);
 	h->preserve_external_request_id = m->preserve_external_request_id;
@@ -116,14 +127,18 @@ static int identity(struct translate *t, const PB_HCM(HttpConnectionManager) * m
 	h->proxy_100_continue = m->proxy_100_continue;
 	if (m->forward_client_cert_details != K_MANAGER(FORWARD_CLIENT_CERT_DETAILS__SANITIZE))
 		tr_warn(t, "forward_client_cert_details",
-			"x-forwarded-client-cert is always removed: client certificates are not there yet");
+			"x-forwarded-client-cert is always removed: client certificates are not "
+			"there yet");
 	return tr_nonempty(t, "stat_prefix", m->stat_prefix);
 }
 
-static int paths(struct translate *t, const PB_HCM(HttpConnectionManager) * m, struct mesh_http_manager *h)
+static int paths(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
+		 struct mesh_http_manager *h)
 {
-	static const enum mesh_escaped_slashes slashes[] = { MESH_SLASHES_KEEP, MESH_SLASHES_KEEP, MESH_SLASHES_REJECT,
-							     MESH_SLASHES_REDIRECT, MESH_SLASHES_UNESCAPE };
+	static const enum mesh_escaped_slashes slashes[] = { MESH_SLASHES_KEEP, MESH_SLASHES_KEEP,
+							     MESH_SLASHES_REJECT,
+							     MESH_SLASHES_REDIRECT,
+							     MESH_SLASHES_UNESCAPE };
 
 	h->normalize_path = tr_bool(m->normalize_path, false);
 	h->merge_slashes = m->merge_slashes;
@@ -131,20 +146,27 @@ static int paths(struct translate *t, const PB_HCM(HttpConnectionManager) * m, s
 	    (size_t)m->path_with_escaped_slashes_action < ARRAY_LEN(slashes))
 		h->escaped_slashes = slashes[m->path_with_escaped_slashes_action];
 	h->strip_matching_port = m->strip_matching_host_port;
-	h->strip_any_port =
-		m->strip_port_mode_case == K_MANAGER(STRIP_PORT_MODE_STRIP_ANY_HOST_PORT) && m->strip_any_host_port;
+	h->strip_any_port = m->strip_port_mode_case ==
+				    K_MANAGER(STRIP_PORT_MODE_STRIP_ANY_HOST_PORT) &&
+			    m->strip_any_host_port;
 	h->strip_trailing_dot = m->strip_trailing_host_dot;
 	if (h->strip_matching_port && h->strip_any_port)
-		return tr_fail(t, "only one of strip_matching_host_port and strip_any_host_port may be set");
+		return tr_fail(
+			t,
+			"only one of strip_matching_host_port and strip_any_host_port may be set");
 	if (!m->scheme_header_transformation)
 		return 0;
 	h->scheme_overwrite = tr_str(t, m->scheme_header_transformation->scheme_to_overwrite);
-	if (!slice_is_equal(h->scheme_overwrite, SLICE("http")) && !slice_is_equal(h->scheme_overwrite, SLICE("https")))
-		return tr_fail(t, "scheme_header_transformation.scheme_to_overwrite must be http or https");
+	if (!slice_is_equal(h->scheme_overwrite, SLICE("http")) &&
+	    !slice_is_equal(h->scheme_overwrite, SLICE("https")))
+		return tr_fail(
+			t,
+			"scheme_header_transformation.scheme_to_overwrite must be http or https");
 	return 0;
 }
 
-static void http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o, struct mesh_http_manager *h)
+static void http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
+		  struct mesh_http_manager *h)
 {
 	h->allow_absolute_url = true;
 	if (!o)
@@ -162,21 +184,25 @@ static void http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o, 
 			"has no effect in this version: names are written in lower case");
 }
 
-static int http_filter(struct translate *t, const PB_HCM(HttpFilter) * m, struct mesh_http_manager *h,
-		       struct mesh_filter *f)
+static int http_filter(struct translate *t, const PB_HCM(HttpFilter) * m,
+		       struct mesh_http_manager *h, struct mesh_filter *f)
 {
 	const ProtobufCMessage *router = NULL;
-	int rc = tr_filter(t, m->name, m->config_type_case == K_HCM(HTTP_FILTER__CONFIG_TYPE_TYPED_CONFIG) ?
-					       m->typed_config : NULL,
+	int rc = tr_filter(t, m->name,
+			   m->config_type_case == K_HCM(HTTP_FILTER__CONFIG_TYPE_TYPED_CONFIG) ?
+				   m->typed_config :
+				   NULL,
 			   m->is_optional, m->disabled, f, &router);
 
-	if (router && router->descriptor == &envoy__extensions__filters__http__router__v3__router__descriptor)
+	if (router && router->descriptor == D_EXT(filters__http__router__v3__router))
 		h->suppress_envoy_headers =
-			((const Envoy__Extensions__Filters__Http__Router__V3__Router *)router)->suppress_envoy_headers;
+			((const Envoy__Extensions__Filters__Http__Router__V3__Router *)router)
+				->suppress_envoy_headers;
 	return rc;
 }
 
-static int http_filters(struct translate *t, const PB_HCM(HttpConnectionManager) * m, struct mesh_http_manager *h)
+static int http_filters(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
+			struct mesh_http_manager *h)
 {
 	h->filters = TR_ARRAY(t, struct mesh_filter, m->n_http_filters);
 	for (size_t i = 0; i < m->n_http_filters; i++) {
@@ -192,18 +218,20 @@ static int http_filters(struct translate *t, const PB_HCM(HttpConnectionManager)
 	return tr_filter_order(t, "http_filters", h->filters, h->n_filters);
 }
 
-static int upgrades(struct translate *t, const PB_HCM(HttpConnectionManager) * m, struct mesh_http_manager *h)
+static int upgrades(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
+		    struct mesh_http_manager *h)
 {
 	h->upgrades = TR_ARRAY(t, struct mesh_upgrade, m->n_upgrade_configs);
 	h->n_upgrades = (uint32_t)m->n_upgrade_configs;
 	for (size_t i = 0; i < m->n_upgrade_configs; i++)
 		TR_IN_AT(t, "upgrade_configs", i,
-			 tr_upgrade(t, m->upgrade_configs[i]->upgrade_type, m->upgrade_configs[i]->enabled,
-				    &h->upgrades[i]));
+			 tr_upgrade(t, m->upgrade_configs[i]->upgrade_type,
+				    m->upgrade_configs[i]->enabled, &h->upgrades[i]));
 	return 0;
 }
 
-static int routes(struct translate *t, const PB_HCM(HttpConnectionManager) * m, struct mesh_http_manager *h)
+static int routes(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
+		  struct mesh_http_manager *h)
 {
 	switch (m->route_specifier_case) {
 	case K_MANAGER(ROUTE_SPECIFIER_ROUTE_CONFIG):
@@ -211,13 +239,16 @@ static int routes(struct translate *t, const PB_HCM(HttpConnectionManager) * m, 
 		return 0;
 	case K_MANAGER(ROUTE_SPECIFIER_RDS):
 		xds_path_push(&t->pj.path, "rds");
-		return tr_fail(t, "routes by name need a control plane (xDS), and none is configured; use route_config");
+		return tr_fail(t, "routes by name need a control plane (xDS), and none is "
+				  "configured; use route_config");
 	default:
-		return tr_fail(t, "route_config is required; scoped_routes are not supported yet by this version");
+		return tr_fail(t, "route_config is required; scoped_routes are not supported yet "
+				  "by this version");
 	}
 }
 
-int tr_http_manager(struct translate *t, const ProtobufCMessage *msg, const struct mesh_http_manager **ret_h)
+int tr_http_manager(struct translate *t, const ProtobufCMessage *msg,
+		    const struct mesh_http_manager **ret_h)
 {
 	const PB_HCM(HttpConnectionManager) *m = (const PB_HCM(HttpConnectionManager) *)msg;
 	struct mesh_http_manager *h = arena_new(t->a, struct mesh_http_manager);
@@ -239,7 +270,8 @@ int tr_http_manager(struct translate *t, const ProtobufCMessage *msg, const stru
 	if (rc == 0)
 		rc = upgrades(t, m, h);
 	if (rc == 0)
-		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &h->logs, &h->n_logs);
+		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &h->logs,
+				    &h->n_logs);
 	if (rc == 0)
 		rc = routes(t, m, h);
 	*ret_h = h;

@@ -28,9 +28,11 @@ static int name_check(struct translate *t, const char *name)
 	return 0;
 }
 
-static int append_action(struct translate *t, const PB_CORE(HeaderValueOption) * o, enum mesh_append *ret_action)
+static int append_action(struct translate *t, const PB_CORE(HeaderValueOption) * o,
+			 enum mesh_append *ret_action)
 {
-	static const enum mesh_append actions[] = { MESH_APPEND_OR_ADD, MESH_ADD_IF_ABSENT, MESH_OVERWRITE_OR_ADD,
+	static const enum mesh_append actions[] = { MESH_APPEND_OR_ADD, MESH_ADD_IF_ABSENT,
+						    MESH_OVERWRITE_OR_ADD,
 						    MESH_OVERWRITE_IF_EXISTS };
 
 	if (o->append && o->append_action)
@@ -60,7 +62,9 @@ int tr_header_add(struct translate *t, const PB_CORE(HeaderValueOption) * o, boo
 	if (rc < 0)
 		return rc;
 	if (!free_names && name_is_fixed(h->key))
-		return tr_fail(t, "\"%s\": names that begin with ':' and host may not be changed here", h->key);
+		return tr_fail(t,
+			       "\"%s\": names that begin with ':' and host may not be changed here",
+			       h->key);
 	text = *h->value ? tr_str(t, h->value) : tr_bytes(t, h->raw_value);
 	for (size_t i = 0; i < text.len; i++)
 		if (text.ptr[i] == '\r' || text.ptr[i] == '\n' || text.ptr[i] == '\0')
@@ -71,8 +75,8 @@ int tr_header_add(struct translate *t, const PB_CORE(HeaderValueOption) * o, boo
 	return 0;
 }
 
-int tr_header_adds(struct translate *t, const char *field, PB_CORE(HeaderValueOption) * *v, size_t n,
-		   struct mesh_header_ops *ret_ops)
+int tr_header_adds(struct translate *t, const char *field, PB_CORE(HeaderValueOption) * *v,
+		   size_t n, struct mesh_header_ops *ret_ops)
 {
 	if (n > HEADER_OPS_MAX)
 		return tr_fail(t, "%s has more than %d entries", field, HEADER_OPS_MAX);
@@ -88,11 +92,13 @@ static int remove_check(struct translate *t, const char *name)
 	int rc = *name ? name_check(t, name) : tr_fail(t, "a header name may not be empty");
 
 	if (rc == 0 && name_is_fixed(name))
-		return tr_fail(t, "\"%s\": names that begin with ':' and host may not be removed", name);
+		return tr_fail(t, "\"%s\": names that begin with ':' and host may not be removed",
+			       name);
 	return rc;
 }
 
-int tr_header_removes(struct translate *t, const char *field, char **v, size_t n, struct mesh_header_ops *ret_ops)
+int tr_header_removes(struct translate *t, const char *field, char **v, size_t n,
+		      struct mesh_header_ops *ret_ops)
 {
 	for (size_t i = 0; i < n; i++)
 		TR_IN_AT(t, field, i, remove_check(t, v[i]));
@@ -101,17 +107,21 @@ int tr_header_removes(struct translate *t, const char *field, char **v, size_t n
 	return 0;
 }
 
-int tr_mutations(struct translate *t, PB_CORE(HeaderValueOption) * *req_add, size_t n_req_add, char **req_remove,
-		 size_t n_req_remove, PB_CORE(HeaderValueOption) * *resp_add, size_t n_resp_add, char **resp_remove,
-		 size_t n_resp_remove, struct mesh_mutations *ret_m)
+int tr_mutations(struct translate *t, PB_CORE(HeaderValueOption) * *req_add, size_t n_req_add,
+		 char **req_remove, size_t n_req_remove, PB_CORE(HeaderValueOption) * *resp_add,
+		 size_t n_resp_add, char **resp_remove, size_t n_resp_remove,
+		 struct mesh_mutations *ret_m)
 {
 	int rc = tr_header_adds(t, "request_headers_to_add", req_add, n_req_add, &ret_m->request);
 
 	if (rc == 0)
-		rc = tr_header_removes(t, "request_headers_to_remove", req_remove, n_req_remove, &ret_m->request);
+		rc = tr_header_removes(t, "request_headers_to_remove", req_remove, n_req_remove,
+				       &ret_m->request);
 	if (rc == 0)
-		rc = tr_header_adds(t, "response_headers_to_add", resp_add, n_resp_add, &ret_m->response);
+		rc = tr_header_adds(t, "response_headers_to_add", resp_add, n_resp_add,
+				    &ret_m->response);
 	if (rc == 0)
-		rc = tr_header_removes(t, "response_headers_to_remove", resp_remove, n_resp_remove, &ret_m->response);
+		rc = tr_header_removes(t, "response_headers_to_remove", resp_remove, n_resp_remove,
+				       &ret_m->response);
 	return rc;
 }

@@ -5,9 +5,10 @@
 
 #define K_ACTION(x) K_ROUTE(RATE_LIMIT__ACTION__ACTION_SPECIFIER_##x)
 #define FILL_INTERVAL_MIN_NS 50000000ull /* as Envoy's limit */
-#define RESPONSE_HEADERS_MAX 10		 /* as Envoy's limit */
+#define RESPONSE_HEADERS_MAX 10          /* as Envoy's limit */
 
-int tr_token_bucket(struct translate *t, const PB_TYPE(TokenBucket) * b, struct mesh_token_bucket *ret_b)
+int tr_token_bucket(struct translate *t, const PB_TYPE(TokenBucket) * b,
+		    struct mesh_token_bucket *ret_b)
 {
 	const Google__Protobuf__Duration *d = b->fill_interval;
 
@@ -27,14 +28,16 @@ int tr_token_bucket(struct translate *t, const PB_TYPE(TokenBucket) * b, struct 
 	return 0;
 }
 
-/* ---- actions --------------------------------------------------------------------------------------- */
+/* ---- actions
+ * --------------------------------------------------------------------------------------- */
 
 static struct slice or_default(struct translate *t, const char *text, const char *dflt)
 {
 	return tr_str(t, *text ? text : dflt);
 }
 
-static int header_value_action(struct translate *t, const PB_ROUTE(RateLimit__Action__HeaderValueMatch) * m,
+static int header_value_action(struct translate *t,
+			       const PB_ROUTE(RateLimit__Action__HeaderValueMatch) * m,
 			       struct mesh_rl_action *a)
 {
 	a->kind = MESH_RL_HEADER_VALUE_MATCH;
@@ -43,10 +46,12 @@ static int header_value_action(struct translate *t, const PB_ROUTE(RateLimit__Ac
 	a->expect_match = tr_bool(m->expect_match, true);
 	if (!m->n_headers)
 		return tr_fail(t, "headers may not be empty");
-	return tr_header_matches(t, "headers", m->headers, m->n_headers, false, &a->headers, &a->n_headers);
+	return tr_header_matches(t, "headers", m->headers, m->n_headers, false, &a->headers,
+				 &a->n_headers);
 }
 
-static int query_value_action(struct translate *t, const PB_ROUTE(RateLimit__Action__QueryParameterValueMatch) * m,
+static int query_value_action(struct translate *t,
+			      const PB_ROUTE(RateLimit__Action__QueryParameterValueMatch) * m,
 			      struct mesh_rl_action *a)
 {
 	a->kind = MESH_RL_QUERY_VALUE_MATCH;
@@ -55,11 +60,12 @@ static int query_value_action(struct translate *t, const PB_ROUTE(RateLimit__Act
 	a->expect_match = tr_bool(m->expect_match, true);
 	if (!m->n_query_parameters)
 		return tr_fail(t, "query_parameters may not be empty");
-	return tr_query_matches(t, "query_parameters", m->query_parameters, m->n_query_parameters, &a->queries,
-				&a->n_queries);
+	return tr_query_matches(t, "query_parameters", m->query_parameters, m->n_query_parameters,
+				&a->queries, &a->n_queries);
 }
 
-static int request_headers_action(struct translate *t, const PB_ROUTE(RateLimit__Action__RequestHeaders) * m,
+static int request_headers_action(struct translate *t,
+				  const PB_ROUTE(RateLimit__Action__RequestHeaders) * m,
 				  struct mesh_rl_action *a)
 {
 	int rc = tr_nonempty(t, "header_name", m->header_name);
@@ -71,7 +77,8 @@ static int request_headers_action(struct translate *t, const PB_ROUTE(RateLimit_
 	return rc < 0 ? rc : tr_nonempty(t, "descriptor_key", m->descriptor_key);
 }
 
-static int query_parameters_action(struct translate *t, const PB_ROUTE(RateLimit__Action__QueryParameters) * m,
+static int query_parameters_action(struct translate *t,
+				   const PB_ROUTE(RateLimit__Action__QueryParameters) * m,
 				   struct mesh_rl_action *a)
 {
 	int rc = tr_nonempty(t, "query_parameter_name", m->query_parameter_name);
@@ -83,7 +90,8 @@ static int query_parameters_action(struct translate *t, const PB_ROUTE(RateLimit
 	return rc < 0 ? rc : tr_nonempty(t, "descriptor_key", m->descriptor_key);
 }
 
-static int action(struct translate *t, const PB_ROUTE(RateLimit__Action) * m, struct mesh_rl_action *a)
+static int action(struct translate *t, const PB_ROUTE(RateLimit__Action) * m,
+		  struct mesh_rl_action *a)
 {
 	*a = (struct mesh_rl_action){ .expect_match = true };
 	switch (m->action_specifier_case) {
@@ -103,7 +111,8 @@ static int action(struct translate *t, const PB_ROUTE(RateLimit__Action) * m, st
 		a->kind = MESH_RL_GENERIC_KEY;
 		a->key = or_default(t, m->generic_key->descriptor_key, "generic_key");
 		a->value = tr_str(t, m->generic_key->descriptor_value);
-		return tr_nonempty(t, "generic_key.descriptor_value", m->generic_key->descriptor_value);
+		return tr_nonempty(t, "generic_key.descriptor_value",
+				   m->generic_key->descriptor_value);
 	case K_ACTION(REQUEST_HEADERS):
 		TR_IN(t, "request_headers", request_headers_action(t, m->request_headers, a));
 		return 0;
@@ -111,17 +120,21 @@ static int action(struct translate *t, const PB_ROUTE(RateLimit__Action) * m, st
 		TR_IN(t, "header_value_match", header_value_action(t, m->header_value_match, a));
 		return 0;
 	case K_ACTION(QUERY_PARAMETER_VALUE_MATCH):
-		TR_IN(t, "query_parameter_value_match", query_value_action(t, m->query_parameter_value_match, a));
+		TR_IN(t, "query_parameter_value_match",
+		      query_value_action(t, m->query_parameter_value_match, a));
 		return 0;
 	case K_ACTION(QUERY_PARAMETERS):
 		TR_IN(t, "query_parameters", query_parameters_action(t, m->query_parameters, a));
 		return 0;
 	default:
-		return tr_fail(t, "the action's kind is required, or is not supported yet by this version");
+		return tr_fail(
+			t,
+			"the action's kind is required, or is not supported yet by this version");
 	}
 }
 
-static int rate_limit(struct translate *t, const PB_ROUTE(RateLimit) * m, struct mesh_rl_descriptor_source *ret_s)
+static int rate_limit(struct translate *t, const PB_ROUTE(RateLimit) * m,
+		      struct mesh_rl_descriptor_source *ret_s)
 {
 	if (!m->n_actions)
 		return tr_fail(t, "actions may not be empty");
@@ -140,7 +153,8 @@ int tr_rate_limits(struct translate *t, const char *field, PB_ROUTE(RateLimit) *
 
 	for (size_t i = 0; i < n; i++) {
 		if (tr_u32(v[i]->stage, 0) != 0) {
-			tr_warn(t, field, "the entry of stage %u has no effect: only stage 0 is used",
+			tr_warn(t, field,
+				"the entry of stage %u has no effect: only stage 0 is used",
 				tr_u32(v[i]->stage, 0));
 			continue;
 		}
@@ -152,9 +166,11 @@ int tr_rate_limits(struct translate *t, const char *field, PB_ROUTE(RateLimit) *
 	return 0;
 }
 
-/* ---- the filter ---------------------------------------------------------------------------------------- */
+/* ---- the filter
+ * ---------------------------------------------------------------------------------------- */
 
-static int descriptor(struct translate *t, const Envoy__Extensions__Common__Ratelimit__V3__LocalRateLimitDescriptor *m,
+static int descriptor(struct translate *t,
+		      const Envoy__Extensions__Common__Ratelimit__V3__LocalRateLimitDescriptor *m,
 		      struct mesh_rl_descriptor *d)
 {
 	if (!m->n_entries)
@@ -172,7 +188,8 @@ static int descriptor(struct translate *t, const Envoy__Extensions__Common__Rate
 	return 0;
 }
 
-static bool descriptors_are_equal(const struct mesh_rl_descriptor *a, const struct mesh_rl_descriptor *b)
+static bool descriptors_are_equal(const struct mesh_rl_descriptor *a,
+				  const struct mesh_rl_descriptor *b)
 {
 	if (a->n_entries != b->n_entries)
 		return false;
@@ -183,14 +200,16 @@ static bool descriptors_are_equal(const struct mesh_rl_descriptor *a, const stru
 	return true;
 }
 
-static int descriptors(struct translate *t, const PB_LIMIT(LocalRateLimit) * m, struct mesh_local_ratelimit *l)
+static int descriptors(struct translate *t, const PB_LIMIT(LocalRateLimit) * m,
+		       struct mesh_local_ratelimit *l)
 {
 	l->descriptors = TR_ARRAY(t, struct mesh_rl_descriptor, m->n_descriptors);
 	for (size_t i = 0; i < m->n_descriptors; i++) {
 		TR_IN_AT(t, "descriptors", i, descriptor(t, m->descriptors[i], &l->descriptors[i]));
 		for (size_t k = 0; k < i; k++)
 			if (descriptors_are_equal(&l->descriptors[k], &l->descriptors[i]))
-				return tr_fail(t, "descriptors[%zu] and descriptors[%zu] are equal", k, i);
+				return tr_fail(t, "descriptors[%zu] and descriptors[%zu] are equal",
+					       k, i);
 	}
 	l->n_descriptors = (uint32_t)m->n_descriptors;
 	return 0;
@@ -205,14 +224,16 @@ static void ratelimit_warn(struct translate *t, const PB_LIMIT(LocalRateLimit) *
 		tr_warn(t, "stage", "only stage 0 is used by this version");
 }
 
-static int ratelimit_headers(struct translate *t, const PB_LIMIT(LocalRateLimit) * m, struct mesh_local_ratelimit *l)
+static int ratelimit_headers(struct translate *t, const PB_LIMIT(LocalRateLimit) * m,
+			     struct mesh_local_ratelimit *l)
 {
 	int rc;
 
 	if (m->n_response_headers_to_add > RESPONSE_HEADERS_MAX)
-		return tr_fail(t, "response_headers_to_add has more than %d entries", RESPONSE_HEADERS_MAX);
-	rc = tr_header_adds(t, "response_headers_to_add", m->response_headers_to_add, m->n_response_headers_to_add,
-			    &l->response_add);
+		return tr_fail(t, "response_headers_to_add has more than %d entries",
+			       RESPONSE_HEADERS_MAX);
+	rc = tr_header_adds(t, "response_headers_to_add", m->response_headers_to_add,
+			    m->n_response_headers_to_add, &l->response_add);
 	if (rc == 0)
 		rc = tr_header_adds(t, "request_headers_to_add_when_not_enforced",
 				    m->request_headers_to_add_when_not_enforced,
@@ -220,7 +241,8 @@ static int ratelimit_headers(struct translate *t, const PB_LIMIT(LocalRateLimit)
 	return rc;
 }
 
-int tr_local_ratelimit(struct translate *t, const ProtobufCMessage *msg, bool per_route, const void **ret_config)
+int tr_local_ratelimit(struct translate *t, const ProtobufCMessage *msg, bool per_route,
+		       const void **ret_config)
 {
 	const PB_LIMIT(LocalRateLimit) *m = (const PB_LIMIT(LocalRateLimit) *)msg;
 	struct mesh_local_ratelimit *l = arena_new(t->a, struct mesh_local_ratelimit);
@@ -229,7 +251,9 @@ int tr_local_ratelimit(struct translate *t, const ProtobufCMessage *msg, bool pe
 	if (rc < 0)
 		return rc;
 	l->stat_prefix = tr_str(t, m->stat_prefix);
-	l->status = m->status && m->status->code >= 400 && m->status->code < 600 ? (uint32_t)m->status->code : 429;
+	l->status = m->status && m->status->code >= 400 && m->status->code < 600 ?
+			    (uint32_t)m->status->code :
+			    429;
 	l->has_bucket = m->token_bucket != NULL;
 	if (!l->has_bucket && per_route)
 		return tr_fail(t, "token_bucket is required in settings of a route");
@@ -246,8 +270,8 @@ int tr_local_ratelimit(struct translate *t, const ProtobufCMessage *msg, bool pe
 	if (rc == 0)
 		rc = descriptors(t, m, l);
 	if (rc == 0)
-		rc = tr_rate_limits(t, "rate_limits", m->rate_limits, m->n_rate_limits, &l->rate_limits,
-				    &l->n_rate_limits);
+		rc = tr_rate_limits(t, "rate_limits", m->rate_limits, m->n_rate_limits,
+				    &l->rate_limits, &l->n_rate_limits);
 	*ret_config = l;
 	return rc;
 }

@@ -7,11 +7,12 @@
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb-c.h"
 #include "xds/translate.h"
 
-#define SNIFF_TIMEOUT_MS 100	    /* when listener_filters_timeout is not said */
-#define CONNECTION_BUFFER 1048576   /* per_connection_buffer_limit_bytes by default */
+#define SNIFF_TIMEOUT_MS 100      /* when listener_filters_timeout is not said */
+#define CONNECTION_BUFFER 1048576 /* per_connection_buffer_limit_bytes by default */
 #define K_SOURCE(x) K_LISTENER(FILTER_CHAIN_MATCH__CONNECTION_SOURCE_TYPE__##x)
 
-static int server_names(struct translate *t, const PB_LISTENER(FilterChainMatch) * m, struct mesh_chain_match *c)
+static int server_names(struct translate *t, const PB_LISTENER(FilterChainMatch) * m,
+			struct mesh_chain_match *c)
 {
 	c->server_names = tr_strs(t, m->server_names, m->n_server_names, true);
 	c->n_server_names = (uint32_t)m->n_server_names;
@@ -23,21 +24,25 @@ static int server_names(struct translate *t, const PB_LISTENER(FilterChainMatch)
 		if (star < 0 || slice_is_equal(c->server_names[i], SLICE("*")))
 			continue;
 		if (star > 0 || c->server_names[i].ptr[1] != '.')
-			return tr_fail(t, "server_names[%u] \"%s\": a wildcard must be \"*.\" at the beginning", i,
-				       m->server_names[i]);
+			return tr_fail(t,
+				       "server_names[%u] \"%s\": a wildcard must be \"*.\" at the "
+				       "beginning",
+				       i, m->server_names[i]);
 	}
 	return 0;
 }
 
-static int chain_match(struct translate *t, const PB_LISTENER(FilterChainMatch) * m, struct mesh_chain_match *c)
+static int chain_match(struct translate *t, const PB_LISTENER(FilterChainMatch) * m,
+		       struct mesh_chain_match *c)
 {
 	int rc;
 
 	c->destination_port = tr_u32(m->destination_port, 0);
 	if (m->destination_port && (!c->destination_port || c->destination_port > 65535))
-		return tr_fail(t, "destination_port %u is not between 1 and 65535", c->destination_port);
+		return tr_fail(t, "destination_port %u is not between 1 and 65535",
+			       c->destination_port);
 	c->source_kind = m->source_type == K_SOURCE(SAME_IP_OR_LOOPBACK) ? MESH_SOURCE_SAME_IP :
-			 m->source_type == K_SOURCE(EXTERNAL)		 ? MESH_SOURCE_EXTERNAL :
+			 m->source_type == K_SOURCE(EXTERNAL)            ? MESH_SOURCE_EXTERNAL :
 									   MESH_SOURCE_ANY;
 	c->source_ports = TR_ARRAY(t, uint32_t, m->n_source_ports);
 	c->n_source_ports = (uint32_t)m->n_source_ports;
@@ -51,14 +56,15 @@ static int chain_match(struct translate *t, const PB_LISTENER(FilterChainMatch) 
 	c->n_protocols = (uint32_t)m->n_application_protocols;
 	rc = server_names(t, m, c);
 	if (rc == 0)
-		rc = tr_cidrs(t, "prefix_ranges", m->prefix_ranges, m->n_prefix_ranges, &c->destinations,
-			      &c->n_destinations);
+		rc = tr_cidrs(t, "prefix_ranges", m->prefix_ranges, m->n_prefix_ranges,
+			      &c->destinations, &c->n_destinations);
 	if (rc == 0)
-		rc = tr_cidrs(t, "source_prefix_ranges", m->source_prefix_ranges, m->n_source_prefix_ranges,
-			      &c->sources, &c->n_sources);
+		rc = tr_cidrs(t, "source_prefix_ranges", m->source_prefix_ranges,
+			      m->n_source_prefix_ranges, &c->sources, &c->n_sources);
 	if (rc == 0)
 		rc = tr_cidrs(t, "direct_source_prefix_ranges", m->direct_source_prefix_ranges,
-			      m->n_direct_source_prefix_ranges, &c->direct_sources, &c->n_direct_sources);
+			      m->n_direct_source_prefix_ranges, &c->direct_sources,
+			      &c->n_direct_sources);
 	return rc;
 }
 
@@ -77,11 +83,15 @@ static int matches_unique(struct translate *t, const PB_LISTENER(Listener) * m)
 
 	for (size_t i = 0; i < m->n_filter_chains; i++) {
 		if (m->filter_chains[i]->filter_chain_match)
-			packed[i] = protojson_pack(&m->filter_chains[i]->filter_chain_match->base, t->pj.arena);
+			packed[i] = protojson_pack(&m->filter_chains[i]->filter_chain_match->base,
+						   t->pj.arena);
 		for (size_t k = 0; k < i; k++)
 			if (slice_is_equal(packed[i], packed[k]))
-				return tr_fail(t, "filter_chains[%zu] \"%s\" has the same filter_chain_match as "
-						  "filter_chains[%zu] \"%s\"", i, m->filter_chains[i]->name, k,
+				return tr_fail(t,
+					       "filter_chains[%zu] \"%s\" has the same "
+					       "filter_chain_match as "
+					       "filter_chains[%zu] \"%s\"",
+					       i, m->filter_chains[i]->name, k,
 					       m->filter_chains[k]->name);
 	}
 	return 0;
@@ -105,7 +115,8 @@ static int chains(struct translate *t, const PB_LISTENER(Listener) * m, struct m
 	return matches_unique(t, m);
 }
 
-static int listener_filter(struct translate *t, const PB_LISTENER(ListenerFilter) * m, struct mesh_listener *l)
+static int listener_filter(struct translate *t, const PB_LISTENER(ListenerFilter) * m,
+			   struct mesh_listener *l)
 {
 	ProtobufCMessage *c = NULL;
 	int rc;
@@ -116,20 +127,21 @@ static int listener_filter(struct translate *t, const PB_LISTENER(ListenerFilter
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
 	if (rc == 0 &&
-	    (c->descriptor == &envoy__extensions__filters__listener__http_inspector__v3__http_inspector__descriptor ||
-	     c->descriptor == &envoy__extensions__filters__listener__tls_inspector__v3__tls_inspector__descriptor)) {
+	    (c->descriptor == D_EXT(filters__listener__http_inspector__v3__http_inspector) ||
+	     c->descriptor == D_EXT(filters__listener__tls_inspector__v3__tls_inspector))) {
 		l->sniff = true;
 		return 0;
 	}
 	/* Captured connections know their original destination without a filter. */
-	if (rc == 0 &&
-	    c->descriptor == &envoy__extensions__filters__listener__original_dst__v3__original_dst__descriptor)
+	if (rc == 0 && c->descriptor == D_EXT(filters__listener__original_dst__v3__original_dst))
 		return 0;
-	return tr_fail(t, "listener filter \"%s\" of type \"%s\" is not supported yet by this version", m->name,
-		       protojson_any_type(&t->pj, &m->typed_config->base));
+	return tr_fail(t,
+		       "listener filter \"%s\" of type \"%s\" is not supported yet by this version",
+		       m->name, protojson_any_type(&t->pj, &m->typed_config->base));
 }
 
-static int listener_address(struct translate *t, const PB_LISTENER(Listener) * m, struct mesh_listener *l)
+static int listener_address(struct translate *t, const PB_LISTENER(Listener) * m,
+			    struct mesh_listener *l)
 {
 	const PB_CORE(SocketAddress) *sa = NULL;
 	int rc = tr_socket_address(t, m->address, &sa);
@@ -137,12 +149,14 @@ static int listener_address(struct translate *t, const PB_LISTENER(Listener) * m
 	if (rc < 0)
 		return rc;
 	if (addr_parse_ip(slice_str(sa->address), &l->addr) < 0)
-		return tr_fail(t, "address.socket_address.address: \"%s\" is not an IP address", sa->address);
+		return tr_fail(t, "address.socket_address.address: \"%s\" is not an IP address",
+			       sa->address);
 	l->addr.port = (uint16_t)sa->port_value;
 	return 0;
 }
 
-static int sniff_timeout(struct translate *t, const PB_LISTENER(Listener) * m, struct mesh_listener *l)
+static int sniff_timeout(struct translate *t, const PB_LISTENER(Listener) * m,
+			 struct mesh_listener *l)
 {
 	l->continue_on_timeout = m->continue_on_listener_filters_timeout;
 	return tr_ms(t, "listener_filters_timeout", m->listener_filters_timeout, SNIFF_TIMEOUT_MS,
@@ -155,23 +169,31 @@ int tr_listener(struct translate *t, const PB_LISTENER(Listener) * m, struct mes
 	char text[ADDR_TEXT_MAX];
 	int rc;
 
-	*l = (struct mesh_listener){ .name = tr_str(t, m->name), .stat_prefix = tr_str(t, m->stat_prefix) };
+	*l = (struct mesh_listener){ .name = tr_str(t, m->name),
+				     .stat_prefix = tr_str(t, m->stat_prefix) };
 	rc = listener_address(t, m, l);
 	if (rc < 0)
 		return rc;
 	if (slice_is_empty(l->name))
 		l->name = arena_slice(t->a, slice_of(text, addr_format(&l->addr, text)));
-	l->bind_to_port = tr_bool(m->bind_to_port, !m->deprecated_v1 || tr_bool(m->deprecated_v1->bind_to_port, true));
+	l->bind_to_port =
+		tr_bool(m->bind_to_port,
+			!m->deprecated_v1 || tr_bool(m->deprecated_v1->bind_to_port, true));
 	l->use_original_dst = tr_bool(m->use_original_dst, false);
-	l->direction = m->traffic_direction == K_CORE(TRAFFIC_DIRECTION__INBOUND)  ? MESH_INBOUND :
-		       m->traffic_direction == K_CORE(TRAFFIC_DIRECTION__OUTBOUND) ? MESH_OUTBOUND :
-										     MESH_UNSPECIFIED;
+	l->direction =
+		m->traffic_direction == K_CORE(TRAFFIC_DIRECTION__INBOUND)  ? MESH_INBOUND :
+		m->traffic_direction == K_CORE(TRAFFIC_DIRECTION__OUTBOUND) ? MESH_OUTBOUND :
+									      MESH_UNSPECIFIED;
 	l->per_connection_buffer = tr_u32(m->per_connection_buffer_limit_bytes, CONNECTION_BUFFER);
-	l->hash = XXH64(packed.ptr, packed.len, 0);
+	t->hash_seed = 0;
 	rc = sniff_timeout(t, m, l);
 	for (size_t i = 0; rc == 0 && i < m->n_listener_filters; i++)
 		TR_IN_AT(t, "listener_filters", i, listener_filter(t, m->listener_filters[i], l));
 	if (rc == 0)
-		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &l->logs, &l->n_logs);
-	return rc < 0 ? rc : chains(t, m, l);
+		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &l->logs,
+				    &l->n_logs);
+	if (rc == 0)
+		rc = chains(t, m, l);
+	l->hash = XXH64(packed.ptr, packed.len, t->hash_seed);
+	return rc;
 }

@@ -8,31 +8,34 @@
 #define FILE_LOG Envoy__Extensions__AccessLoggers__File__V3__FileAccessLog
 #define STDOUT_LOG Envoy__Extensions__AccessLoggers__Stream__V3__StdoutAccessLog
 #define STDERR_LOG Envoy__Extensions__AccessLoggers__Stream__V3__StderrAccessLog
-#define K_FILE_FORMAT(x) ENVOY__EXTENSIONS__ACCESS_LOGGERS__FILE__V3__FILE_ACCESS_LOG__ACCESS_LOG_FORMAT_##x
+#define K_FILE_FORMAT(x) \
+	ENVOY__EXTENSIONS__ACCESS_LOGGERS__FILE__V3__FILE_ACCESS_LOG__ACCESS_LOG_FORMAT_##x
 #define K_STRING_FORMAT(x) K_CORE(SUBSTITUTION_FORMAT_STRING__FORMAT_##x)
 #define K_VALUE(x) GOOGLE__PROTOBUF__VALUE__KIND_##x
 #define JSON_FORMAT_DEPTH_MAX 16
 
-/* ---- JSON formats -------------------------------------------------------------------------------- */
+/* ---- JSON formats
+ * -------------------------------------------------------------------------------- */
 
 static int json_value(struct translate *t, const Google__Protobuf__Value *v, unsigned int depth,
 		      struct mesh_json_format *ret_f);
 
-static int json_object_format(struct translate *t, const Google__Protobuf__Struct *s, unsigned int depth,
-			      struct mesh_json_format *f)
+static int json_object_format(struct translate *t, const Google__Protobuf__Struct *s,
+			      unsigned int depth, struct mesh_json_format *f)
 {
 	f->kind = MESH_JSON_OBJECT;
 	f->sub = TR_ARRAY(t, struct mesh_json_format, s->n_fields);
 	for (size_t i = 0; i < s->n_fields; i++) {
 		f->sub[i].key = tr_str(t, s->fields[i]->key);
-		TR_IN(t, s->fields[i]->key, json_value(t, s->fields[i]->value, depth + 1, &f->sub[i]));
+		TR_IN(t, s->fields[i]->key,
+		      json_value(t, s->fields[i]->value, depth + 1, &f->sub[i]));
 	}
 	f->n_sub = (uint32_t)s->n_fields;
 	return 0;
 }
 
-static int json_list_format(struct translate *t, const Google__Protobuf__ListValue *l, unsigned int depth,
-			    struct mesh_json_format *f)
+static int json_list_format(struct translate *t, const Google__Protobuf__ListValue *l,
+			    unsigned int depth, struct mesh_json_format *f)
 {
 	f->kind = MESH_JSON_LIST;
 	f->sub = TR_ARRAY(t, struct mesh_json_format, l->n_values);
@@ -59,17 +62,14 @@ static int json_value(struct translate *t, const Google__Protobuf__Value *v, uns
 		f->kind = MESH_JSON_BOOL;
 		f->flag = v->bool_value;
 		return 0;
-	case K_VALUE(STRUCT_VALUE):
-		return json_object_format(t, v->struct_value, depth, f);
-	case K_VALUE(LIST_VALUE):
-		return json_list_format(t, v->list_value, depth, f);
-	default:
-		f->kind = MESH_JSON_NULL;
-		return 0;
+	case K_VALUE(STRUCT_VALUE): return json_object_format(t, v->struct_value, depth, f);
+	case K_VALUE(LIST_VALUE): return json_list_format(t, v->list_value, depth, f);
+	default: f->kind = MESH_JSON_NULL; return 0;
 	}
 }
 
-static int json_format(struct translate *t, const Google__Protobuf__Struct *s, struct mesh_access_log *l)
+static int json_format(struct translate *t, const Google__Protobuf__Struct *s,
+		       struct mesh_access_log *l)
 {
 	struct mesh_json_format *f = arena_new(t->a, struct mesh_json_format);
 	int rc = json_object_format(t, s, 0, f);
@@ -78,9 +78,11 @@ static int json_format(struct translate *t, const Google__Protobuf__Struct *s, s
 	return rc;
 }
 
-/* ---- formats ------------------------------------------------------------------------------------- */
+/* ---- formats
+ * ------------------------------------------------------------------------------------- */
 
-static int text_source(struct translate *t, const PB_CORE(DataSource) * d, const struct l7_format **ret_f)
+static int text_source(struct translate *t, const PB_CORE(DataSource) * d,
+		       const struct l7_format **ret_f)
 {
 	struct slice text = { 0 };
 	int rc = tr_data_source(t, d, L7_FORMAT_MAX, &text);
@@ -88,7 +90,8 @@ static int text_source(struct translate *t, const PB_CORE(DataSource) * d, const
 	return rc < 0 ? rc : tr_format(t, text, ret_f);
 }
 
-int tr_body_format(struct translate *t, const PB_CORE(SubstitutionFormatString) * f, const struct l7_format **ret_f)
+int tr_body_format(struct translate *t, const PB_CORE(SubstitutionFormatString) * f,
+		   const struct l7_format **ret_f)
 {
 	switch (f->format_case) {
 	case K_STRING_FORMAT(TEXT_FORMAT):
@@ -97,14 +100,15 @@ int tr_body_format(struct translate *t, const PB_CORE(SubstitutionFormatString) 
 	case K_STRING_FORMAT(TEXT_FORMAT_SOURCE):
 		TR_IN(t, "text_format_source", text_source(t, f->text_format_source, ret_f));
 		return 0;
-	case K_STRING_FORMAT(JSON_FORMAT):
-		return tr_unsupported(t, "json_format", "a JSON body");
+	case K_STRING_FORMAT(JSON_FORMAT): return tr_unsupported(t, "json_format", "a JSON body");
 	default:
-		return tr_fail(t, "one of text_format, text_format_source and json_format is required");
+		return tr_fail(
+			t, "one of text_format, text_format_source and json_format is required");
 	}
 }
 
-static int string_format(struct translate *t, const PB_CORE(SubstitutionFormatString) * f, struct mesh_access_log *l)
+static int string_format(struct translate *t, const PB_CORE(SubstitutionFormatString) * f,
+			 struct mesh_access_log *l)
 {
 	l->omit_empty = f->omit_empty_values;
 	if (f->json_format_options)
@@ -141,8 +145,7 @@ static int file_log(struct translate *t, const FILE_LOG *m, struct mesh_access_l
 	case K_FILE_FORMAT(TYPED_JSON_FORMAT):
 		TR_IN(t, "typed_json_format", json_format(t, m->typed_json_format, l));
 		break;
-	default:
-		break;
+	default: break;
 	}
 	return 0;
 }
@@ -159,12 +162,12 @@ static int sink(struct translate *t, const PB_LOG(AccessLog) * m, struct mesh_ac
 	rc = tr_any(t, m->typed_config, &c);
 	if (rc < 0)
 		return rc;
-	if (c->descriptor == &envoy__extensions__access_loggers__file__v3__file_access_log__descriptor) {
+	if (c->descriptor == D_EXT(access_loggers__file__v3__file_access_log)) {
 		rc = file_log(t, (const FILE_LOG *)c, l);
-	} else if (c->descriptor == &envoy__extensions__access_loggers__stream__v3__stdout_access_log__descriptor) {
+	} else if (c->descriptor == D_EXT(access_loggers__stream__v3__stdout_access_log)) {
 		l->sink = MESH_LOG_STDOUT;
 		f = ((const STDOUT_LOG *)c)->log_format;
-	} else if (c->descriptor == &envoy__extensions__access_loggers__stream__v3__stderr_access_log__descriptor) {
+	} else if (c->descriptor == D_EXT(access_loggers__stream__v3__stderr_access_log)) {
 		l->sink = MESH_LOG_STDERR;
 		f = ((const STDERR_LOG *)c)->log_format;
 	} else {
@@ -177,13 +180,14 @@ static int sink(struct translate *t, const PB_LOG(AccessLog) * m, struct mesh_ac
 	return rc;
 }
 
-/* ---- filters -------------------------------------------------------------------------------------- */
+/* ---- filters
+ * -------------------------------------------------------------------------------------- */
 
 static int log_filter(struct translate *t, const PB_LOG(AccessLogFilter) * m, unsigned int depth,
 		      struct mesh_log_filter *ret_f);
 
-static int comparison(struct translate *t, const PB_LOG(ComparisonFilter) * c, enum mesh_log_filter_kind kind,
-		      struct mesh_log_filter *f)
+static int comparison(struct translate *t, const PB_LOG(ComparisonFilter) * c,
+		      enum mesh_log_filter_kind kind, struct mesh_log_filter *f)
 {
 	static const enum mesh_compare ops[] = { MESH_EQ, MESH_GE, MESH_LE, MESH_NE };
 
@@ -191,12 +195,15 @@ static int comparison(struct translate *t, const PB_LOG(ComparisonFilter) * c, e
 		return tr_fail(t, "comparison.value is required");
 	if (c->op < 0 || (size_t)c->op >= ARRAY_LEN(ops))
 		return tr_fail(t, "comparison.op %d is not known", (int)c->op);
-	*f = (struct mesh_log_filter){ .kind = kind, .op = ops[c->op], .value = c->value->default_value };
+	*f = (struct mesh_log_filter){ .kind = kind,
+				       .op = ops[c->op],
+				       .value = c->value->default_value };
 	return 0;
 }
 
-static int sub_filters(struct translate *t, PB_LOG(AccessLogFilter) * *v, size_t n, unsigned int depth,
-		       enum mesh_log_filter_kind kind, struct mesh_log_filter *f)
+static int sub_filters(struct translate *t, PB_LOG(AccessLogFilter) * *v, size_t n,
+		       unsigned int depth, enum mesh_log_filter_kind kind,
+		       struct mesh_log_filter *f)
 {
 	*f = (struct mesh_log_filter){ .kind = kind };
 	if (n < 2)
@@ -226,14 +233,16 @@ static uint32_t flag_bit(const char *name)
 	return 0;
 }
 
-static int response_flags(struct translate *t, const PB_LOG(ResponseFlagFilter) * m, struct mesh_log_filter *f)
+static int response_flags(struct translate *t, const PB_LOG(ResponseFlagFilter) * m,
+			  struct mesh_log_filter *f)
 {
 	*f = (struct mesh_log_filter){ .kind = MESH_LOG_FLAGS };
 	for (size_t i = 0; i < m->n_flags; i++) {
 		uint32_t bit = flag_bit(m->flags[i]);
 
 		if (!bit)
-			tr_warn(t, "flags", "flag \"%s\" never comes up in this version", m->flags[i]);
+			tr_warn(t, "flags", "flag \"%s\" never comes up in this version",
+				m->flags[i]);
 		/* 0 would mean "any flag": an unused bit never matches. */
 		f->flags |= bit ? bit : 1u << 31;
 	}
@@ -242,14 +251,16 @@ static int response_flags(struct translate *t, const PB_LOG(ResponseFlagFilter) 
 
 static int grpc_statuses(const PB_LOG(GrpcStatusFilter) * m, struct mesh_log_filter *f)
 {
-	*f = (struct mesh_log_filter){ .kind = MESH_LOG_GRPC_STATUS, .op = m->exclude ? MESH_NE : MESH_EQ };
+	*f = (struct mesh_log_filter){ .kind = MESH_LOG_GRPC_STATUS,
+				       .op = m->exclude ? MESH_NE : MESH_EQ };
 	for (size_t i = 0; i < m->n_statuses; i++)
 		if (m->statuses[i] >= 0 && m->statuses[i] < 64)
 			f->value |= 1ull << m->statuses[i];
 	return 0;
 }
 
-static int header_filter(struct translate *t, const PB_LOG(HeaderFilter) * m, struct mesh_log_filter *f)
+static int header_filter(struct translate *t, const PB_LOG(HeaderFilter) * m,
+			 struct mesh_log_filter *f)
 {
 	*f = (struct mesh_log_filter){ .kind = MESH_LOG_HEADER };
 	if (!m->header)
@@ -281,21 +292,23 @@ static int log_filter(struct translate *t, const PB_LOG(AccessLogFilter) * m, un
 		f->fraction = tr_percent(m->runtime_filter->percent_sampled, 0);
 		return 0;
 	case K_FILTER(AND_FILTER):
-		return sub_filters(t, m->and_filter->filters, m->and_filter->n_filters, depth, MESH_LOG_AND, f);
+		return sub_filters(t, m->and_filter->filters, m->and_filter->n_filters, depth,
+				   MESH_LOG_AND, f);
 	case K_FILTER(OR_FILTER):
-		return sub_filters(t, m->or_filter->filters, m->or_filter->n_filters, depth, MESH_LOG_OR, f);
-	case K_FILTER(HEADER_FILTER):
-		return header_filter(t, m->header_filter, f);
-	case K_FILTER(RESPONSE_FLAG_FILTER):
-		return response_flags(t, m->response_flag_filter, f);
-	case K_FILTER(GRPC_STATUS_FILTER):
-		return grpc_statuses(m->grpc_status_filter, f);
+		return sub_filters(t, m->or_filter->filters, m->or_filter->n_filters, depth,
+				   MESH_LOG_OR, f);
+	case K_FILTER(HEADER_FILTER): return header_filter(t, m->header_filter, f);
+	case K_FILTER(RESPONSE_FLAG_FILTER): return response_flags(t, m->response_flag_filter, f);
+	case K_FILTER(GRPC_STATUS_FILTER): return grpc_statuses(m->grpc_status_filter, f);
 	default:
-		return tr_fail(t, "the filter's kind is required, or is not supported yet by this version");
+		return tr_fail(
+			t,
+			"the filter's kind is required, or is not supported yet by this version");
 	}
 }
 
-static int access_log(struct translate *t, const PB_LOG(AccessLog) * m, struct mesh_access_log *ret_l)
+static int access_log(struct translate *t, const PB_LOG(AccessLog) * m,
+		      struct mesh_access_log *ret_l)
 {
 	struct mesh_log_filter *f;
 	size_t mark = t->pj.path.len;

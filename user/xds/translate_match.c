@@ -27,7 +27,8 @@ int tr_string(struct translate *t, const PB_MATCHER(StringMatcher) * m, struct m
 		*ret_s = (struct mesh_string){ .kind = MESH_STRING_REGEX };
 		return tr_regex(t, "safe_regex", m->safe_regex, &ret_s->regex);
 	default:
-		return tr_fail(t, "one of exact, prefix, suffix, contains and safe_regex is required");
+		return tr_fail(t,
+			       "one of exact, prefix, suffix, contains and safe_regex is required");
 	}
 	if (s.kind != MESH_STRING_EXACT && slice_is_empty(s.text))
 		return tr_fail(t, "the text of prefix, suffix and contains may not be empty");
@@ -36,14 +37,15 @@ int tr_string(struct translate *t, const PB_MATCHER(StringMatcher) * m, struct m
 }
 
 /* The deprecated forms that carry plain text. */
-static int header_text(struct translate *t, const char *field, const char *text, enum mesh_string_kind kind,
-		       struct mesh_header_match *h)
+static int header_text(struct translate *t, const char *field, const char *text,
+		       enum mesh_string_kind kind, struct mesh_header_match *h)
 {
 	h->string = (struct mesh_string){ .kind = kind, .text = tr_str(t, text) };
 	return kind == MESH_STRING_EXACT ? 0 : tr_nonempty(t, field, text);
 }
 
-static int header_spec(struct translate *t, const PB_ROUTE(HeaderMatcher) * m, struct mesh_header_match *h)
+static int header_spec(struct translate *t, const PB_ROUTE(HeaderMatcher) * m,
+		       struct mesh_header_match *h)
 {
 	switch (m->header_match_specifier_case) {
 	case K_ROUTE(HEADER_MATCHER__HEADER_MATCH_SPECIFIER_EXACT_MATCH):
@@ -92,8 +94,8 @@ int tr_header_match(struct translate *t, const PB_ROUTE(HeaderMatcher) * m, bool
 	return header_spec(t, m, ret_h);
 }
 
-int tr_header_matches(struct translate *t, const char *field, PB_ROUTE(HeaderMatcher) * *v, size_t n, bool keep_case,
-		      struct mesh_header_match **ret_v, uint32_t *ret_n)
+int tr_header_matches(struct translate *t, const char *field, PB_ROUTE(HeaderMatcher) * *v,
+		      size_t n, bool keep_case, struct mesh_header_match **ret_v, uint32_t *ret_n)
 {
 	struct mesh_header_match *out = TR_ARRAY(t, struct mesh_header_match, n);
 
@@ -104,13 +106,16 @@ int tr_header_matches(struct translate *t, const char *field, PB_ROUTE(HeaderMat
 	return 0;
 }
 
-static int query_match(struct translate *t, const PB_ROUTE(QueryParameterMatcher) * m, struct mesh_query_match *ret_q)
+static int query_match(struct translate *t, const PB_ROUTE(QueryParameterMatcher) * m,
+		       struct mesh_query_match *ret_q)
 {
 	int rc = tr_nonempty(t, "name", m->name);
 
 	if (rc < 0)
 		return rc;
-	*ret_q = (struct mesh_query_match){ .name = tr_str(t, m->name), .is_present_match = true, .present = true };
+	*ret_q = (struct mesh_query_match){ .name = tr_str(t, m->name),
+					    .is_present_match = true,
+					    .present = true };
 	switch (m->query_parameter_match_specifier_case) {
 	case K_ROUTE(QUERY_PARAMETER_MATCHER__QUERY_PARAMETER_MATCH_SPECIFIER_STRING_MATCH):
 		ret_q->is_present_match = false;
@@ -119,14 +124,13 @@ static int query_match(struct translate *t, const PB_ROUTE(QueryParameterMatcher
 	case K_ROUTE(QUERY_PARAMETER_MATCHER__QUERY_PARAMETER_MATCH_SPECIFIER_PRESENT_MATCH):
 		ret_q->present = m->present_match;
 		break;
-	default: /* nothing said: the parameter must be there */
-		break;
+	default: /* nothing said: the parameter must be there */ break;
 	}
 	return 0;
 }
 
-int tr_query_matches(struct translate *t, const char *field, PB_ROUTE(QueryParameterMatcher) * *v, size_t n,
-		     struct mesh_query_match **ret_v, uint32_t *ret_n)
+int tr_query_matches(struct translate *t, const char *field, PB_ROUTE(QueryParameterMatcher) * *v,
+		     size_t n, struct mesh_query_match **ret_v, uint32_t *ret_n)
 {
 	struct mesh_query_match *out = TR_ARRAY(t, struct mesh_query_match, n);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Network filters: tcp_proxy, dubbo_proxy, local rate limit, and their order in a chain. */
 #include "envoy/extensions/filters/network/dubbo_proxy/v3/dubbo_proxy.pb-c.h"
-#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h" /* style: generated name */
 #include "envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.pb-c.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
 #include "xds/translate.h"
@@ -9,9 +9,11 @@
 #define TCP_IDLE_TIMEOUT_MS 3600000
 #define DUBBO_ROUTER "envoy.filters.dubbo.router"
 
-/* ---- tcp_proxy --------------------------------------------------------------------------------------- */
+/* ---- tcp_proxy
+ * --------------------------------------------------------------------------------------- */
 
-static int tcp_weighted(struct translate *t, const PB_TCP(TcpProxy__WeightedCluster) * m, struct mesh_tcp_proxy *p)
+static int tcp_weighted(struct translate *t, const PB_TCP(TcpProxy__WeightedCluster) * m,
+			struct mesh_tcp_proxy *p)
 {
 	uint64_t total = 0;
 
@@ -42,8 +44,7 @@ static int tcp_cluster(struct translate *t, const PB_TCP(TcpProxy) * m, struct m
 	case K_TCP(TCP_PROXY__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS):
 		TR_IN(t, "weighted_clusters", tcp_weighted(t, m->weighted_clusters, p));
 		return 0;
-	default:
-		return tr_fail(t, "one of cluster and weighted_clusters is required");
+	default: return tr_fail(t, "one of cluster and weighted_clusters is required");
 	}
 }
 
@@ -60,21 +61,25 @@ static int tcp_proxy(struct translate *t, const ProtobufCMessage *msg, struct me
 	if (rc == 0)
 		rc = tcp_cluster(t, m, p);
 	if (rc == 0)
-		rc = tr_ms(t, "idle_timeout", m->idle_timeout, TCP_IDLE_TIMEOUT_MS, &p->idle_timeout_ms);
+		rc = tr_ms(t, "idle_timeout", m->idle_timeout, TCP_IDLE_TIMEOUT_MS,
+			   &p->idle_timeout_ms);
 	if (rc == 0)
-		rc = tr_ms(t, "max_downstream_connection_duration", m->max_downstream_connection_duration, 0,
-			   &p->max_connection_ms);
+		rc = tr_ms(t, "max_downstream_connection_duration",
+			   m->max_downstream_connection_duration, 0, &p->max_connection_ms);
 	if (rc == 0)
-		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &p->logs, &p->n_logs);
+		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &p->logs,
+				    &p->n_logs);
 	f->kind = MESH_NET_TCP;
 	f->tcp = p;
 	return rc;
 }
 
-/* ---- dubbo_proxy ---------------------------------------------------------------------------------------- */
+/* ---- dubbo_proxy
+ * ---------------------------------------------------------------------------------------- */
 
 /* Only name and weight of an entry count, as in Envoy. */
-static int rpc_weighted(struct translate *t, const PB_ROUTE(WeightedCluster) * m, struct mesh_rpc_route *r)
+static int rpc_weighted(struct translate *t, const PB_ROUTE(WeightedCluster) * m,
+			struct mesh_rpc_route *r)
 {
 	uint64_t total = 0;
 
@@ -92,7 +97,8 @@ static int rpc_weighted(struct translate *t, const PB_ROUTE(WeightedCluster) * m
 	return 0;
 }
 
-static int rpc_cluster(struct translate *t, const PB_DUBBO(RouteAction) * m, struct mesh_rpc_route *r)
+static int rpc_cluster(struct translate *t, const PB_DUBBO(RouteAction) * m,
+		       struct mesh_rpc_route *r)
 {
 	switch (m->cluster_specifier_case) {
 	case K_DUBBO(ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER):
@@ -101,8 +107,7 @@ static int rpc_cluster(struct translate *t, const PB_DUBBO(RouteAction) * m, str
 	case K_DUBBO(ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS):
 		TR_IN(t, "weighted_clusters", rpc_weighted(t, m->weighted_clusters, r));
 		return 0;
-	default:
-		return tr_fail(t, "one of cluster and weighted_clusters is required");
+	default: return tr_fail(t, "one of cluster and weighted_clusters is required");
 	}
 }
 
@@ -112,7 +117,8 @@ static int rpc_match(struct translate *t, const PB_DUBBO(RouteMatch) * m, struct
 	if (r->has_method)
 		TR_IN(t, "method.name", tr_string(t, m->method->name, &r->method));
 	/* Attachments keep the case of their names. */
-	return tr_header_matches(t, "headers", m->headers, m->n_headers, true, &r->headers, &r->n_headers);
+	return tr_header_matches(t, "headers", m->headers, m->n_headers, true, &r->headers,
+				 &r->n_headers);
 }
 
 static int rpc_route(struct translate *t, const PB_DUBBO(Route) * m, struct mesh_rpc_route *r)
@@ -126,7 +132,8 @@ static int rpc_route(struct translate *t, const PB_DUBBO(Route) * m, struct mesh
 	return 0;
 }
 
-static int rpc_table(struct translate *t, const PB_DUBBO(RouteConfiguration) * m, struct mesh_rpc_table *r)
+static int rpc_table(struct translate *t, const PB_DUBBO(RouteConfiguration) * m,
+		     struct mesh_rpc_table *r)
 {
 	r->name = tr_str(t, m->name);
 	r->interface = tr_str(t, m->interface);
@@ -139,7 +146,8 @@ static int rpc_table(struct translate *t, const PB_DUBBO(RouteConfiguration) * m
 	return 0;
 }
 
-static int rpc_tables(struct translate *t, PB_DUBBO(RouteConfiguration) * *v, size_t n, struct mesh_rpc_proxy *p)
+static int rpc_tables(struct translate *t, PB_DUBBO(RouteConfiguration) * *v, size_t n,
+		      struct mesh_rpc_proxy *p)
 {
 	p->tables = TR_ARRAY(t, struct mesh_rpc_table, n);
 	p->n_tables = (uint32_t)n;
@@ -158,12 +166,14 @@ static int rpc_routes(struct translate *t, const PB_DUBBO(DubboProxy) * m, struc
 		return rpc_tables(t, m->route_config, m->n_route_config, p);
 	if (m->n_route_config)
 		return tr_fail(t, "only one of route_config and multiple_route_config may be set");
-	TR_IN(t, "multiple_route_config", rpc_tables(t, many->route_config, many->n_route_config, p));
+	TR_IN(t, "multiple_route_config",
+	      rpc_tables(t, many->route_config, many->n_route_config, p));
 	return 0;
 }
 
 /* The router may be named without settings, and is added when nothing is named. */
-static int rpc_filters(struct translate *t, const PB_DUBBO(DubboProxy) * m, struct mesh_rpc_proxy *p)
+static int rpc_filters(struct translate *t, const PB_DUBBO(DubboProxy) * m,
+		       struct mesh_rpc_proxy *p)
 {
 	const ProtobufCMessage *router = NULL;
 
@@ -175,10 +185,12 @@ static int rpc_filters(struct translate *t, const PB_DUBBO(DubboProxy) * m, stru
 		if (!f->config && strcmp(f->name, DUBBO_ROUTER) == 0)
 			*out = (struct mesh_filter){ .name = tr_str(t, f->name), .kind = "router" };
 		else
-			TR_IN_AT(t, "dubbo_filters", i, tr_filter(t, f->name, f->config, false, false, out, &router));
+			TR_IN_AT(t, "dubbo_filters", i,
+				 tr_filter(t, f->name, f->config, false, false, out, &router));
 	}
 	if (!p->n_filters)
-		p->filters[p->n_filters++] = (struct mesh_filter){ .name = SLICE(DUBBO_ROUTER), .kind = "router" };
+		p->filters[p->n_filters++] =
+			(struct mesh_filter){ .name = SLICE(DUBBO_ROUTER), .kind = "router" };
 	return tr_filter_order(t, "dubbo_filters", p->filters, p->n_filters);
 }
 
@@ -199,10 +211,12 @@ static int dubbo_proxy(struct translate *t, const ProtobufCMessage *msg, struct 
 	return rc;
 }
 
-/* ---- local rate limit of connections ---------------------------------------------------------------------- */
+/* ---- local rate limit of connections
+ * ---------------------------------------------------------------------- */
 
 /* 1: switched off, left out. */
-static int net_ratelimit(struct translate *t, const ProtobufCMessage *msg, struct mesh_net_filter *f)
+static int net_ratelimit(struct translate *t, const ProtobufCMessage *msg,
+			 struct mesh_net_filter *f)
 {
 	const PB_NETLIMIT(LocalRateLimit) *m = (const PB_NETLIMIT(LocalRateLimit) *)msg;
 	struct mesh_net_ratelimit *l = arena_new(t->a, struct mesh_net_ratelimit);
@@ -219,7 +233,8 @@ static int net_ratelimit(struct translate *t, const ProtobufCMessage *msg, struc
 	return m->runtime_enabled && !tr_bool(m->runtime_enabled->default_value, true);
 }
 
-/* ---- the chain's filters ------------------------------------------------------------------------------------- */
+/* ---- the chain's filters
+ * ------------------------------------------------------------------------------------- */
 
 static int http(struct translate *t, const ProtobufCMessage *m, struct mesh_net_filter *f)
 {
@@ -231,10 +246,10 @@ static const struct {
 	const ProtobufCMessageDescriptor *type;
 	int (*read)(struct translate *t, const ProtobufCMessage *m, struct mesh_net_filter *f);
 } net_kinds[] = {
-	{ &envoy__extensions__filters__network__http_connection_manager__v3__http_connection_manager__descriptor, http },
-	{ &envoy__extensions__filters__network__tcp_proxy__v3__tcp_proxy__descriptor, tcp_proxy },
-	{ &envoy__extensions__filters__network__dubbo_proxy__v3__dubbo_proxy__descriptor, dubbo_proxy },
-	{ &envoy__extensions__filters__network__local_ratelimit__v3__local_rate_limit__descriptor, net_ratelimit },
+	{ D_EXT(filters__network__http_connection_manager__v3__http_connection_manager), http },
+	{ D_EXT(filters__network__tcp_proxy__v3__tcp_proxy), tcp_proxy },
+	{ D_EXT(filters__network__dubbo_proxy__v3__dubbo_proxy), dubbo_proxy },
+	{ D_EXT(filters__network__local_ratelimit__v3__local_rate_limit), net_ratelimit },
 };
 
 /* 1: left out. */
@@ -261,8 +276,9 @@ static int net_filter(struct translate *t, const PB_LISTENER(Filter) * m, struct
 			xds_path_pop(&t->pj.path, mark);
 		return rc;
 	}
-	return tr_fail(t, "network filter \"%s\" of type \"%s\" is not supported yet by this version", m->name,
-		       protojson_any_type(&t->pj, &m->typed_config->base));
+	return tr_fail(t,
+		       "network filter \"%s\" of type \"%s\" is not supported yet by this version",
+		       m->name, protojson_any_type(&t->pj, &m->typed_config->base));
 }
 
 static bool net_is_terminal(const struct mesh_net_filter *f)
@@ -287,11 +303,15 @@ int tr_net_filters(struct translate *t, PB_LISTENER(Filter) * *v, size_t n, stru
 		bool last = i + 1 == c->n_filters;
 
 		if (net_is_terminal(&c->filters[i]) && !last)
-			return tr_fail(t, "filters[%u] \"%.*s\" ends the chain and must be the last", i,
-				       SLICE_ARG(c->filters[i].name));
+			return tr_fail(t,
+				       "filters[%u] \"%.*s\" ends the chain and must be the last",
+				       i, SLICE_ARG(c->filters[i].name));
 		if (!net_is_terminal(&c->filters[i]) && last)
-			return tr_fail(t, "filters: the last one must end the chain (HTTP connection manager, tcp_proxy, "
-					  "dubbo_proxy), \"%.*s\" does not", SLICE_ARG(c->filters[i].name));
+			return tr_fail(t,
+				       "filters: the last one must end the chain (HTTP connection "
+				       "manager, tcp_proxy, "
+				       "dubbo_proxy), \"%.*s\" does not",
+				       SLICE_ARG(c->filters[i].name));
 	}
 	return 0;
 }

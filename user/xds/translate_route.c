@@ -7,9 +7,11 @@
 #define URI_MATCH Envoy__Extensions__Path__Match__UriTemplate__V3__UriTemplateMatchConfig
 #define DIRECT_BODY_MAX 4096 /* bytes; max_direct_response_body_size_bytes by default */
 
-/* ---- match ------------------------------------------------------------------------------------------- */
+/* ---- match
+ * ------------------------------------------------------------------------------------------- */
 
-static int template_match(struct translate *t, const PB_CORE(TypedExtensionConfig) * x, struct mesh_route *r)
+static int template_match(struct translate *t, const PB_CORE(TypedExtensionConfig) * x,
+			  struct mesh_route *r)
 {
 	struct slice pattern = { 0 };
 	ProtobufCMessage *m = NULL;
@@ -20,7 +22,7 @@ static int template_match(struct translate *t, const PB_CORE(TypedExtensionConfi
 	rc = tr_any(t, x->typed_config, &m);
 	if (rc < 0)
 		return rc;
-	if (m->descriptor != &envoy__extensions__path__match__uri_template__v3__uri_template_match_config__descriptor)
+	if (m->descriptor != D_EXT(path__match__uri_template__v3__uri_template_match_config))
 		return tr_fail(t, "%s is not a path match", m->descriptor->name);
 	/* The template stays in path, for the rewrite. */
 	r->path_kind = MESH_PATH_REGEX;
@@ -36,7 +38,10 @@ static int separated_prefix(struct translate *t, const char *s, struct mesh_rout
 	r->path_kind = MESH_PATH_SEPARATED;
 	r->path = tr_str(t, s);
 	if (!len || s[len - 1] == '/' || strpbrk(s, "?#"))
-		return tr_fail(t, "path_separated_prefix \"%s\" may not be empty, end in '/' or have '?' or '#'", s);
+		return tr_fail(t,
+			       "path_separated_prefix \"%s\" may not be empty, end in '/' or have "
+			       "'?' or '#'",
+			       s);
 	return 0;
 }
 
@@ -54,16 +59,15 @@ static int path_match(struct translate *t, const PB_ROUTE(RouteMatch) * m, struc
 	case K_MATCH(SAFE_REGEX):
 		r->path_kind = MESH_PATH_REGEX;
 		return tr_regex(t, "safe_regex", m->safe_regex, &r->path_regex);
-	case K_MATCH(CONNECT_MATCHER):
-		r->path_kind = MESH_PATH_CONNECT;
-		return 0;
+	case K_MATCH(CONNECT_MATCHER): r->path_kind = MESH_PATH_CONNECT; return 0;
 	case K_MATCH(PATH_SEPARATED_PREFIX):
 		return separated_prefix(t, m->path_separated_prefix, r);
 	case K_MATCH(PATH_MATCH_POLICY):
 		TR_IN(t, "path_match_policy", template_match(t, m->path_match_policy, r));
 		return 0;
 	default:
-		return tr_fail(t, "one of prefix, path, safe_regex, path_separated_prefix, path_match_policy and "
+		return tr_fail(t, "one of prefix, path, safe_regex, path_separated_prefix, "
+				  "path_match_policy and "
 				  "connect_matcher is required");
 	}
 }
@@ -81,17 +85,19 @@ static int match(struct translate *t, const PB_ROUTE(RouteMatch) * m, struct mes
 		r->fraction = tr_percent(m->runtime_fraction->default_value, 0);
 	}
 	if (rc == 0)
-		rc = tr_header_matches(t, "headers", m->headers, m->n_headers, false, &r->headers, &r->n_headers);
+		rc = tr_header_matches(t, "headers", m->headers, m->n_headers, false, &r->headers,
+				       &r->n_headers);
 	if (rc == 0)
-		rc = tr_query_matches(t, "query_parameters", m->query_parameters, m->n_query_parameters, &r->queries,
-				      &r->n_queries);
+		rc = tr_query_matches(t, "query_parameters", m->query_parameters,
+				      m->n_query_parameters, &r->queries, &r->n_queries);
 	return rc;
 }
 
-/* ---- routes ------------------------------------------------------------------------------------------- */
+/* ---- routes
+ * ------------------------------------------------------------------------------------------- */
 
 struct table_ctx {
-	bool validate;	 /* routes may only name known clusters */
+	bool validate;   /* routes may only name known clusters */
 	size_t max_body; /* of direct responses */
 };
 
@@ -102,7 +108,8 @@ static int cluster_known(struct translate *t, const struct table_ctx *x, struct 
 	return tr_fail(t, "unknown cluster '%.*s'", SLICE_ARG(name));
 }
 
-static int clusters_known(struct translate *t, const struct table_ctx *x, const struct mesh_route *r)
+static int clusters_known(struct translate *t, const struct table_ctx *x,
+			  const struct mesh_route *r)
 {
 	int rc = cluster_known(t, x, r->cluster);
 
@@ -111,7 +118,8 @@ static int clusters_known(struct translate *t, const struct table_ctx *x, const 
 	return rc;
 }
 
-static int action(struct translate *t, const PB_ROUTE(Route) * m, const struct table_ctx *x, struct mesh_route *r)
+static int action(struct translate *t, const PB_ROUTE(Route) * m, const struct table_ctx *x,
+		  struct mesh_route *r)
 {
 	switch (m->action_case) {
 	case K_ROUTE(ROUTE__ACTION_ROUTE):
@@ -121,17 +129,18 @@ static int action(struct translate *t, const PB_ROUTE(Route) * m, const struct t
 		TR_IN(t, "redirect", tr_redirect(t, m->redirect, r));
 		return 0;
 	case K_ROUTE(ROUTE__ACTION_DIRECT_RESPONSE):
-		TR_IN(t, "direct_response", tr_direct_response(t, m->direct_response, x->max_body, r));
+		TR_IN(t, "direct_response",
+		      tr_direct_response(t, m->direct_response, x->max_body, r));
 		return 0;
-	case K_ROUTE(ROUTE__ACTION_NON_FORWARDING_ACTION):
-		r->action = MESH_ROUTE_NONE;
-		return 0;
+	case K_ROUTE(ROUTE__ACTION_NON_FORWARDING_ACTION): r->action = MESH_ROUTE_NONE; return 0;
 	default:
-		return tr_fail(t, "one of route, redirect, direct_response and non_forwarding_action is required");
+		return tr_fail(t, "one of route, redirect, direct_response and "
+				  "non_forwarding_action is required");
 	}
 }
 
-static int route(struct translate *t, const PB_ROUTE(Route) * m, const struct table_ctx *x, struct mesh_route *r)
+static int route(struct translate *t, const PB_ROUTE(Route) * m, const struct table_ctx *x,
+		 struct mesh_route *r)
 {
 	int rc;
 
@@ -152,7 +161,8 @@ static int route(struct translate *t, const PB_ROUTE(Route) * m, const struct ta
 	return rc;
 }
 
-/* ---- virtual hosts -------------------------------------------------------------------------------------- */
+/* ---- virtual hosts
+ * -------------------------------------------------------------------------------------- */
 
 static int domains(struct translate *t, const PB_ROUTE(VirtualHost) * m, struct mesh_vhost *v)
 {
@@ -166,13 +176,15 @@ static int domains(struct translate *t, const PB_ROUTE(VirtualHost) * m, struct 
 		if (slice_is_empty(d))
 			return tr_fail(t, "domains[%u] is empty", i);
 		if (d.len > 2 && memchr(d.ptr + 1, '*', d.len - 2))
-			return tr_fail(t, "domains[%u]: '*' may only stand at the beginning or the end", i);
+			return tr_fail(
+				t, "domains[%u]: '*' may only stand at the beginning or the end",
+				i);
 	}
 	return 0;
 }
 
-static int vhost_lists(struct translate *t, const PB_ROUTE(VirtualHost) * m, const struct table_ctx *x,
-		       struct mesh_vhost *v)
+static int vhost_lists(struct translate *t, const PB_ROUTE(VirtualHost) * m,
+		       const struct table_ctx *x, struct mesh_vhost *v)
 {
 	int rc;
 
@@ -186,22 +198,25 @@ static int vhost_lists(struct translate *t, const PB_ROUTE(VirtualHost) * m, con
 	if (rc == 0)
 		rc = tr_cors_override(t, m->cors, &v->overrides);
 	if (rc == 0)
-		rc = tr_rate_limits(t, "rate_limits", m->rate_limits, m->n_rate_limits, &v->rate_limits,
-				    &v->n_rate_limits);
+		rc = tr_rate_limits(t, "rate_limits", m->rate_limits, m->n_rate_limits,
+				    &v->rate_limits, &v->n_rate_limits);
 	return rc;
 }
 
-static int vhost(struct translate *t, const PB_ROUTE(VirtualHost) * m, const struct table_ctx *x, struct mesh_vhost *v)
+static int vhost(struct translate *t, const PB_ROUTE(VirtualHost) * m, const struct table_ctx *x,
+		 struct mesh_vhost *v)
 {
 	int rc = tr_nonempty(t, "name", m->name);
 
 	if (rc < 0)
 		return rc;
 	v->name = tr_str(t, m->name);
-	v->require_tls = m->require_tls == K_ROUTE(VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__ALL) ? MESH_TLS_ALL :
-			 m->require_tls == K_ROUTE(VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__EXTERNAL_ONLY) ?
-											  MESH_TLS_EXTERNAL_ONLY :
-											  MESH_TLS_NONE;
+	v->require_tls =
+		m->require_tls == K_ROUTE(VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__ALL) ?
+			MESH_TLS_ALL :
+		m->require_tls == K_ROUTE(VIRTUAL_HOST__TLS_REQUIREMENT_TYPE__EXTERNAL_ONLY) ?
+			MESH_TLS_EXTERNAL_ONLY :
+			MESH_TLS_NONE;
 	v->include_attempt_count = m->include_request_attempt_count;
 	v->include_attempt_count_in_response = m->include_attempt_count_in_response;
 	rc = domains(t, m, v);
@@ -221,19 +236,23 @@ static int domains_unique(struct translate *t, const struct mesh_route_table *r)
 			const char *d = r->vhosts[i].domains[k].ptr;
 
 			if (json_object_get(seen, d))
-				rc = tr_fail(t, "domain \"%s\" stands twice in the virtual hosts of route configuration "
-						"\"%.*s\"", d, SLICE_ARG(r->name));
+				rc = tr_fail(t,
+					     "domain \"%s\" stands twice in the virtual hosts of "
+					     "route configuration "
+					     "\"%.*s\"",
+					     d, SLICE_ARG(r->name));
 			json_object_set_new_nocheck(seen, d, json_true());
 		}
 	json_decref(seen);
 	return rc;
 }
 
-int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m, bool validate_by_default,
-		   const struct mesh_route_table **ret_table)
+int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
+		   bool validate_by_default, const struct mesh_route_table **ret_table)
 {
 	struct table_ctx x = { .validate = tr_bool(m->validate_clusters, validate_by_default),
-			       .max_body = tr_u32(m->max_direct_response_body_size_bytes, DIRECT_BODY_MAX) };
+			       .max_body = tr_u32(m->max_direct_response_body_size_bytes,
+						  DIRECT_BODY_MAX) };
 	struct mesh_route_table *r = arena_new(t->a, struct mesh_route_table);
 	int rc;
 

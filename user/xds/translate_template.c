@@ -13,7 +13,8 @@
 #define ONE_SEGMENT SEGMENT "+"
 #define MANY_SEGMENTS "[a-zA-Z0-9\\-._~%!$&'()+,;:@=/]*"
 
-struct template {
+struct template
+{
 	struct translate *t;
 	struct buf out;
 	struct slice names[TEMPLATE_NAMES_MAX];
@@ -78,7 +79,8 @@ static int variable(struct template *p, struct slice s)
 	int rc = 0;
 
 	if (!name_is_good(name))
-		return bad(p, "a variable's name has 1 to 16 letters, digits and '_' and begins with a letter");
+		return bad(p, "a variable's name has 1 to 16 letters, digits and '_' and begins "
+			      "with a letter");
 	for (unsigned int i = 0; i < p->n_names; i++)
 		if (slice_is_equal(p->names[i], name))
 			return bad(p, "a variable is there twice");
@@ -182,7 +184,8 @@ static int rewrite(struct template *p, struct slice s)
 	return 0;
 }
 
-int tr_template_rewrite(struct translate *t, struct slice match, struct slice text, struct slice *ret_subst)
+int tr_template_rewrite(struct translate *t, struct slice match, struct slice text,
+			struct slice *ret_subst)
 {
 	struct template p = { .t = t };
 	int rc = pattern(&p, match);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small readers that all of the translation uses; see translate.h. */
 #include <stdarg.h>
+#include <xxhash.h>
 
 #include "base/regex.h"
 #include "xds/translate.h"
@@ -15,7 +16,8 @@ struct translate_regex {
 
 static void regexes_release(struct mesh_view *v)
 {
-	struct translate_regex *r = v->release_arg ? *(struct translate_regex **)v->release_arg : NULL;
+	struct translate_regex *r = v->release_arg ? *(struct translate_regex **)v->release_arg :
+						     NULL;
 
 	for (; r; r = r->next)
 		regex_free(r->re);
@@ -102,14 +104,16 @@ struct slice *tr_strs(struct translate *t, char **v, size_t n, bool lower)
 	return out;
 }
 
-int tr_ms(struct translate *t, const char *field, const Google__Protobuf__Duration *d, uint32_t dflt, uint32_t *ret_ms)
+int tr_ms(struct translate *t, const char *field, const Google__Protobuf__Duration *d,
+	  uint32_t dflt, uint32_t *ret_ms)
 {
 	int64_t ms;
 
 	*ret_ms = dflt;
 	if (!d)
 		return 0;
-	if (d->seconds < 0 || d->nanos < 0 || d->nanos > 999999999 || d->seconds > UINT32_MAX / 1000 - 1) {
+	if (d->seconds < 0 || d->nanos < 0 || d->nanos > 999999999 ||
+	    d->seconds > UINT32_MAX / 1000 - 1) {
 		xds_path_push(&t->pj.path, field);
 		return tr_fail(t, "the duration must be between 0 and %us", UINT32_MAX / 1000 - 1);
 	}
@@ -135,7 +139,8 @@ uint32_t tr_percent(const PB_TYPE(FractionalPercent) * p, uint32_t dflt)
 
 	if (!p)
 		return dflt;
-	v = (uint64_t)p->numerator * scale[p->denominator >= 0 && p->denominator < 3 ? p->denominator : 2];
+	v = (uint64_t)p->numerator *
+	    scale[p->denominator >= 0 && p->denominator < 3 ? p->denominator : 2];
 	return v > 1000000 ? 1000000 : (uint32_t)v;
 }
 
@@ -160,14 +165,16 @@ int tr_regex_text(struct translate *t, struct slice pattern, const struct regex 
 	return 0;
 }
 
-static int regex_matcher(struct translate *t, const PB_MATCHER(RegexMatcher) * m, const struct regex **ret_re)
+static int regex_matcher(struct translate *t, const PB_MATCHER(RegexMatcher) * m,
+			 const struct regex **ret_re)
 {
 	int rc = tr_nonempty(t, "regex", m->regex);
 
 	return rc < 0 ? rc : tr_regex_text(t, slice_str(m->regex), ret_re);
 }
 
-int tr_regex(struct translate *t, const char *field, const PB_MATCHER(RegexMatcher) * m, const struct regex **ret_re)
+int tr_regex(struct translate *t, const char *field, const PB_MATCHER(RegexMatcher) * m,
+	     const struct regex **ret_re)
 {
 	int rc = tr_required(t, field, m);
 
@@ -190,7 +197,14 @@ static int file_text(struct translate *t, const char *path, size_t max, struct s
 	return 0;
 }
 
-int tr_data_source(struct translate *t, const PB_CORE(DataSource) * d, size_t max, struct slice *ret_text)
+/* What stands outside of the resource counts for its hash. */
+static void outside_text(struct translate *t, struct slice text)
+{
+	t->hash_seed = XXH64(text.ptr, text.len, t->hash_seed);
+}
+
+int tr_data_source(struct translate *t, const PB_CORE(DataSource) * d, size_t max,
+		   struct slice *ret_text)
 {
 	const char *env;
 
@@ -202,15 +216,21 @@ int tr_data_source(struct translate *t, const PB_CORE(DataSource) * d, size_t ma
 		*ret_text = tr_bytes(t, d->inline_bytes);
 		break;
 	case K_CORE(DATA_SOURCE__SPECIFIER_FILENAME):
-		return file_text(t, d->filename, max, ret_text);
+		if (file_text(t, d->filename, max, ret_text) < 0)
+			return -EINVAL;
+		outside_text(t, *ret_text);
+		break;
 	case K_CORE(DATA_SOURCE__SPECIFIER_ENVIRONMENT_VARIABLE):
 		env = getenv(d->environment_variable);
 		if (!env)
-			return tr_fail(t, "the environment has no variable \"%s\"", d->environment_variable);
+			return tr_fail(t, "the environment has no variable \"%s\"",
+				       d->environment_variable);
 		*ret_text = tr_str(t, env);
+		outside_text(t, *ret_text);
 		break;
 	default:
-		return tr_fail(t, "one of filename, inline_bytes, inline_string and environment_variable is required");
+		return tr_fail(t, "one of filename, inline_bytes, inline_string and "
+				  "environment_variable is required");
 	}
 	if (ret_text->len > max)
 		return tr_fail(t, "the text has %zu bytes; %zu are allowed", ret_text->len, max);
@@ -234,8 +254,8 @@ int tr_cidr(struct translate *t, const PB_CORE(CidrRange) * c, struct mesh_prefi
 	return 0;
 }
 
-int tr_cidrs(struct translate *t, const char *field, PB_CORE(CidrRange) * *v, size_t n, struct mesh_prefix **ret_v,
-	     uint32_t *ret_n)
+int tr_cidrs(struct translate *t, const char *field, PB_CORE(CidrRange) * *v, size_t n,
+	     struct mesh_prefix **ret_v, uint32_t *ret_n)
 {
 	struct mesh_prefix *out = TR_ARRAY(t, struct mesh_prefix, n);
 
@@ -246,7 +266,8 @@ int tr_cidrs(struct translate *t, const char *field, PB_CORE(CidrRange) * *v, si
 	return 0;
 }
 
-int tr_socket_address(struct translate *t, const PB_CORE(Address) * a, const PB_CORE(SocketAddress) * *ret_sa)
+int tr_socket_address(struct translate *t, const PB_CORE(Address) * a,
+		      const PB_CORE(SocketAddress) * *ret_sa)
 {
 	const PB_CORE(SocketAddress) * sa;
 	size_t mark = t->pj.path.len;

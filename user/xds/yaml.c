@@ -27,16 +27,19 @@ struct reader {
 
 static int node_read(struct reader *r, yaml_event_t *ev, json_t **ret_j);
 
-static int fail(struct reader *r, const yaml_mark_t *at, int code, const char *what, const char *detail)
+static int fail(struct reader *r, const yaml_mark_t *at, int code, const char *what,
+		const char *detail)
 {
-	return err_set(r->err, code, "%s:%zu:%zu: %s%s", r->name, at->line + 1, at->column + 1, what, detail);
+	return err_set(r->err, code, "%s:%zu:%zu: %s%s", r->name, at->line + 1, at->column + 1,
+		       what, detail);
 }
 
 static int event_next(struct reader *r, yaml_event_t *ev)
 {
 	if (yaml_parser_parse(&r->parser, ev))
 		return 0;
-	return fail(r, &r->parser.problem_mark, -EINVAL, r->parser.problem ? r->parser.problem : "not YAML", "");
+	return fail(r, &r->parser.problem_mark, -EINVAL,
+		    r->parser.problem ? r->parser.problem : "not YAML", "");
 }
 
 static int node_count(struct reader *r, const yaml_mark_t *at, size_t n)
@@ -102,7 +105,8 @@ static json_t *scalar_plain(const char *s, enum yaml_typing typing)
 
 static int scalar_read(struct reader *r, yaml_event_t *ev, json_t **ret_j)
 {
-	const char *s = (const char *)ev->data.scalar.value, *tag = (const char *)ev->data.scalar.tag;
+	const char *s = (const char *)ev->data.scalar.value,
+		   *tag = (const char *)ev->data.scalar.tag;
 	size_t len = ev->data.scalar.length;
 	bool plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !tag && strlen(s) == len;
 	json_t *j = plain ? scalar_plain(s, r->typing) : json_stringn(s, len);
@@ -137,7 +141,8 @@ static int alias_read(struct reader *r, const yaml_event_t *ev, json_t **ret_j)
 		if (strcmp(a->name, name) != 0)
 			continue;
 		if (!a->value)
-			return fail(r, &ev->start_mark, -EINVAL, "alias to what it stands in: *", name);
+			return fail(r, &ev->start_mark, -EINVAL, "alias to what it stands in: *",
+				    name);
 		rc = node_count(r, &ev->start_mark, a->nodes);
 		if (rc == 0)
 			*ret_j = json_incref(a->value);
@@ -146,7 +151,8 @@ static int alias_read(struct reader *r, const yaml_event_t *ev, json_t **ret_j)
 	return fail(r, &ev->start_mark, -EINVAL, "no such anchor: *", name);
 }
 
-/* ---- lists and maps --------------------------------------------------------------------------- */
+/* ---- lists and maps ---------------------------------------------------------------------------
+ */
 
 static int list_read(struct reader *r, json_t *list)
 {
@@ -244,7 +250,8 @@ static int map_read(struct reader *r, json_t *map)
 	json_array_foreach(merges, i, m)
 	{
 		if (merge(map, m) < 0) {
-			rc = fail(r, &r->parser.mark, -EINVAL, "\"<<\" needs a map or a list of maps", "");
+			rc = fail(r, &r->parser.mark, -EINVAL,
+				  "\"<<\" needs a map or a list of maps", "");
 			break;
 		}
 	}
@@ -256,14 +263,10 @@ out:
 static const char *event_anchor(const yaml_event_t *ev)
 {
 	switch (ev->type) {
-	case YAML_SCALAR_EVENT:
-		return (const char *)ev->data.scalar.anchor;
-	case YAML_SEQUENCE_START_EVENT:
-		return (const char *)ev->data.sequence_start.anchor;
-	case YAML_MAPPING_START_EVENT:
-		return (const char *)ev->data.mapping_start.anchor;
-	default:
-		return NULL;
+	case YAML_SCALAR_EVENT: return (const char *)ev->data.scalar.anchor;
+	case YAML_SEQUENCE_START_EVENT: return (const char *)ev->data.sequence_start.anchor;
+	case YAML_MAPPING_START_EVENT: return (const char *)ev->data.mapping_start.anchor;
+	default: return NULL;
 	}
 }
 
@@ -308,7 +311,8 @@ static int node_read(struct reader *r, yaml_event_t *ev, json_t **ret_j)
 	return rc;
 }
 
-/* ---- documents and files ---------------------------------------------------------------------- */
+/* ---- documents and files ----------------------------------------------------------------------
+ */
 
 static int document_read(struct reader *r, json_t **ret_j)
 {
@@ -324,9 +328,11 @@ static int document_read(struct reader *r, json_t **ret_j)
 			break;
 		type = ev.type;
 		if (type == YAML_DOCUMENT_START_EVENT && j)
-			rc = fail(r, &ev.start_mark, -EINVAL, "more than one document in a file", "");
-		else if (event_anchor(&ev) || type == YAML_SCALAR_EVENT || type == YAML_MAPPING_START_EVENT ||
-			 type == YAML_SEQUENCE_START_EVENT || type == YAML_ALIAS_EVENT)
+			rc = fail(r, &ev.start_mark, -EINVAL, "more than one document in a file",
+				  "");
+		else if (event_anchor(&ev) || type == YAML_SCALAR_EVENT ||
+			 type == YAML_MAPPING_START_EVENT || type == YAML_SEQUENCE_START_EVENT ||
+			 type == YAML_ALIAS_EVENT)
 			rc = node_read(r, &ev, &j);
 		yaml_event_delete(&ev);
 		if (rc < 0 || type == YAML_STREAM_END_EVENT)
@@ -340,7 +346,8 @@ static int document_read(struct reader *r, json_t **ret_j)
 	return 0;
 }
 
-int yaml_parse(struct slice text, const char *name, enum yaml_typing typing, json_t **ret_j, struct err *e)
+int yaml_parse(struct slice text, const char *name, enum yaml_typing typing, json_t **ret_j,
+	       struct err *e)
 {
 	struct reader r = { .name = name, .typing = typing, .err = e };
 	int rc;

@@ -18,16 +18,19 @@
 
 /*
  * How plain (unquoted) scalars are read. true, false and null are the only keywords in both; yes,
- * no, on, off stay text, and protojson takes them for a boolean field, as Envoy's files may have them.
+ * no, on, off stay text, and protojson takes them for a boolean field, as Envoy's files may have
+ * them.
  */
 enum yaml_typing {
 	YAML_TYPING_CORE,  /* 64-bit numbers, fractions */
-	YAML_TYPING_ENVOY, /* as Envoy: numbers over 32 bits and fractions are text (protojson turns them
-			    * into what the field needs) */
+	YAML_TYPING_ENVOY, /* as Envoy: numbers over 32 bits and fractions are text (protojson turns
+			    * them into what the field needs) */
 };
 
-/* Reads @text; @name stands in messages ("file:line:column: reason"). 0 and a new value; -EINVAL, -E2BIG. */
-int yaml_parse(struct slice text, const char *name, enum yaml_typing typing, json_t **ret_j, struct err *e);
+/* Reads @text; @name stands in messages ("file:line:column: reason"). 0 and a new value; -EINVAL,
+ * -E2BIG. */
+int yaml_parse(struct slice text, const char *name, enum yaml_typing typing, json_t **ret_j,
+	       struct err *e);
 /* Reads a file: YAML, or JSON when its name ends in ".json". An empty one gives {}. */
 int yaml_load(const char *path, enum yaml_typing typing, json_t **ret_j, struct err *e);
 /* The whole text of a file of at most @max bytes; free it. -errno with @e. */

@@ -26,13 +26,18 @@ static struct addr at(const char *text)
 	return a;
 }
 
-static const char *find(struct mesh_chain *v, uint32_t n, const struct mesh_chain *dflt, const char *local,
-			const char *remote, const char *sni, const char *transport, const char *alpn)
+static const char *find(struct mesh_chain *v, uint32_t n, const struct mesh_chain *dflt,
+			const char *local, const char *remote, const char *sni,
+			const char *transport, const char *alpn)
 {
 	struct mesh_listener l = { .chains = v, .n_chains = n, .default_chain = dflt };
 	struct slice protocols[] = { slice_str(alpn) };
-	struct mesh_chain_input in = { .local = at(local), .remote = at(remote), .server_name = slice_str(sni),
-				       .transport = slice_str(transport), .protocols = protocols, .n_protocols = *alpn != 0 };
+	struct mesh_chain_input in = { .local = at(local),
+				       .remote = at(remote),
+				       .server_name = slice_str(sni),
+				       .transport = slice_str(transport),
+				       .protocols = protocols,
+				       .n_protocols = *alpn != 0 };
 	const struct mesh_chain *c = mesh_chain_find(&l, &in);
 
 	return c ? c->name.ptr : "none";
@@ -42,7 +47,8 @@ static const char *find(struct mesh_chain *v, uint32_t n, const struct mesh_chai
 
 static void ports_and_prefixes(void **state)
 {
-	struct mesh_prefix any = net("0.0.0.0/0"), ten = net("10.0.0.0/8"), one = net("10.0.0.1/32"), six = net("fd00::/8");
+	struct mesh_prefix any = net("0.0.0.0/0"), ten = net("10.0.0.0/8"),
+			   one = net("10.0.0.1/32"), six = net("fd00::/8");
 	struct mesh_chain v[] = {
 		{ S("all"), .match = { 0 } },
 		{ S("port"), .match = { .destination_port = 80 } },
@@ -50,7 +56,8 @@ static void ports_and_prefixes(void **state)
 		{ S("one"), .match = { .destinations = &one, .n_destinations = 1 } },
 		{ S("any4"), .match = { .destinations = &any, .n_destinations = 1 } },
 		{ S("six"), .match = { .destinations = &six, .n_destinations = 1 } },
-		{ S("port+ten"), .match = { .destination_port = 81, .destinations = &ten, .n_destinations = 1 } },
+		{ S("port+ten"),
+		  .match = { .destination_port = 81, .destinations = &ten, .n_destinations = 1 } },
 	};
 
 	(void)state;
@@ -67,7 +74,8 @@ static void ports_and_prefixes(void **state)
 
 static void server_names(void **state)
 {
-	struct slice exact[] = { S("www.a.test"), S("x.test") }, wild[] = { S("*.a.test") }, longer[] = { S("*.b.a.test") };
+	struct slice exact[] = { S("www.a.test"), S("x.test") }, wild[] = { S("*.a.test") },
+		     longer[] = { S("*.b.a.test") };
 	struct mesh_chain v[] = {
 		{ S("exact"), .match = { .server_names = exact, .n_server_names = 2 } },
 		{ S("wild"), .match = { .server_names = wild, .n_server_names = 1 } },
@@ -89,7 +97,8 @@ static void transport_and_protocols(void **state)
 	struct slice h1[] = { S("http/1.1"), S("http/1.0") };
 	struct mesh_chain v[] = {
 		{ S("tls"), .match = { .transport = S("tls") } },
-		{ S("raw-http"), .match = { .transport = S("raw_buffer"), .protocols = h1, .n_protocols = 2 } },
+		{ S("raw-http"),
+		  .match = { .transport = S("raw_buffer"), .protocols = h1, .n_protocols = 2 } },
 		{ S("raw"), .match = { .transport = S("raw_buffer") } },
 	};
 
@@ -108,9 +117,15 @@ static void sources(void **state)
 		{ S("same"), .match = { .source_kind = MESH_SOURCE_SAME_IP } },
 		{ S("lan"), .match = { .sources = &lan, .n_sources = 1 } },
 		{ S("host"), .match = { .sources = &host, .n_sources = 1 } },
-		{ S("host+port"), .match = { .sources = &host, .n_sources = 1, .source_ports = ports, .n_source_ports = 2 } },
-		{ S("outside"), .match = { .source_kind = MESH_SOURCE_EXTERNAL, .sources = &host, .n_sources = 1,
-					   .source_ports = ports, .n_source_ports = 1 } },
+		{ S("host+port"), .match = { .sources = &host,
+					     .n_sources = 1,
+					     .source_ports = ports,
+					     .n_source_ports = 2 } },
+		{ S("outside"), .match = { .source_kind = MESH_SOURCE_EXTERNAL,
+					   .sources = &host,
+					   .n_sources = 1,
+					   .source_ports = ports,
+					   .n_source_ports = 1 } },
 	};
 
 	(void)state;
@@ -144,7 +159,8 @@ static void direct_source(void **state)
 
 static void default_chain(void **state)
 {
-	struct mesh_chain v[] = { { S("a"), .match = { .destination_port = 80 } } }, dflt = { S("default"), .match = { 0 } };
+	struct mesh_chain v[] = { { S("a"), .match = { .destination_port = 80 } } },
+			  dflt = { S("default"), .match = { 0 } };
 
 	(void)state;
 	assert_string_equal(find(v, 1, &dflt, "1.1.1.1:80", "2.2.2.2:2", "", "", ""), "a");
@@ -156,9 +172,9 @@ static void default_chain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ports_and_prefixes), cmocka_unit_test(server_names),
+		cmocka_unit_test(ports_and_prefixes),      cmocka_unit_test(server_names),
 		cmocka_unit_test(transport_and_protocols), cmocka_unit_test(sources),
-		cmocka_unit_test(direct_source), cmocka_unit_test(default_chain),
+		cmocka_unit_test(direct_source),           cmocka_unit_test(default_chain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,7 +59,9 @@ static void names(void **state)
 static void names_twice(void **state)
 {
 	struct mesh_view *v = view_with_clusters(3);
-	struct mesh_listener l[] = { { .name = SLICE("b") }, { .name = SLICE("a") }, { .name = SLICE("b") } };
+	struct mesh_listener l[] = { { .name = SLICE("b") },
+				     { .name = SLICE("a") },
+				     { .name = SLICE("b") } };
 	struct err e;
 
 	(void)state;
@@ -82,13 +84,20 @@ static void listener_of(void **state)
 	struct mesh_listener l[] = {
 		{ .name = SLICE("any"), .addr = at("0.0.0.0:80") },
 		{ .name = SLICE("exact"), .addr = at("10.0.0.1:80") },
-		{ .name = SLICE("virtual-out"), .addr = at("0.0.0.0:15001"), .use_original_dst = true, .direction = MESH_OUTBOUND },
-		{ .name = SLICE("virtual-in"), .addr = at("0.0.0.0:15006"), .use_original_dst = true, .direction = MESH_INBOUND },
+		{ .name = SLICE("virtual-out"),
+		  .addr = at("0.0.0.0:15001"),
+		  .use_original_dst = true,
+		  .direction = MESH_OUTBOUND },
+		{ .name = SLICE("virtual-in"),
+		  .addr = at("0.0.0.0:15006"),
+		  .use_original_dst = true,
+		  .direction = MESH_INBOUND },
 		{ .name = SLICE("any-in"), .addr = at("0.0.0.0:80"), .direction = MESH_INBOUND },
 		{ .name = SLICE("in"), .addr = at("0.0.0.0:90"), .direction = MESH_INBOUND },
 	};
 	struct mesh_view v = { .listeners = l, .n_listeners = ARRAY_LEN(l) };
-	struct addr exact = at("10.0.0.1:80"), other = at("10.0.0.2:80"), ninety = at("10.0.0.2:90"), six = at("[fd00::1]:80");
+	struct addr exact = at("10.0.0.1:80"), other = at("10.0.0.2:80"),
+		    ninety = at("10.0.0.2:90"), six = at("[fd00::1]:80");
 
 	(void)state;
 	assert_ptr_equal(mesh_view_listener(&v, MESH_OUTBOUND, &exact), &l[1]);
@@ -113,7 +122,9 @@ static void references(void **state)
 	s->host = mesh_view_ref(v);
 	s->pods = arena_array(&s->arena, struct mesh_pod, 2);
 	s->n_pods = 2;
-	s->pods[0] = (struct mesh_pod){ .id = 7, .view = mesh_view_ref(v), .addresses = &ip, .n_addresses = 1 };
+	s->pods[0] = (struct mesh_pod){
+		.id = 7, .view = mesh_view_ref(v), .addresses = &ip, .n_addresses = 1
+	};
 	s->pods[1] = (struct mesh_pod){ .id = 9 };
 	assert_ptr_equal(mesh_snapshot_pod(s, 9), &s->pods[1]);
 	assert_null(mesh_snapshot_pod(s, 8));

@@ -46,7 +46,8 @@ static const char simple[] =
 	"    filter_chains:\n"
 	"    - filters:\n"
 	"      - name: tcp\n"
-	"        typed_config: {'@type': " T "network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: app}\n"
+	"        typed_config: {'@type': " T
+	"network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: app}\n"
 	"  clusters:\n"
 	"  - name: app\n"
 	"    type: STATIC\n"
@@ -177,7 +178,7 @@ static void dump(void **state)
 	mesh_view_unref(v);
 }
 
-/* ---- files ----------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static char dir[] = "/tmp/skiff-load-XXXXXX";
 
@@ -220,7 +221,8 @@ static void folder_merges(void **state)
 	mesh_view_unref(v);
 	put("c.yaml", "static_resources: {clusters: [{name: one}]}\n");
 	assert_true(xds_load_files(paths, 1, &v, NULL, &e) < 0);
-	assert_non_null(strstr(e.text, "c.yaml: static_resources.clusters[0]: cluster \"one\" is there twice"));
+	assert_non_null(strstr(
+		e.text, "c.yaml: static_resources.clusters[0]: cluster \"one\" is there twice"));
 	drop("c.yaml");
 	put("c.yaml", "static_resources: {clusters: [{name: ''}]}\n");
 	assert_true(xds_load_files(paths, 1, &v, NULL, &e) < 0);
@@ -259,8 +261,9 @@ static void nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(http_listener), cmocka_unit_test(cluster_and_tcp), cmocka_unit_test(hashes),
-		cmocka_unit_test(dump),		 cmocka_unit_test(folder_merges),   cmocka_unit_test(missing_file),
+		cmocka_unit_test(http_listener), cmocka_unit_test(cluster_and_tcp),
+		cmocka_unit_test(hashes),        cmocka_unit_test(dump),
+		cmocka_unit_test(folder_merges), cmocka_unit_test(missing_file),
 		cmocka_unit_test(nothing),
 	};
 	int rc;

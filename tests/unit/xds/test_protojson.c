@@ -47,7 +47,8 @@ static const ProtobufCMessageDescriptor *type(const char *name)
 	return d;
 }
 
-static int read_text(struct fixture *f, const char *name, const char *text, ProtobufCMessage **ret_m)
+static int read_text(struct fixture *f, const char *name, const char *text,
+		     ProtobufCMessage **ret_m)
 {
 	json_t *j = json_loads(text, JSON_DECODE_ANY, NULL);
 	int rc;
@@ -75,7 +76,9 @@ static void trip(const char *name, const char *in, const char *out)
 			fail_msg("%s gives %s", in, json_dumps(j, JSON_ENCODE_ANY));
 		json_decref(j);
 		if (!i)
-			assert_int_equal(protojson_unpack(&f.pj, m->descriptor, protojson_pack(m, &f.a), &again), 0);
+			assert_int_equal(protojson_unpack(&f.pj, m->descriptor,
+							  protojson_pack(m, &f.a), &again),
+					 0);
 	}
 	json_decref(want);
 	end(&f);
@@ -98,10 +101,14 @@ static void refuse(const char *name, const char *in, const char *error)
 
 static void durations(void **state)
 {
-	static const char *const same[] = { "\"0s\"", "\"3600s\"", "\"-3s\"", "\"315576000000s\"", "\"0.250s\"",
-					    "\"0.000001s\"", "\"0.000000001s\"", "\"-0.500s\"" };
-	static const char *const bad[] = { "\"\"", "\"s\"", "\"1\"", "\"1.s\"", "\".5s\"", "\"1ms\"", "\"1 s\"", "\"+1s\"",
-					   "\"1.0000000001s\"", "\"--1s\"", "\"1e3s\"" };
+	static const char *const same[] = { "\"0s\"",           "\"3600s\"",
+					    "\"-3s\"",          "\"315576000000s\"",
+					    "\"0.250s\"",       "\"0.000001s\"",
+					    "\"0.000000001s\"", "\"-0.500s\"" };
+	static const char *const bad[] = { "\"\"",     "\"s\"",   "\"1\"",
+					   "\"1.s\"",  "\".5s\"", "\"1ms\"",
+					   "\"1 s\"",  "\"+1s\"", "\"1.0000000001s\"",
+					   "\"--1s\"", "\"1e3s\"" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(same); i++)
@@ -111,7 +118,8 @@ static void durations(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		char error[128];
 
-		snprintf(error, sizeof(error), "%.*s is not a duration such as \"0.25s\"", (int)strlen(bad[i]), bad[i]);
+		snprintf(error, sizeof(error), "%.*s is not a duration such as \"0.25s\"",
+			 (int)strlen(bad[i]), bad[i]);
 		refuse(DURATION, bad[i], error);
 	}
 	refuse(DURATION, "\"315576000001s\"", "\"315576000001s\" is too long a duration");
@@ -140,35 +148,43 @@ static void wrappers(void **state)
 	trip("google.protobuf.BoolValue", "\"Yes\"", "true");
 	trip("google.protobuf.StringValue", "\"\"", "\"\"");
 	trip("google.protobuf.DoubleValue", "\"1.5\"", "1.5");
-	refuse("google.protobuf.UInt32Value", "4294967296", "4294967296 is out of range (0 to 4294967295)");
+	refuse("google.protobuf.UInt32Value", "4294967296",
+	       "4294967296 is out of range (0 to 4294967295)");
 	refuse("google.protobuf.UInt32Value", "-1", "-1 is out of range (0 to 4294967295)");
 	refuse("google.protobuf.UInt32Value", "1.5", "a whole number is needed here, not a number");
 	refuse("google.protobuf.UInt32Value", "\"x\"", "\"x\" is not a whole number in range");
 	refuse("google.protobuf.UInt32Value", "{}", "a number is needed here, not an object");
 	refuse("google.protobuf.BoolValue", "1", "true or false is needed here, not a number");
 	refuse("google.protobuf.BoolValue", "\"yEs\"", "true or false is needed here, not text");
-	refuse("google.protobuf.StringValue", "5", "text is needed here, not a number; put it in quotes");
+	refuse("google.protobuf.StringValue", "5",
+	       "text is needed here, not a number; put it in quotes");
 }
 
 static void names(void **state)
 {
 	(void)state;
-	trip(LISTENER, "{\"statPrefix\":\"s\",\"bindToPort\":false,\"perConnectionBufferLimitBytes\":7}",
-	     "{\"stat_prefix\":\"s\",\"bind_to_port\":false,\"per_connection_buffer_limit_bytes\":7}");
+	trip(LISTENER,
+	     "{\"statPrefix\":\"s\",\"bindToPort\":false,\"perConnectionBufferLimitBytes\":7}",
+	     "{\"stat_prefix\":\"s\",\"bind_to_port\":false,\"per_connection_buffer_limit_bytes\":"
+	     "7}");
 	trip(CLUSTER, "{\"http2ProtocolOptions\":{}}", "{\"http2_protocol_options\":{}}");
 	trip(LISTENER, "{\"name\":null,\"filter_chains\":null}", "{}");
-	refuse(LISTENER, "{\"stat_prefix\":\"a\",\"statPrefix\":\"b\"}", "stat_prefix: the field is there twice");
+	refuse(LISTENER, "{\"stat_prefix\":\"a\",\"statPrefix\":\"b\"}",
+	       "stat_prefix: the field is there twice");
 	refuse(LISTENER, "{\"filter_chains\":{}}", "filter_chains: a list is needed here");
 	refuse(LISTENER, "{\"filter_chains\":[{},{\"filters\":[{\"name\":5}]}]}",
-	       "filter_chains[1].filters[0].name: text is needed here, not a number; put it in quotes");
+	       "filter_chains[1].filters[0].name: text is needed here, not a number; put it in "
+	       "quotes");
 	refuse(LISTENER, "[]", "fields of envoy.config.listener.v3.Listener are needed here");
 }
 
 static void enums(void **state)
 {
 	(void)state;
-	trip(CLUSTER, "{\"type\":\"STRICT_DNS\",\"lb_policy\":3}", "{\"type\":\"STRICT_DNS\",\"lb_policy\":\"RANDOM\"}");
-	trip(CLUSTER, "{\"lb_policy\":77}", "{\"lb_policy\":77}"); /* a newer peer's value is kept */
+	trip(CLUSTER, "{\"type\":\"STRICT_DNS\",\"lb_policy\":3}",
+	     "{\"type\":\"STRICT_DNS\",\"lb_policy\":\"RANDOM\"}");
+	trip(CLUSTER, "{\"lb_policy\":77}",
+	     "{\"lb_policy\":77}"); /* a newer peer's value is kept */
 	refuse(CLUSTER, "{\"lb_policy\":\"BEST\"}",
 	       "lb_policy: \"BEST\" is not a value of envoy.config.cluster.v3.Cluster.LbPolicy");
 }
@@ -179,31 +195,44 @@ static void oneofs(void **state)
 	refuse(LISTENER, "{\"address\":{\"pipe\":{},\"socket_address\":{}}}",
 	       "address.socket_address: only one of \"pipe\" and \"socket_address\" may be set");
 	trip(LISTENER, "{\"address\":{\"pipe\":null,\"socket_address\":{\"port_value\":0}}}",
-	     "{\"address\":{\"socket_address\":{\"port_value\":0}}}"); /* a set member shows, even at its default */
+	     "{\"address\":{\"socket_address\":{\"port_value\":0}}}"); /* a set member shows, even
+									  at its default */
 }
 
 static void maps_and_any(void **state)
 {
 	(void)state;
-	trip(CLUSTER, "{\"typed_extension_protocol_options\":{\"x\":{\"@type\":\"" TCP "\",\"statPrefix\":\"s\"}}}",
-	     "{\"typed_extension_protocol_options\":{\"x\":{\"@type\":\"" TCP "\",\"stat_prefix\":\"s\"}}}");
+	trip(CLUSTER,
+	     "{\"typed_extension_protocol_options\":{\"x\":{\"@type\":\"" TCP
+	     "\",\"statPrefix\":\"s\"}}}",
+	     "{\"typed_extension_protocol_options\":{\"x\":{\"@type\":\"" TCP
+	     "\",\"stat_prefix\":\"s\"}}}");
 	trip("google.protobuf.Any", "{\"@type\":\"x/google.protobuf.Duration\",\"value\":\"1.5s\"}",
 	     "{\"@type\":\"x/google.protobuf.Duration\",\"value\":\"1.500s\"}");
 	trip("google.protobuf.Any", "{\"@type\":\"x/google.protobuf.Struct\",\"value\":{\"a\":1}}",
 	     "{\"@type\":\"x/google.protobuf.Struct\",\"value\":{\"a\":1}}");
 	/* What is not known is kept as it is. */
-	trip("google.protobuf.Any", "{\"@type\":\"x/a.B\",\"c\":[1]}", "{\"@type\":\"x/a.B\",\"c\":[1]}");
+	trip("google.protobuf.Any", "{\"@type\":\"x/a.B\",\"c\":[1]}",
+	     "{\"@type\":\"x/a.B\",\"c\":[1]}");
 	/* A TypedStruct is its type. */
-	trip("google.protobuf.Any", "{\"@type\":\"x/udpa.type.v1.TypedStruct\",\"type_url\":\"" TCP "\",\"value\":{\"cluster\":\"c\"}}",
+	trip("google.protobuf.Any",
+	     "{\"@type\":\"x/udpa.type.v1.TypedStruct\",\"type_url\":\"" TCP
+	     "\",\"value\":{\"cluster\":\"c\"}}",
 	     "{\"@type\":\"" TCP "\",\"cluster\":\"c\"}");
 	refuse("google.protobuf.Any", "{\"a\":1}", "\"@type\" is missing");
-	refuse("google.protobuf.Any", "{\"@type\":\"x/google.protobuf.Duration\"}", "\"value\" is missing");
-	refuse("google.protobuf.Any", "{\"@type\":\"x/xds.type.v3.TypedStruct\"}", "a TypedStruct needs \"type_url\"");
-	refuse(CLUSTER, "{\"typed_extension_protocol_options\":{\"x\":{\"@type\":\"" TCP "\",\"idle_timeout\":1}}}",
-	       "typed_extension_protocol_options[x].idle_timeout: a duration such as \"0.25s\" is needed here");
+	refuse("google.protobuf.Any", "{\"@type\":\"x/google.protobuf.Duration\"}",
+	       "\"value\" is missing");
+	refuse("google.protobuf.Any", "{\"@type\":\"x/xds.type.v3.TypedStruct\"}",
+	       "a TypedStruct needs \"type_url\"");
+	refuse(CLUSTER,
+	       "{\"typed_extension_protocol_options\":{\"x\":{\"@type\":\"" TCP
+	       "\",\"idle_timeout\":1}}}",
+	       "typed_extension_protocol_options[x].idle_timeout: a duration such as \"0.25s\" is "
+	       "needed here");
 }
 
-#define HEADER_VALUE_BYTES "{\"request_headers_to_add\":[{\"header\":{\"key\":\"k\",\"raw_value\":\"%s\"}}]}"
+#define HEADER_VALUE_BYTES \
+	"{\"request_headers_to_add\":[{\"header\":{\"key\":\"k\",\"raw_value\":\"%s\"}}]}"
 
 static void bytes(void **state)
 {
@@ -225,7 +254,8 @@ static void bytes(void **state)
 	       "request_headers_to_add[0].header.raw_value: the text is not base64");
 }
 
-/* ---- unknown fields ------------------------------------------------------------------------------------ */
+/* ---- unknown fields
+ * ------------------------------------------------------------------------------------ */
 
 static const char *refuse_tls(const char *message, const char *name, uint32_t number)
 {
@@ -240,15 +270,18 @@ static void unknown_in_json(void **state)
 
 	(void)state;
 	begin(&f);
-	assert_int_equal(read_text(&f, LISTENER, "{\"a\":1,\"filter_chains\":[{\"b\":{}}]}", &m), 0);
+	assert_int_equal(read_text(&f, LISTENER, "{\"a\":1,\"filter_chains\":[{\"b\":{}}]}", &m),
+			 0);
 	assert_int_equal(f.report.n, 2);
 	assert_string_equal(f.report.v[0].path.ptr, "");
 	assert_string_equal(f.report.v[1].path.ptr, "filter_chains[0]");
-	assert_string_equal(f.report.v[1].text.ptr, "field \"b\" of envoy.config.listener.v3.FilterChain is not known to "
-						    "this version and has no effect");
+	assert_string_equal(f.report.v[1].text.ptr,
+			    "field \"b\" of envoy.config.listener.v3.FilterChain is not known to "
+			    "this version and has no effect");
 	f.pj.refuse = refuse_tls;
 	assert_int_equal(read_text(&f, LISTENER, "{\"tls\":1}", &m), -EINVAL);
-	assert_string_equal(f.e.text, "field \"tls\" of envoy.config.listener.v3.Listener is dangerous");
+	assert_string_equal(f.e.text,
+			    "field \"tls\" of envoy.config.listener.v3.Listener is dangerous");
 	end(&f);
 }
 
@@ -261,15 +294,19 @@ static void unknown_on_wire(void **state)
 
 	(void)state;
 	begin(&f);
-	assert_int_equal(protojson_unpack(&f.pj, type(LISTENER), slice_of(wire, sizeof(wire)), &m), 0);
+	assert_int_equal(protojson_unpack(&f.pj, type(LISTENER), slice_of(wire, sizeof(wire)), &m),
+			 0);
 	assert_int_equal(f.report.n, 2);
 	assert_string_equal(f.report.v[0].path.ptr, "filter_chains[0]");
-	assert_string_equal(f.report.v[0].text.ptr, "field number 15 of envoy.config.listener.v3.FilterChain is not known "
-						    "to this version and has no effect");
+	assert_string_equal(f.report.v[0].text.ptr,
+			    "field number 15 of envoy.config.listener.v3.FilterChain is not known "
+			    "to this version and has no effect");
 	assert_string_equal(f.report.v[1].path.ptr, "filter_chains[1]");
 	f.pj.refuse = refuse_tls;
-	assert_int_equal(protojson_unpack(&f.pj, type(LISTENER), slice_of(wire, sizeof(wire)), &m), -EINVAL);
-	assert_string_equal(f.e.text, "filter_chains[1]: field number 6 of envoy.config.listener.v3.FilterChain is dangerous");
+	assert_int_equal(protojson_unpack(&f.pj, type(LISTENER), slice_of(wire, sizeof(wire)), &m),
+			 -EINVAL);
+	assert_string_equal(f.e.text, "filter_chains[1]: field number 6 of "
+				      "envoy.config.listener.v3.FilterChain is dangerous");
 	end(&f);
 }
 
@@ -279,13 +316,13 @@ static void bad_wire(void **state)
 		uint8_t bytes[8];
 		size_t len;
 	} cases[] = {
-		{ { 0x0a }, 1 },			     /* length is missing */
-		{ { 0x0a, 5, 'x' }, 3 },		     /* cut */
-		{ { 0x0b }, 1 },			     /* a group */
-		{ { 0x02, 0 }, 2 },			     /* field 0 */
-		{ { 0x1a, 2, 0x0a, 9 }, 4 },		     /* cut inside a message */
+		{ { 0x0a }, 1 },                               /* length is missing */
+		{ { 0x0a, 5, 'x' }, 3 },                       /* cut */
+		{ { 0x0b }, 1 },                               /* a group */
+		{ { 0x02, 0 }, 2 },                            /* field 0 */
+		{ { 0x1a, 2, 0x0a, 9 }, 4 },                   /* cut inside a message */
 		{ { 0x80, 0x80, 0x80, 0x80, 0x80, 0x80 }, 6 }, /* tag without end */
-		{ { 0x25, 1, 2 }, 3 },			     /* four bytes, two there */
+		{ { 0x25, 1, 2 }, 3 },                         /* four bytes, two there */
 	};
 
 	(void)state;
@@ -294,13 +331,14 @@ static void bad_wire(void **state)
 		struct fixture f;
 
 		begin(&f);
-		if (protojson_unpack(&f.pj, type(LISTENER), slice_of(cases[i].bytes, cases[i].len), &m) != -EINVAL)
+		if (protojson_unpack(&f.pj, type(LISTENER), slice_of(cases[i].bytes, cases[i].len),
+				     &m) != -EINVAL)
 			fail_msg("case %zu is taken", i);
 		end(&f);
 	}
 }
 
-/* ---- depth ------------------------------------------------------------------------------------------------- */
+/* ---- depth ----------------------------------------------------------------------------------- */
 
 static void deep_json(void **state)
 {
@@ -340,7 +378,9 @@ static void deep_wire(void **state)
 		len += n;
 	}
 	begin(&f);
-	assert_int_equal(protojson_unpack(&f.pj, &google__protobuf__list_value__descriptor, slice_of(p, len), &m), -E2BIG);
+	assert_int_equal(protojson_unpack(&f.pj, &google__protobuf__list_value__descriptor,
+					  slice_of(p, len), &m),
+			 -E2BIG);
 	end(&f);
 	free(bytes);
 }
@@ -354,13 +394,18 @@ static void typed_struct_on_wire(void **state)
 
 	(void)state;
 	begin(&f);
-	assert_int_equal(read_text(&f, "xds.type.v3.TypedStruct", "{\"type_url\":\"" TCP "\",\"value\":{\"statPrefix\":\"s\"}}", &m), 0);
+	assert_int_equal(read_text(&f, "xds.type.v3.TypedStruct",
+				   "{\"type_url\":\"" TCP "\",\"value\":{\"statPrefix\":\"s\"}}",
+				   &m),
+			 0);
 	bytes = protojson_pack(m, &f.a);
 	any.type_url = (char *)(uintptr_t) "type.googleapis.com/xds.type.v3.TypedStruct";
 	any.value = (ProtobufCBinaryData){ bytes.len, (uint8_t *)(uintptr_t)bytes.ptr };
-	assert_string_equal(protojson_any_type(&f.pj, &any.base), "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy");
+	assert_string_equal(protojson_any_type(&f.pj, &any.base),
+			    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy");
 	assert_int_equal(protojson_any_open(&f.pj, &any.base, &inner), 0);
-	assert_string_equal(inner->descriptor->name, "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy");
+	assert_string_equal(inner->descriptor->name,
+			    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy");
 	any.type_url = (char *)(uintptr_t) "x/a.B";
 	assert_int_equal(protojson_any_open(&f.pj, &any.base, &inner), -ENOENT);
 	assert_string_equal(f.e.text, "type \"x/a.B\" is not known to this version");
@@ -370,11 +415,13 @@ static void typed_struct_on_wire(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(durations),	   cmocka_unit_test(structs),	       cmocka_unit_test(wrappers),
-		cmocka_unit_test(names),	   cmocka_unit_test(enums),	       cmocka_unit_test(oneofs),
-		cmocka_unit_test(maps_and_any),	   cmocka_unit_test(bytes),	       cmocka_unit_test(unknown_in_json),
-		cmocka_unit_test(unknown_on_wire), cmocka_unit_test(bad_wire),	       cmocka_unit_test(deep_json),
-		cmocka_unit_test(deep_wire),	   cmocka_unit_test(typed_struct_on_wire),
+		cmocka_unit_test(durations),       cmocka_unit_test(structs),
+		cmocka_unit_test(wrappers),        cmocka_unit_test(names),
+		cmocka_unit_test(enums),           cmocka_unit_test(oneofs),
+		cmocka_unit_test(maps_and_any),    cmocka_unit_test(bytes),
+		cmocka_unit_test(unknown_in_json), cmocka_unit_test(unknown_on_wire),
+		cmocka_unit_test(bad_wire),        cmocka_unit_test(deep_json),
+		cmocka_unit_test(deep_wire),       cmocka_unit_test(typed_struct_on_wire),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

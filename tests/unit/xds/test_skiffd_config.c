@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* skiffd's own file: every field, defaults, a bootstrap given directly, errors with file, field and fix. */
+/* skiffd's own file: every field, defaults, a bootstrap given directly, errors with file, field and
+ * fix. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +14,8 @@
 static char dir[] = "/tmp/skiff-config-XXXXXX";
 static char path[64];
 
-static int read_text(const char *text, struct skiffd_config **ret_c, struct xds_report *report, struct err *e)
+static int read_text(const char *text, struct skiffd_config **ret_c, struct xds_report *report,
+		     struct err *e)
 {
 	FILE *f = fopen(path, "w");
 
@@ -56,12 +58,15 @@ static void defaults(void **state)
 
 static void everything(void **state)
 {
-	struct skiffd_config *c = take(
-		"workers: 2\nadmin: '127.0.0.1:16000'\ncontrol: ''\nio: epoll\naccelerate: off\nlog_level: debug\n"
-		"resources: [mesh.yaml, /abs/dir]\nstate_dir: /var/lib/skiff\n"
-		"limits: {max_connections: 10, max_connections_per_pod: 5, max_buffer_bytes: 8Gi, max_buffer_bytes_per_pod: 1048576}\n"
-		"capture: {cgroup: /sys/fs/cgroup, pin_dir: /sys/fs/bpf/s, credit_bytes: 64Ki, heartbeat_seconds: 5, "
-		"node_addresses: [10.0.0.1, 'fd00::1']}\n");
+	struct skiffd_config *c =
+		take("workers: 2\nadmin: '127.0.0.1:16000'\ncontrol: ''\nio: epoll\naccelerate: "
+		     "off\nlog_level: debug\n"
+		     "resources: [mesh.yaml, /abs/dir]\nstate_dir: /var/lib/skiff\n"
+		     "limits: {max_connections: 10, max_connections_per_pod: 5, max_buffer_bytes: "
+		     "8Gi, max_buffer_bytes_per_pod: 1048576}\n"
+		     "capture: {cgroup: /sys/fs/cgroup, pin_dir: /sys/fs/bpf/s, credit_bytes: "
+		     "64Ki, heartbeat_seconds: 5, "
+		     "node_addresses: [10.0.0.1, 'fd00::1']}\n");
 	char want[128];
 
 	(void)state;
@@ -93,13 +98,15 @@ static void everything(void **state)
 
 static void pods(void **state)
 {
-	struct skiffd_config *c = take(
-		"pods:\n"
-		"- {name: a, netns: ns1}\n"
-		"- name: b\n  namespace: shop\n  netns: /proc/7/ns/net\n  service_account: sa\n  labels: {app: b, v: '1'}\n"
-		"  resources: [b.yaml]\n  accelerate: both\n  fail_open: false\n  addresses: [10.1.1.1]\n"
-		"  policy:\n  - {destination: 10.0.0.0/8, port: 80, verdict: deny}\n"
-		"  - {direction: inbound, port: 22, destination: '::/0', verdict: bypass}\n");
+	struct skiffd_config *c =
+		take("pods:\n"
+		     "- {name: a, netns: ns1}\n"
+		     "- name: b\n  namespace: shop\n  netns: /proc/7/ns/net\n  service_account: "
+		     "sa\n  labels: {app: b, v: '1'}\n"
+		     "  resources: [b.yaml]\n  accelerate: both\n  fail_open: false\n  addresses: "
+		     "[10.1.1.1]\n"
+		     "  policy:\n  - {destination: 10.0.0.0/8, port: 80, verdict: deny}\n"
+		     "  - {direction: inbound, port: 22, destination: '::/0', verdict: bypass}\n");
 	const struct skiffd_pod *p = c->pods;
 	char want[128];
 
@@ -138,15 +145,19 @@ static void bootstrap(void **state)
 	struct err e = { "" };
 
 	(void)state;
-	assert_int_equal(read_text("static_resources: {}\nadmin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}\n",
-				   &c, &r, &e), 0);
+	assert_int_equal(read_text("static_resources: {}\nadmin: {address: {socket_address: "
+				   "{address: 127.0.0.1, port_value: 9901}}}\n",
+				   &c, &r, &e),
+			 0);
 	assert_int_equal(c->n_resources, 1);
 	assert_string_equal(c->resources[0], path);
 	assert_int_equal(c->admin.port, 9901);
 	assert_int_equal(r.n, 0);
 	skiffd_config_free(c);
-	assert_int_equal(read_text("static_resources: {}\nadmin: {address: {socket_address: {address: 0.0.0.0, port_value: 1}}}\n",
-				   &c, &r, &e), 0);
+	assert_int_equal(read_text("static_resources: {}\nadmin: {address: {socket_address: "
+				   "{address: 0.0.0.0, port_value: 1}}}\n",
+				   &c, &r, &e),
+			 0);
 	assert_int_equal(r.n, 1);
 	skiffd_config_free(c);
 	xds_report_done(&r);
@@ -157,37 +168,48 @@ struct bad {
 };
 
 static const struct bad bad_files[] = {
-	{ "worker: 1", "worker: no such field; the fields here are workers, admin, control, io, accelerate, log_level, "
+	{ "worker: 1", "worker: no such field; the fields here are workers, admin, control, io, "
+		       "accelerate, log_level, "
 		       "resources, pods, limits, capture, state_dir" },
 	{ "[]", "fields are needed here" },
 	{ "workers: many", "workers: a whole number is needed here" },
 	{ "workers: 257", "workers: must be between 0 and 256" },
 	{ "workers: -1", "workers: a whole number is needed here" },
-	{ "admin: 15000", "admin: an address with port is needed here, such as \"127.0.0.1:15000\"" },
+	{ "admin: 15000",
+	  "admin: an address with port is needed here, such as \"127.0.0.1:15000\"" },
 	{ "io: kqueue", "io: must be one of auto, uring, epoll" },
 	{ "accelerate: yes", "accelerate: must be one of auto, both, off" },
 	{ "log_level: loud", "log_level: must be one of trace, debug, info, warning, error, off" },
 	{ "resources: x.yaml", "resources: a list is needed here" },
 	{ "resources: [5]", "resources[0]: text is needed here; put it in quotes" },
 	{ "resources: ['']", "resources[0]: a file or folder is needed here" },
-	{ "limits: {max_connections: 99999999999}", "limits.max_connections: must be between 0 and 4294967295" },
-	{ "limits: {max_buffer_bytes: 9999999999Gi}", "limits.max_buffer_bytes: must be between 0 and 9223372036854775807" },
-	{ "capture: {credit_bytes: 1}", "capture.credit_bytes: must be between 4096 and 2147483647" },
-	{ "capture: {node_addresses: [x]}", "capture.node_addresses[0]: an IP address is needed here" },
+	{ "limits: {max_connections: 99999999999}",
+	  "limits.max_connections: must be between 0 and 4294967295" },
+	{ "limits: {max_buffer_bytes: 9999999999Gi}",
+	  "limits.max_buffer_bytes: must be between 0 and 9223372036854775807" },
+	{ "capture: {credit_bytes: 1}",
+	  "capture.credit_bytes: must be between 4096 and 2147483647" },
+	{ "capture: {node_addresses: [x]}",
+	  "capture.node_addresses[0]: an IP address is needed here" },
 	{ "pods: [{netns: x}]", "pods[0]: name is missing" },
-	{ "pods: [{name: a}]", "pods[0]: netns is missing: the name (`ip netns list`) or path of the pod's network namespace" },
-	{ "pods: [{name: a, netns: ''}]",
-	  "pods[0].netns: a network namespace is needed here: its name (`ip netns list`) or a path" },
-	{ "pods: [{name: a, netns: x, fail_open: 1}]", "pods[0].fail_open: true or false is needed here" },
-	{ "pods: [{name: a, netns: x, labels: {v: 1}}]", "pods[0].labels.v: text is needed here; put it in quotes" },
+	{ "pods: [{name: a}]", "pods[0]: netns is missing: the name (`ip netns list`) or path of "
+			       "the pod's network namespace" },
+	{ "pods: [{name: a, netns: ''}]", "pods[0].netns: a network namespace is needed here: its "
+					  "name (`ip netns list`) or a path" },
+	{ "pods: [{name: a, netns: x, fail_open: 1}]",
+	  "pods[0].fail_open: true or false is needed here" },
+	{ "pods: [{name: a, netns: x, labels: {v: 1}}]",
+	  "pods[0].labels.v: text is needed here; put it in quotes" },
 	{ "pods: [{name: a, netns: x}, {name: a, netns: y}]", "pods[1]: default/a is there twice" },
-	{ "pods: [{name: a, netns: x}, {name: b, netns: x}]", "pods[1]: netns /run/netns/x is that of default/a already" },
+	{ "pods: [{name: a, netns: x}, {name: b, netns: x}]",
+	  "pods[1]: netns /run/netns/x is that of default/a already" },
 	{ "pods: [{name: a, netns: x, policy: [{verdict: deny}]}]",
 	  "pods[0].policy[0]: destination is missing, such as \"10.0.0.0/8\" or \"0.0.0.0/0\"" },
 	{ "pods: [{name: a, netns: x, policy: [{destination: 1.1.1.1}]}]",
 	  "pods[0].policy[0]: verdict is missing: bypass, deny or l7" },
 	{ "pods: [{name: a, netns: x, policy: [{destination: 1.1.1.1/40, verdict: l7}]}]",
-	  "pods[0].policy[0].destination: an IP address or prefix is needed here, such as \"10.0.0.0/8\"" },
+	  "pods[0].policy[0].destination: an IP address or prefix is needed here, such as "
+	  "\"10.0.0.0/8\"" },
 	{ "static_resources: {}\nadmin: {address: {socket_address: {address: x, port_value: 1}}}\n",
 	  "admin.address.socket_address: address and port_value are needed here" },
 };
@@ -225,11 +247,18 @@ static void one_pod(void **state)
 	struct err e = { "" };
 
 	(void)state;
-	assert_int_equal(skiffd_pod_read(SLICE("{\"name\":\"a\",\"netns\":\"n\",\"resources\":[\"r\"]}"), "/etc/skiff", &a, &p, &e), 0);
+	assert_int_equal(
+		skiffd_pod_read(SLICE("{\"name\":\"a\",\"netns\":\"n\",\"resources\":[\"r\"]}"),
+				"/etc/skiff", &a, &p, &e),
+		0);
 	assert_string_equal(p.resources[0], "/etc/skiff/r");
-	assert_int_equal(skiffd_pod_read(SLICE("{\"name\":\"a\",\"netns\":\"n\",\"resources\":[\"r\"]}"), NULL, &a, &p, &e), 0);
+	assert_int_equal(
+		skiffd_pod_read(SLICE("{\"name\":\"a\",\"netns\":\"n\",\"resources\":[\"r\"]}"),
+				NULL, &a, &p, &e),
+		0);
 	assert_string_equal(p.resources[0], "r");
-	assert_int_equal(skiffd_pod_read(SLICE("{\"name\":\"a\",\"net\":\"n\"}"), NULL, &a, &p, &e), -EINVAL);
+	assert_int_equal(skiffd_pod_read(SLICE("{\"name\":\"a\",\"net\":\"n\"}"), NULL, &a, &p, &e),
+			 -EINVAL);
 	assert_non_null(strstr(e.text, "pod.net: no such field"));
 	assert_int_equal(skiffd_pod_read(SLICE("{"), NULL, &a, &p, &e), -EINVAL);
 	assert_int_equal(skiffd_pod_read(SLICE("{}"), NULL, &a, &p, &e), -EINVAL);
@@ -240,8 +269,9 @@ static void one_pod(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults), cmocka_unit_test(everything), cmocka_unit_test(pods),
-		cmocka_unit_test(bootstrap), cmocka_unit_test(errors),	  cmocka_unit_test(missing),
+		cmocka_unit_test(defaults), cmocka_unit_test(everything),
+		cmocka_unit_test(pods),     cmocka_unit_test(bootstrap),
+		cmocka_unit_test(errors),   cmocka_unit_test(missing),
 		cmocka_unit_test(one_pod),
 	};
 	int rc;

@@ -26,18 +26,22 @@ static void same(const char *yaml, enum yaml_typing typing, const char *json)
 static void typing(void **state)
 {
 	(void)state;
-	same("[true, True, FALSE, tRUE, yes, on, y]", YAML_TYPING_ENVOY, "[true,true,false,\"tRUE\",\"yes\",\"on\",\"y\"]");
+	same("[true, True, FALSE, tRUE, yes, on, y]", YAML_TYPING_ENVOY,
+	     "[true,true,false,\"tRUE\",\"yes\",\"on\",\"y\"]");
 	same("[1, -2, 0x10, 2147483648, 1.5, 1e3, .5, -, +, '1', \"2\"]", YAML_TYPING_ENVOY,
 	     "[1,-2,16,\"2147483648\",\"1.5\",\"1e3\",\".5\",\"-\",\"+\",\"1\",\"2\"]");
 	same("[1, 2147483648, 1.5, 1e3, 12s, 1.2.3.4, 99999999999999999999]", YAML_TYPING_CORE,
 	     "[1,2147483648,1.5,1000.0,\"12s\",\"1.2.3.4\",1e20]");
-	same("[~, null, NULL, '', 'null', nil]", YAML_TYPING_ENVOY, "[null,null,null,\"\",\"null\",\"nil\"]");
+	same("[~, null, NULL, '', 'null', nil]", YAML_TYPING_ENVOY,
+	     "[null,null,null,\"\",\"null\",\"nil\"]");
 	same("{a: , b: !!str 5}", YAML_TYPING_ENVOY, "{\"a\":null,\"b\":\"5\"}");
-	same("a: |\n  x\n  y\nb: >-\n  c\n  d\n", YAML_TYPING_ENVOY, "{\"a\":\"x\\ny\\n\",\"b\":\"c d\"}");
+	same("a: |\n  x\n  y\nb: >-\n  c\n  d\n", YAML_TYPING_ENVOY,
+	     "{\"a\":\"x\\ny\\n\",\"b\":\"c d\"}");
 	same("", YAML_TYPING_ENVOY, "{}");
 	same("---\na: 1\n...\n", YAML_TYPING_ENVOY, "{\"a\":1}");
 	same("5: x\ntrue: y\n", YAML_TYPING_ENVOY, "{\"5\":\"x\",\"true\":\"y\"}");
-	same("{\"json\": [\"is\", {\"yaml\": null}]}", YAML_TYPING_ENVOY, "{\"json\":[\"is\",{\"yaml\":null}]}");
+	same("{\"json\": [\"is\", {\"yaml\": null}]}", YAML_TYPING_ENVOY,
+	     "{\"json\":[\"is\",{\"yaml\":null}]}");
 }
 
 static void anchors(void **state)
@@ -47,7 +51,8 @@ static void anchors(void **state)
 	same("a: &x 1\nb: &x 2\nc: *x\n", YAML_TYPING_ENVOY, "{\"a\":1,\"b\":2,\"c\":2}");
 	same("a: &x {k: 1, l: 2}\nb: {<<: *x, l: 3}\n", YAML_TYPING_ENVOY,
 	     "{\"a\":{\"k\":1,\"l\":2},\"b\":{\"k\":1,\"l\":3}}");
-	same("b: {l: 3, <<: [{k: 1}, {k: 2, m: 4}]}\n", YAML_TYPING_ENVOY, "{\"b\":{\"k\":1,\"l\":3,\"m\":4}}");
+	same("b: {l: 3, <<: [{k: 1}, {k: 2, m: 4}]}\n", YAML_TYPING_ENVOY,
+	     "{\"b\":{\"k\":1,\"l\":3,\"m\":4}}");
 	same("'<<': 1\n", YAML_TYPING_ENVOY, "{\"<<\":1}");
 }
 
@@ -72,7 +77,8 @@ static void alias_bomb(void **state)
 
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "a%d: &a%d [", i, i);
 		for (int k = 0; k < 10; k++)
-			at += (size_t)snprintf(text + at, sizeof(text) - at, "%s*a%d", k ? "," : "", i - 1);
+			at += (size_t)snprintf(text + at, sizeof(text) - at, "%s*a%d", k ? "," : "",
+					       i - 1);
 		snprintf(text + at, sizeof(text) - at, "]\n");
 	}
 	assert_int_equal(parse(text, strlen(text), &e), -E2BIG);
@@ -135,8 +141,9 @@ static void too_long(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(typing), cmocka_unit_test(anchors),	  cmocka_unit_test(alias_bomb),
-		cmocka_unit_test(depth),  cmocka_unit_test(many_anchors), cmocka_unit_test(bad_text),
+		cmocka_unit_test(typing),       cmocka_unit_test(anchors),
+		cmocka_unit_test(alias_bomb),   cmocka_unit_test(depth),
+		cmocka_unit_test(many_anchors), cmocka_unit_test(bad_text),
 		cmocka_unit_test(too_long),
 	};
 
