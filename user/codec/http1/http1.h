@@ -5,7 +5,8 @@
  * has to know beside codec.h:
  *
  * - decode stops after every whole message (also when more bytes are there), so that the arena can
- *   be reset; a server then returns 0 until the answer is encoded.
+ *   be reset then (a client: even when the next request was encoded in that very call); never in the
+ *   middle of a message, wanted or not. A server returns 0 until the answer is encoded.
  * - m->host is the host; there is no "host" property. Hop-by-hop properties stay in m->props for
  *   the engine to strip; encode_head ignores connection, transfer-encoding and content-length (only
  *   the place of the latter counts) and derives them from body_len, end and the state.
