@@ -22,7 +22,7 @@ static int run(struct cli *c, int argc, char **argv)
 
 static const char help[] =
 	"Has skiffd take no new connections, before an upgrade or a shutdown; answers on open\n"
-	"ones say `connection: close`, and what is under way ends. New connections of the pods are\n"
+	"Has skiffd take no new connections, before an upgrade or a shutdown; answers on the\n"
 	"plain or refused then, as each pod's fail mode says.\n"
 	"\n"
 	"  --inbound  only the inbound listeners\n";
