@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP/1.0 and HTTP/1.1: a serial codec. llhttp reads request lines, status lines, headers and
- * trailers; a strict gate in front of it lets through only what RFC 9112 allows. What the engine
- * has to know beside codec.h:
+ * trailers; a strict gate in front of it lets through only what RFC 9112 allows.
+ */
+#ifndef SKIFF_CODEC_HTTP1_HTTP1_H
+#define SKIFF_CODEC_HTTP1_HTTP1_H
+
+#include "codec/codec.h"
+
+/*
+ * What the engine has to know beside codec.h:
  *
- * - decode stops after every whole message (also when more bytes are there), so that the arena can
- *   be reset then (a client: even when the next request was encoded in that very call); never in the
+ * - decode stops after every whole message, also when more bytes are there, so that the arena can be
+ *   reset then (a client: even when the next request was encoded in that very call); never in the
  *   middle of a message, wanted or not. A server returns 0 until the answer is encoded.
  * - m->host is the host; there is no "host" property. Hop-by-hop properties stay in m->props for
  *   the engine to strip; encode_head ignores connection, transfer-encoding and content-length (only
@@ -18,10 +25,6 @@
  * - An answer that starts before the request was read to its end makes the connection close.
  * - A response's is_ok means: status below 500.
  */
-#ifndef SKIFF_CODEC_HTTP1_HTTP1_H
-#define SKIFF_CODEC_HTTP1_HTTP1_H
-
-#include "codec/codec.h"
 
 #define HTTP1_RESPONSE_HEAD_BYTES (80 * 1024) /* client side default of codec_limits.head_bytes */
 #define HTTP1_CHUNK_LINE 1024	/* bytes of a chunk's size and extensions */
