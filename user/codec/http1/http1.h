@@ -11,7 +11,7 @@
 /*
  * What the engine has to know beside codec.h:
  *
- * - decode stops after every whole message, also when more bytes are there, so that the arena can be
+ * - decode stops after every whole message, also when more bytes are there; the arena can be
  *   reset then (a client: even when the next request was encoded in that very call); never in the
  *   middle of a message, wanted or not. A server returns 0 until the answer is encoded.
  * - m->host is the host; there is no "host" property. Hop-by-hop properties stay in m->props for
