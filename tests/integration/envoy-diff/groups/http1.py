@@ -1,4 +1,5 @@
 """HTTP/1 semantics towards the client: connections, framing, forwarded headers, upgrades."""
+
 import time
 
 from lib.case import Group, script
@@ -21,27 +22,176 @@ g.http("k", B)
 OK = f"GET / HTTP/1.1\r\n{H}x-do: body=ok\r\n\r\n"
 script(g, "keep-alive", "k", OK, "answer", OK, "answer", "state")
 script(g, "close.client", "k", f"GET / HTTP/1.1\r\n{H}x-do: body=ok\r\nConnection: close\r\n\r\n", "answer", "closed?")
-script(g, "close.client.upper", "k", f"GET / HTTP/1.1\r\n{H}x-do: body=ok\r\nCONNECTION: CLOSE\r\n\r\n", "answer", "closed?")
-script(g, "close.client.list", "k", f"GET / HTTP/1.1\r\n{H}x-do: body=ok\r\nConnection: foo, close\r\n\r\n", "answer", "state")
-script(g, "close.client.proxy-connection", "k", f"GET / HTTP/1.1\r\n{H}x-do: body=ok\r\nProxy-Connection: close\r\n\r\n", "answer", "state")
-script(g, "close.upstream", "k", f"GET / HTTP/1.1\r\n{H}x-do: body=ok;hdr=connection:close;bye\r\n\r\n", "answer", "state", 0.1, OK, "answer", "state")
-script(g, "keep-alive.named", "k", f"GET / HTTP/1.1\r\n{H}x-do: body=ok\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n", "answer", "state")
-script(g, "half-close.before-answer", "k", f"GET / HTTP/1.1\r\n{H}x-do: body=ok;delay=150\r\n\r\n", "shut", "answer", "closed?")
+script(
+    g,
+    "close.client.upper",
+    "k",
+    f"GET / HTTP/1.1\r\n{H}x-do: body=ok\r\nCONNECTION: CLOSE\r\n\r\n",
+    "answer",
+    "closed?",
+)
+script(
+    g,
+    "close.client.list",
+    "k",
+    f"GET / HTTP/1.1\r\n{H}x-do: body=ok\r\nConnection: foo, close\r\n\r\n",
+    "answer",
+    "state",
+)
+script(
+    g,
+    "close.client.proxy-connection",
+    "k",
+    f"GET / HTTP/1.1\r\n{H}x-do: body=ok\r\nProxy-Connection: close\r\n\r\n",
+    "answer",
+    "state",
+)
+script(
+    g,
+    "close.upstream",
+    "k",
+    f"GET / HTTP/1.1\r\n{H}x-do: body=ok;hdr=connection:close;bye\r\n\r\n",
+    "answer",
+    "state",
+    0.1,
+    OK,
+    "answer",
+    "state",
+)
+script(
+    g,
+    "keep-alive.named",
+    "k",
+    f"GET / HTTP/1.1\r\n{H}x-do: body=ok\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n",
+    "answer",
+    "state",
+)
+script(
+    g,
+    "half-close.before-answer",
+    "k",
+    f"GET / HTTP/1.1\r\n{H}x-do: body=ok;delay=150\r\n\r\n",
+    "shut",
+    "answer",
+    "closed?",
+)
 script(g, "half-close.in-head", "k", "GET / HTTP/1.1\r\nHost:", "shut", "closed?")
 script(g, "half-close.in-body", "k", f"POST / HTTP/1.1\r\n{H}Content-Length: 10\r\n\r\nabc", 0.05, "shut", "closed?")
-script(g, "pipeline.three", "k", "".join(f"GET /{i} HTTP/1.1\r\n{H}\r\n" for i in range(3)), "answer", "answer", "answer", "state")
-script(g, "pipeline.slow-first", "k", f"GET /1 HTTP/1.1\r\n{H}x-do: delay=200;body=1\r\n\r\nGET /2 HTTP/1.1\r\n{H}x-do: body=2\r\n\r\n", "answer", "answer", "state")
+script(
+    g,
+    "pipeline.three",
+    "k",
+    "".join(f"GET /{i} HTTP/1.1\r\n{H}\r\n" for i in range(3)),
+    "answer",
+    "answer",
+    "answer",
+    "state",
+)
+script(
+    g,
+    "pipeline.slow-first",
+    "k",
+    f"GET /1 HTTP/1.1\r\n{H}x-do: delay=200;body=1\r\n\r\nGET /2 HTTP/1.1\r\n{H}x-do: body=2\r\n\r\n",
+    "answer",
+    "answer",
+    "state",
+)
 script(g, "pipeline.direct-two", "k", f"GET /direct HTTP/1.1\r\n{H}\r\n" * 2, "answer", "answer", "state")
-script(g, "pipeline.direct", "k", f"GET /direct HTTP/1.1\r\n{H}\r\n" * 4, "answer", "answer", "answer", "answer", "state")
-script(g, "pipeline.posts", "k", f"POST /1 HTTP/1.1\r\n{H}Content-Length: 3\r\n\r\noneGET /2 HTTP/1.1\r\n{H}\r\nPOST /3 HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n5\r\nthree\r\n0\r\n\r\n",
-       "answer", "answer", "answer", "state")
-script(g, "pipeline.close-first", "k", f"GET /1 HTTP/1.1\r\n{H}x-do: body=1\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\n{H}\r\n", "answer", "closed?")
-script(g, "pipeline.bad-second", "k", f"GET /1 HTTP/1.1\r\n{H}x-do: body=1\r\n\r\nBAD\r\n\r\n", "answer", "answer", "closed?")
-script(g, "pipeline.head", "k", f"HEAD /1 HTTP/1.1\r\n{H}x-do: big=500\r\n\r\nGET /2 HTTP/1.1\r\n{H}x-do: body=2\r\n\r\n", "head", "answer", "state")
-script(g, "request-in-pieces", "k", "GE", 0.02, "T / HT", 0.02, "TP/1.1\r", 0.02, "\nHost: h", 0.02, ".test\r\nx-do: body=ok\r\n", 0.02, "\r\n", "answer", "state")
-script(g, "body-in-pieces", "k", f"POST / HTTP/1.1\r\n{H}Content-Length: 6\r\n\r\na", 0.03, "bc", 0.03, "def", "answer", "state")
-script(g, "chunks-in-pieces", "k", f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n", 0.03, "3", 0.03, "\r\nab", 0.03, "c\r\n0", 0.03, "\r\n\r", 0.03, "\n", "answer", "state")
-script(g, "answer-before-body-end", "k", f"POST /direct HTTP/1.1\r\n{H}Content-Length: 1000\r\n\r\nabc", "answer", "closed?")
+script(
+    g, "pipeline.direct", "k", f"GET /direct HTTP/1.1\r\n{H}\r\n" * 4, "answer", "answer", "answer", "answer", "state"
+)
+script(
+    g,
+    "pipeline.posts",
+    "k",
+    f"POST /1 HTTP/1.1\r\n{H}Content-Length: 3\r\n\r\noneGET /2 HTTP/1.1\r\n{H}\r\nPOST /3 HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n5\r\nthree\r\n0\r\n\r\n",
+    "answer",
+    "answer",
+    "answer",
+    "state",
+)
+script(
+    g,
+    "pipeline.close-first",
+    "k",
+    f"GET /1 HTTP/1.1\r\n{H}x-do: body=1\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\n{H}\r\n",
+    "answer",
+    "closed?",
+)
+script(
+    g,
+    "pipeline.bad-second",
+    "k",
+    f"GET /1 HTTP/1.1\r\n{H}x-do: body=1\r\n\r\nBAD\r\n\r\n",
+    "answer",
+    "answer",
+    "closed?",
+)
+script(
+    g,
+    "pipeline.head",
+    "k",
+    f"HEAD /1 HTTP/1.1\r\n{H}x-do: big=500\r\n\r\nGET /2 HTTP/1.1\r\n{H}x-do: body=2\r\n\r\n",
+    "head",
+    "answer",
+    "state",
+)
+script(
+    g,
+    "request-in-pieces",
+    "k",
+    "GE",
+    0.02,
+    "T / HT",
+    0.02,
+    "TP/1.1\r",
+    0.02,
+    "\nHost: h",
+    0.02,
+    ".test\r\nx-do: body=ok\r\n",
+    0.02,
+    "\r\n",
+    "answer",
+    "state",
+)
+script(
+    g,
+    "body-in-pieces",
+    "k",
+    f"POST / HTTP/1.1\r\n{H}Content-Length: 6\r\n\r\na",
+    0.03,
+    "bc",
+    0.03,
+    "def",
+    "answer",
+    "state",
+)
+script(
+    g,
+    "chunks-in-pieces",
+    "k",
+    f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n",
+    0.03,
+    "3",
+    0.03,
+    "\r\nab",
+    0.03,
+    "c\r\n0",
+    0.03,
+    "\r\n\r",
+    0.03,
+    "\n",
+    "answer",
+    "state",
+)
+script(
+    g,
+    "answer-before-body-end",
+    "k",
+    f"POST /direct HTTP/1.1\r\n{H}Content-Length: 1000\r\n\r\nabc",
+    "answer",
+    "closed?",
+)
 script(g, "empty-lines-between", "k", OK, "answer", "\r\n\r\n" + OK, "answer", "state")
 
 
@@ -68,7 +218,14 @@ g.get("refused", "refuse", "/", version="1.0")
 g.get("refused.head", "refuse", "/", version="1.0", method="HEAD")
 g.get("accepted", "accept", "/", version="1.0", persist=True)
 g.get("accepted.keep-alive", "accept", "/", [("Connection", "keep-alive")], version="1.0", persist=True)
-g.get("accepted.keep-alive-chunked-answer", "accept", "/", [("Connection", "keep-alive"), ("x-do", "body=hello;chunked")], version="1.0", persist=True)
+g.get(
+    "accepted.keep-alive-chunked-answer",
+    "accept",
+    "/",
+    [("Connection", "keep-alive"), ("x-do", "body=hello;chunked")],
+    version="1.0",
+    persist=True,
+)
 g.get("accepted.chunked-answer", "accept", "/", [("x-do", "body=hello;chunked")], version="1.0", persist=True)
 g.get("accepted.no-host", "accept", "/", host=None, version="1.0", persist=True)
 g.get("accepted.no-host-no-default", "nohost", "/", host=None, version="1.0", persist=True)
@@ -101,10 +258,38 @@ g.get("answer.trailers", "p", "/", [("x-do", "body=hello;trailer=x-t:1;hdr=trail
 g.get("answer.trailers-te", "p", "/", [("TE", "trailers"), ("x-do", "body=hello;trailer=x-t:1")])
 g.get("answer.empty", "p", "/", [("x-do", "body=")])
 g.get("answer.empty-chunked", "p", "/", [("x-do", "body=;chunked")])
-script(g, "chunk.extension", "p", f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n5;a=b;c=\"d\"\r\nhello\r\n0;last\r\n\r\n", "answer", "state")
-script(g, "chunk.upper-hex", "p", f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n", "answer", "state")
-script(g, "chunk.leading-zeros", "p", f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n0005\r\nhello\r\n000\r\n\r\n", "answer", "state")
-script(g, "chunk.upper-name", "p", f"POST / HTTP/1.1\r\n{H}TRANSFER-ENCODING: Chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "answer", "state")
+script(
+    g,
+    "chunk.extension",
+    "p",
+    f'POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n5;a=b;c="d"\r\nhello\r\n0;last\r\n\r\n',
+    "answer",
+    "state",
+)
+script(
+    g,
+    "chunk.upper-hex",
+    "p",
+    f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n",
+    "answer",
+    "state",
+)
+script(
+    g,
+    "chunk.leading-zeros",
+    "p",
+    f"POST / HTTP/1.1\r\n{H}Transfer-Encoding: chunked\r\n\r\n0005\r\nhello\r\n000\r\n\r\n",
+    "answer",
+    "state",
+)
+script(
+    g,
+    "chunk.upper-name",
+    "p",
+    f"POST / HTTP/1.1\r\n{H}TRANSFER-ENCODING: Chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "answer",
+    "state",
+)
 
 
 @g.case("slow-reader")
@@ -134,12 +319,15 @@ def _(t):
 
 
 g = Group("http1-trailers", "http1")
-g.cluster("b1", extra="""
+g.cluster(
+    "b1",
+    extra="""
     typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         "@type": @T@upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: {http_protocol_options: {enable_trailers: true}}
-""")
+""",
+)
 g.http("p", B, hcm="http_protocol_options: {enable_trailers: true}")
 g.get("request", "p", "/", method="POST", body="hello", chunked=True, trailers=[("X-Trailer", "1"), ("x-two", "2")])
 g.get("answer", "p", "/", [("x-do", "body=hello;trailer=x-t:1;trailer=X-U:2")])
@@ -152,32 +340,74 @@ g.cluster("b1")
 g.http("e", B)
 g.http("proxy", B, hcm="proxy_100_continue: true")
 for port in ("e", "proxy"):
-    script(g, port + ".waits", port, f"POST / HTTP/1.1\r\n{H}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", 0.1, "state", "hello", "answer", "state")
-    script(g, port + ".does-not-wait", port, f"POST / HTTP/1.1\r\n{H}Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", "answer", "state")
-    script(g, port + ".refused", port, f"POST / HTTP/1.1\r\n{H}x-do: early;status=417\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", "answer", "closed?")
-script(g, "direct", "e", f"POST /direct HTTP/1.1\r\n{H}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", "answer", "closed?")
-script(g, "other-value", "e", f"POST / HTTP/1.1\r\n{H}Expect: 200-ok\r\nContent-Length: 5\r\n\r\nhello", "answer", "state")
-script(g, "upper", "e", f"POST / HTTP/1.1\r\n{H}Expect: 100-Continue\r\nContent-Length: 5\r\n\r\nhello", "answer", "state")
+    script(
+        g,
+        port + ".waits",
+        port,
+        f"POST / HTTP/1.1\r\n{H}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+        0.1,
+        "state",
+        "hello",
+        "answer",
+        "state",
+    )
+    script(
+        g,
+        port + ".does-not-wait",
+        port,
+        f"POST / HTTP/1.1\r\n{H}Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+        "answer",
+        "state",
+    )
+    script(
+        g,
+        port + ".refused",
+        port,
+        f"POST / HTTP/1.1\r\n{H}x-do: early;status=417\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+        "answer",
+        "closed?",
+    )
+script(
+    g,
+    "direct",
+    "e",
+    f"POST /direct HTTP/1.1\r\n{H}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    "answer",
+    "closed?",
+)
+script(
+    g, "other-value", "e", f"POST / HTTP/1.1\r\n{H}Expect: 200-ok\r\nContent-Length: 5\r\n\r\nhello", "answer", "state"
+)
+script(
+    g, "upper", "e", f"POST / HTTP/1.1\r\n{H}Expect: 100-Continue\r\nContent-Length: 5\r\n\r\nhello", "answer", "state"
+)
 script(g, "no-body", "e", f"GET / HTTP/1.1\r\n{H}Expect: 100-continue\r\n\r\n", "answer", "state")
 
 # ---- upgrades and CONNECT
 g = Group("http1-upgrade", "http1")
 g.cluster("b1")
 g.cluster("t1")
-g.http("ws", """
+g.http(
+    "ws",
+    """
     - match: {prefix: /off}
       route: {cluster: b1, upgrade_configs: [{upgrade_type: websocket, enabled: false}]}
     - match: {prefix: /}
       route: {cluster: b1, timeout: 0.3s}
-""", hcm="upgrade_configs: [{upgrade_type: websocket}]")
+""",
+    hcm="upgrade_configs: [{upgrade_type: websocket}]",
+)
 g.http("other", B, hcm="upgrade_configs: [{upgrade_type: custom-proto}]")
 g.http("none", B)
-g.http("route", """
+g.http(
+    "route",
+    """
     - match: {prefix: /on}
       route: {cluster: b1, upgrade_configs: [{upgrade_type: websocket}]}
     - match: {prefix: /}
       route: {cluster: b1}
-""")
+""",
+)
 WS = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n"
 
 
@@ -213,7 +443,12 @@ upgrade("websocket.no-upgrade-header", "ws", headers="Connection: Upgrade\r\n", 
 upgrade("other-protocol", "ws", headers="Connection: Upgrade\r\nUpgrade: custom-proto\r\n")
 upgrade("other-protocol.allowed", "other", headers="Connection: Upgrade\r\nUpgrade: custom-proto\r\n")
 upgrade("not-allowed", "none")
-upgrade("not-allowed.h2c", "none", headers="Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n", do="body=x")
+upgrade(
+    "not-allowed.h2c",
+    "none",
+    headers="Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+    do="body=x",
+)
 upgrade("route-on", "route", "/on")
 upgrade("route-on.other-route", "route", "/")
 script(g, "connect", "none", "CONNECT h.test:443 HTTP/1.1\r\nHost: h.test:443\r\n\r\n", "answer", "closed?")

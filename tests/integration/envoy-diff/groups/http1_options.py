@@ -1,4 +1,5 @@
 """Options of the connection manager: forwarded headers, identifiers, paths, hosts, limits, time-outs."""
+
 import time
 
 from lib.case import Group
@@ -18,27 +19,108 @@ H = "Host: h.test\r\n"
 g = Group("http1-headers", "http1")
 g.cluster("b1")
 g.http("p", B)
-g.case("order-and-case")(lambda t: t.req("p", headers=[("X-Zed", "Z"), ("user-AGENT", "Me"), ("Accept", "*/*"), ("x-a", "1"), ("X-A", "2"),
-                                                       ("x-do", "hdr=X-Second:2;hdr=a-first:1;body=x")], ordered=True))
-g.case("order-and-case.echo")(lambda t: t.req("p", "POST", headers=[("X-Zed", "Z"), ("Cookie", "a"), ("cookie", "b"), ("Accept", "*/*")], body="x", ordered=True))
+g.case("order-and-case")(
+    lambda t: t.req(
+        "p",
+        headers=[
+            ("X-Zed", "Z"),
+            ("user-AGENT", "Me"),
+            ("Accept", "*/*"),
+            ("x-a", "1"),
+            ("X-A", "2"),
+            ("x-do", "hdr=X-Second:2;hdr=a-first:1;body=x"),
+        ],
+        ordered=True,
+    )
+)
+g.case("order-and-case.echo")(
+    lambda t: t.req(
+        "p",
+        "POST",
+        headers=[("X-Zed", "Z"), ("Cookie", "a"), ("cookie", "b"), ("Accept", "*/*")],
+        body="x",
+        ordered=True,
+    )
+)
 g.case("order.direct")(lambda t: t.req("p", path="/direct", ordered=True))
-g.get("hop-by-hop", "p", "/", [("Connection", "keep-alive, x-hop"), ("x-hop", "1"), ("Keep-Alive", "timeout=5"), ("Proxy-Connection", "keep-alive"),
-                               ("TE", "gzip"), ("Trailer", "x"), ("Proxy-Authenticate", "x"), ("Proxy-Authorization", "y")])
+g.get(
+    "hop-by-hop",
+    "p",
+    "/",
+    [
+        ("Connection", "keep-alive, x-hop"),
+        ("x-hop", "1"),
+        ("Keep-Alive", "timeout=5"),
+        ("Proxy-Connection", "keep-alive"),
+        ("TE", "gzip"),
+        ("Trailer", "x"),
+        ("Proxy-Authenticate", "x"),
+        ("Proxy-Authorization", "y"),
+    ],
+)
 g.get("te-trailers", "p", "/", [("TE", "trailers")])
 g.get("te-list", "p", "/", [("TE", "gzip, trailers")])
 g.get("upgrade-alone", "p", "/", [("Upgrade", "h2c")])
-g.get("envoy-headers-from-client", "p", "/", [("x-envoy-" + n, "1") for n in (
-    "retry-on", "max-retries", "upstream-alt-stat-name", "force-trace", "internal", "downstream-service-cluster", "downstream-service-node", "original-path",
-    "original-host", "decorator-operation", "expected-rq-timeout-ms", "upstream-service-time", "ip-tags", "hedge-on-per-try-timeout", "external-address",
-    "upstream-rq-timeout-alt-response", "attempt-count", "peer-metadata", "some-other")])
-g.get("envoy-headers-from-upstream", "p", "/", [("x-do", "body=x;hdr=x-envoy-upstream-healthchecked-cluster:a;hdr=x-envoy-overloaded:true;hdr=x-envoy-upstream-canary:true;"
-                                                 "hdr=x-envoy-immediate-health-check-fail:1;hdr=x-envoy-upstream-service-time:7;hdr=x-envoy-decorator-operation:o;hdr=x-envoy-degraded:1")])
+g.get(
+    "envoy-headers-from-client",
+    "p",
+    "/",
+    [
+        ("x-envoy-" + n, "1")
+        for n in (
+            "retry-on",
+            "max-retries",
+            "upstream-alt-stat-name",
+            "force-trace",
+            "internal",
+            "downstream-service-cluster",
+            "downstream-service-node",
+            "original-path",
+            "original-host",
+            "decorator-operation",
+            "expected-rq-timeout-ms",
+            "upstream-service-time",
+            "ip-tags",
+            "hedge-on-per-try-timeout",
+            "external-address",
+            "upstream-rq-timeout-alt-response",
+            "attempt-count",
+            "peer-metadata",
+            "some-other",
+        )
+    ],
+)
+g.get(
+    "envoy-headers-from-upstream",
+    "p",
+    "/",
+    [
+        (
+            "x-do",
+            "body=x;hdr=x-envoy-upstream-healthchecked-cluster:a;hdr=x-envoy-overloaded:true;hdr=x-envoy-upstream-canary:true;"
+            "hdr=x-envoy-immediate-health-check-fail:1;hdr=x-envoy-upstream-service-time:7;hdr=x-envoy-decorator-operation:o;hdr=x-envoy-degraded:1",
+        )
+    ],
+)
 g.get("cookies", "p", "/", [("Cookie", "a=1"), ("Cookie", "b=2")])
 g.get("same-name-twice", "p", "/", [("Accept", "a"), ("X-Two", "1"), ("Accept", "b"), ("x-two", "2")])
 g.get("empty-value", "p", "/", [("x-empty", "")])
 g.get("white-space", "p", "/", [("x-a", "  two  words\t ")])
-g.get("forwarded", "p", "/", [("Forwarded", "for=1.2.3.4"), ("Via", "1.0 x"), ("x-real-ip", "9.9.9.9"), ("x-forwarded-host", "f"), ("x-forwarded-port", "99"),
-                              ("x-forwarded-client-cert", "By=x"), ("x-b3-traceid", "1"), ("traceparent", "00-x")])
+g.get(
+    "forwarded",
+    "p",
+    "/",
+    [
+        ("Forwarded", "for=1.2.3.4"),
+        ("Via", "1.0 x"),
+        ("x-real-ip", "9.9.9.9"),
+        ("x-forwarded-host", "f"),
+        ("x-forwarded-port", "99"),
+        ("x-forwarded-client-cert", "By=x"),
+        ("x-b3-traceid", "1"),
+        ("traceparent", "00-x"),
+    ],
+)
 g.get("own-server-header", "p", "/", [("x-do", "hdr=server:origin;hdr=via:1.1 up;body=x")])
 g.get("host-upper", "p", "/", host="H.Test")
 g.get("absolute-uri", "p", "http://other.test/path?q", host="h.test")
@@ -53,14 +135,22 @@ g.get("path.encoded", "p", "/a%20b%2fc%2Fd/%41?x=%20")
 g.get("path.double-slash", "p", "//a///b/./c/../d")
 g.get("path.star", "p", "*", method="OPTIONS")
 g.get("path.long", "p", "/" + "a" * 8000)
-g.get("path.odd-characters", "p", "/a|b^c`d{e}f\"g<h>i\\j")
+g.get("path.odd-characters", "p", '/a|b^c`d{e}f"g<h>i\\j')
 
 # ---- the client's address
 ROUTE = B
-for name, hcm in (("xff-default", ""), ("xff-remote", "use_remote_address: true"), ("xff-hops", "use_remote_address: true\nxff_num_trusted_hops: 1"),
-                  ("xff-hops-noremote", "xff_num_trusted_hops: 1"), ("xff-skip", "use_remote_address: true\nskip_xff_append: true"),
-                  ("xff-internal", "use_remote_address: true\ninternal_address_config: {cidr_ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}]}"),
-                  ("xff-via", "via: 1.1 edge\nuse_remote_address: true")):
+for name, hcm in (
+    ("xff-default", ""),
+    ("xff-remote", "use_remote_address: true"),
+    ("xff-hops", "use_remote_address: true\nxff_num_trusted_hops: 1"),
+    ("xff-hops-noremote", "xff_num_trusted_hops: 1"),
+    ("xff-skip", "use_remote_address: true\nskip_xff_append: true"),
+    (
+        "xff-internal",
+        "use_remote_address: true\ninternal_address_config: {cidr_ranges: [{address_prefix: 127.0.0.0, prefix_len: 8}]}",
+    ),
+    ("xff-via", "via: 1.1 edge\nuse_remote_address: true"),
+):
     g = Group("http1-" + name, "http1")
     g.cluster("b1")
     LOG = f"""
@@ -77,6 +167,7 @@ access_log:
             r = t.req("p", headers=headers, source=source)
             r["log"] = t.lines(name + ".log", skip=n)
             return r
+
     client("none", [])
     client("one", [("x-forwarded-for", "1.2.3.4")])
     client("three", [("x-forwarded-for", "1.2.3.4, 5.6.7.8,9.10.11.12")])
@@ -94,13 +185,27 @@ access_log:
         client("external-address", [("x-envoy-external-address", "3.3.3.3"), ("x-envoy-internal", "true")])
     if name == "xff-internal":
         client("timeout-header", [("x-envoy-upstream-rq-timeout-ms", "2500")])
-        client("envoy-headers", [("x-envoy-retry-on", "5xx"), ("x-envoy-max-retries", "2"), ("x-envoy-expected-rq-timeout-ms", "5"), ("x-envoy-original-path", "/o")])
+        client(
+            "envoy-headers",
+            [
+                ("x-envoy-retry-on", "5xx"),
+                ("x-envoy-max-retries", "2"),
+                ("x-envoy-expected-rq-timeout-ms", "5"),
+                ("x-envoy-original-path", "/o"),
+            ],
+        )
+
         @g.case("timeout-header.used")
         def _(t):
             n = t.count_lines("xff-internal.log")
-            r = took(lambda: t.req("p", headers=[("x-envoy-upstream-rq-timeout-ms", "150"), ("x-do", "delay=700")]), .14, .65)
+            r = took(
+                lambda: t.req("p", headers=[("x-envoy-upstream-rq-timeout-ms", "150"), ("x-do", "delay=700")]),
+                0.14,
+                0.65,
+            )
             t.lines("xff-internal.log", skip=n)
             return r
+
 
 # ---- identifiers
 g = Group("http1-request-id", "http1")
@@ -121,12 +226,20 @@ g.get("answer.direct-given", "answer", "/direct", ID)
 @g.case("a-new-one-each-time")
 def _(t):
     import re
+
     ids = set()
     for _ in range(5):
         t.req("default")
     for e in t.up.seen:
         v = dict(map(tuple, e["headers"]))["x-request-id"]
-        ids.add(v if re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{8}-[0-9a-f]{4}-[9abcdef][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", v) else "odd")
+        ids.add(
+            v
+            if re.fullmatch(
+                r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{8}-[0-9a-f]{4}-[9abcdef][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+                v,
+            )
+            else "odd"
+        )
     return [len(ids), "odd" in ids]
 
 
@@ -135,8 +248,13 @@ g = Group("http1-server", "http1")
 g.exact = ("server",)
 g.cluster("b1")
 UP = [("x-do", "hdr=server:origin;body=x")]
-for name, hcm in (("default", ""), ("name", "server_name: my-proxy"), ("append", "server_header_transformation: APPEND_IF_ABSENT\nserver_name: my-proxy"),
-                  ("pass", "server_header_transformation: PASS_THROUGH\nserver_name: my-proxy"), ("over", "server_header_transformation: OVERWRITE\nserver_name: my-proxy")):
+for name, hcm in (
+    ("default", ""),
+    ("name", "server_name: my-proxy"),
+    ("append", "server_header_transformation: APPEND_IF_ABSENT\nserver_name: my-proxy"),
+    ("pass", "server_header_transformation: PASS_THROUGH\nserver_name: my-proxy"),
+    ("over", "server_header_transformation: OVERWRITE\nserver_name: my-proxy"),
+):
     g.http(name, B, hcm=hcm)
     if name != "default":
         g.get(name + ".upstream-says", name, "/", UP)
@@ -154,6 +272,7 @@ g.http("p", B)
 @g.case("date")
 def _(t):
     import email.utils
+
     out = []
     for path, hs in (("/", []), ("/direct", []), ("/", [("x-do", "hdr=date:Mon, 01 Jan 2024 00:00:00 GMT;body=x")])):
         v = dict(map(tuple, t.req("p", path=path, headers=hs)["headers"]))["date"]
@@ -163,26 +282,68 @@ def _(t):
 
 
 # ---- casing
-for name, fmt in (("proper", "proper_case_words: {}"),
-                  ("preserve", "stateful_formatter: {name: preserve_case, typed_config: {\"@type\": @T@http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig}}")):
+for name, fmt in (
+    ("proper", "proper_case_words: {}"),
+    (
+        "preserve",
+        'stateful_formatter: {name: preserve_case, typed_config: {"@type": @T@http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig}}',
+    ),
+):
     g = Group(f"http1-{name}-case", "http1")
-    g.cluster("b1", extra=f"""
+    g.cluster(
+        "b1",
+        extra=f"""
         typed_extension_protocol_options:
           envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
             "@type": @T@upstreams.http.v3.HttpProtocolOptions
             explicit_http_config: {{http_protocol_options: {{header_key_format: {{{fmt}}}}}}}
-    """)
+    """,
+    )
     g.http("p", B, hcm=f"http_protocol_options: {{header_key_format: {{{fmt}}}}}")
-    g.case("both-ways")(lambda t: t.req("p", headers=[("X-MiXed", "1"), ("x-lower-case", "1"), ("X-UPPER", "1")], ordered=True))
+    g.case("both-ways")(
+        lambda t: t.req("p", headers=[("X-MiXed", "1"), ("x-lower-case", "1"), ("X-UPPER", "1")], ordered=True)
+    )
     g.case("answer")(lambda t: t.req("p", headers=[("x-do", "hdr=X-ReSp:1;hdr=lower-one:2;body=x")], ordered=True))
     g.case("direct")(lambda t: t.req("p", path="/direct", ordered=True))
 
 # ---- paths
-P = ("/a/../b", "/a/./b", "/a//b", "/../a", "/a/b/..", "/a%2fb", "/a%2Fb", "/a%5cb", "/%2e%2e/a", "/a/%2e%2e/b", "/a%41b", "/a%7eb", "/a%zzb", "/a%00b",
-     "/a\\b", "/a?x=/../y//z", "//", "/a/b/../../../../c", "/a%2f../b", "/caf%c3%a9", "/a;p=1/../b", "/.", "/a..", "/a%", "/%2F%2Fa")
-for name, hcm in (("plain", ""), ("normalize", "normalize_path: true"), ("merge", "normalize_path: true\nmerge_slashes: true"), ("mergeonly", "merge_slashes: true"),
-                  ("reject", "path_with_escaped_slashes_action: REJECT_REQUEST"), ("redirect", "path_with_escaped_slashes_action: UNESCAPE_AND_REDIRECT"),
-                  ("unescape", "path_with_escaped_slashes_action: UNESCAPE_AND_FORWARD\nnormalize_path: true"), ("keep", "path_with_escaped_slashes_action: KEEP_UNCHANGED\nnormalize_path: true")):
+P = (
+    "/a/../b",
+    "/a/./b",
+    "/a//b",
+    "/../a",
+    "/a/b/..",
+    "/a%2fb",
+    "/a%2Fb",
+    "/a%5cb",
+    "/%2e%2e/a",
+    "/a/%2e%2e/b",
+    "/a%41b",
+    "/a%7eb",
+    "/a%zzb",
+    "/a%00b",
+    "/a\\b",
+    "/a?x=/../y//z",
+    "//",
+    "/a/b/../../../../c",
+    "/a%2f../b",
+    "/caf%c3%a9",
+    "/a;p=1/../b",
+    "/.",
+    "/a..",
+    "/a%",
+    "/%2F%2Fa",
+)
+for name, hcm in (
+    ("plain", ""),
+    ("normalize", "normalize_path: true"),
+    ("merge", "normalize_path: true\nmerge_slashes: true"),
+    ("mergeonly", "merge_slashes: true"),
+    ("reject", "path_with_escaped_slashes_action: REJECT_REQUEST"),
+    ("redirect", "path_with_escaped_slashes_action: UNESCAPE_AND_REDIRECT"),
+    ("unescape", "path_with_escaped_slashes_action: UNESCAPE_AND_FORWARD\nnormalize_path: true"),
+    ("keep", "path_with_escaped_slashes_action: KEEP_UNCHANGED\nnormalize_path: true"),
+):
     g = Group("http1-path-" + name, "http1")
     g.cluster("b1")
     g.http("p", B, hcm=hcm)
@@ -191,21 +352,42 @@ for name, hcm in (("plain", ""), ("normalize", "normalize_path: true"), ("merge"
         r = t.req("p", path=path)
         if "upstream" in r:
             return r["upstream"]["line"]
-        return {k: v for k, v in r.items() if k != "headers"} | {"location": dict(map(tuple, r.get("headers", ()))).get("location")}
-    wanted = P if name in ("plain", "normalize", "merge") else [p for p in P if "%2" in p or "%5" in p or "//" in p or "\\" in p]
+        return {k: v for k, v in r.items() if k != "headers"} | {
+            "location": dict(map(tuple, r.get("headers", ()))).get("location")
+        }
+
+    wanted = (
+        P
+        if name in ("plain", "normalize", "merge")
+        else [p for p in P if "%2" in p or "%5" in p or "//" in p or "\\" in p]
+    )
     for p in wanted:
         g.case(f"{P.index(p):02}")(lambda t, p=p: {"sent": p, "got": line(t, p)})
 
 # ---- ports in the host
-for name, hcm in (("keep", ""), ("matching", "strip_matching_host_port: true"), ("any", "strip_any_host_port: true"), ("dot", "strip_trailing_host_dot: true")):
+for name, hcm in (
+    ("keep", ""),
+    ("matching", "strip_matching_host_port: true"),
+    ("any", "strip_any_host_port: true"),
+    ("dot", "strip_trailing_host_dot: true"),
+):
     g = Group("http1-host-" + name, "http1")
     g.cluster("b1")
     g.http("p", B, hcm=hcm)
-    for label, h in (("none", "h.test"), ("own", "h.test:@"), ("other", "h.test:8080"), ("ipv6", "[::1]:8080"), ("dot", "h.test."), ("dot-port", "h.test.:8080")):
+    for label, h in (
+        ("none", "h.test"),
+        ("own", "h.test:@"),
+        ("other", "h.test:8080"),
+        ("ipv6", "[::1]:8080"),
+        ("dot", "h.test."),
+        ("dot-port", "h.test.:8080"),
+    ):
+
         @g.case(label)
         def _(t, h=h):
             r = t.req("p", host=h.replace("@", str(t.ports["p"])))
             return [v for n, v in r["upstream"]["headers"] if n == "host"] if "upstream" in r else r
+
 
 # ---- limits
 g = Group("http1-limits", "http1")
@@ -218,7 +400,13 @@ g.http("count", B, hcm="common_http_protocol_options: {max_headers_count: 10}")
 def big(name, port, path="/", n=0, count=0):
     @g.case(name)
     def _(t):
-        r = t.req(port, path=path, headers=([("x-big", "v" * n)] if n else []) + [(f"x-{i}", "1") for i in range(count)] + [("x-do", "body=ok")])
+        r = t.req(
+            port,
+            path=path,
+            headers=([("x-big", "v" * n)] if n else [])
+            + [(f"x-{i}", "1") for i in range(count)]
+            + [("x-do", "body=ok")],
+        )
         return r
 
 
@@ -268,8 +456,9 @@ def option(name, hcm):
     return group
 
 
-def timed(group, name, *steps, low=.25, high=1.5):
+def timed(group, name, *steps, low=0.25, high=1.5):
     """An exchange that ends by a time-out, and whether that came in time."""
+
     @group.case(name)
     def _(t):
         c = t.conn("p")
@@ -285,12 +474,12 @@ g = option("request-headers-timeout", "request_headers_timeout: 0.3s")
 g.case("nothing")(lambda t: t.conn("p").state(1.0))
 timed(g, "part", "GET / HTTP/1.1\r\nHost:")
 timed(g, "line-only", "GET / HTTP/1.1\r\n")
-timed(g, "done", f"GET / HTTP/1.1\r\n{H}x-do: delay=500;body=ok\r\n\r\n", low=.45)
-timed(g, "body-late", f"POST / HTTP/1.1\r\n{H}x-do: body=ok\r\nContent-Length: 2\r\n\r\n", .5, "ab", low=0, high=.2)
+timed(g, "done", f"GET / HTTP/1.1\r\n{H}x-do: delay=500;body=ok\r\n\r\n", low=0.45)
+timed(g, "body-late", f"POST / HTTP/1.1\r\n{H}x-do: body=ok\r\nContent-Length: 2\r\n\r\n", 0.5, "ab", low=0, high=0.2)
 
 g = option("request-timeout", "request_timeout: 0.3s")
 timed(g, "body-missing", f"POST / HTTP/1.1\r\n{H}Content-Length: 5\r\n\r\nab")
-timed(g, "answer-late", f"GET / HTTP/1.1\r\n{H}x-do: delay=500;body=ok\r\n\r\n", low=.45)
+timed(g, "answer-late", f"GET / HTTP/1.1\r\n{H}x-do: delay=500;body=ok\r\n\r\n", low=0.45)
 
 g = option("stream-idle-timeout", "stream_idle_timeout: 0.3s")
 timed(g, "body-missing", f"POST / HTTP/1.1\r\n{H}Content-Length: 5\r\n\r\nab")
@@ -303,7 +492,6 @@ timed(g, "answer-late", f"GET / HTTP/1.1\r\n{H}x-do: delay=900;body=ok\r\n\r\n")
 timed(g, "in-answer", f"GET / HTTP/1.1\r\n{H}x-do: slow=2,900\r\n\r\n")
 
 
-
 g = option("idle-timeout", "common_http_protocol_options: {idle_timeout: 0.3s}\ndrain_timeout: 0.1s")
 
 
@@ -312,14 +500,14 @@ def _(t):
     c = t.conn("p")
     c.send(request("GET", "/", [("x-do", "body=ok")]))
     first = t.answer(c)["status"]
-    st, when = took(lambda: c.state(2.0), .25, 1.2)
+    st, when = took(lambda: c.state(2.0), 0.25, 1.2)
     return [first, st, when]
 
 
 @g.case("idle-connection.never-used")
 def _(t):
     c = t.conn("p")
-    return took(lambda: c.state(2.0), .25, 1.2)
+    return took(lambda: c.state(2.0), 0.25, 1.2)
 
 
 @g.case("idle-connection.busy")

@@ -1,4 +1,5 @@
 """Local rate limits: the HTTP filter, its descriptors and its statistics, and the network filter."""
+
 import time
 
 from lib.case import Group
@@ -23,21 +24,34 @@ def percent(enabled, enforced):
 
 
 def limit(more="", tokens=bucket(2), on=ON, prefix="rl"):
-    return (f"- name: envoy.filters.http.local_ratelimit\n  typed_config: {{\"@type\": {RL}, stat_prefix: {prefix}"
-            + (f", token_bucket: {tokens}" if tokens else "") + (", " + on if on else "") + (", " + more if more else "") + "}\n")
+    return (
+        f'- name: envoy.filters.http.local_ratelimit\n  typed_config: {{"@type": {RL}, stat_prefix: {prefix}'
+        + (f", token_bucket: {tokens}" if tokens else "")
+        + (", " + on if on else "")
+        + (", " + more if more else "")
+        + "}\n"
+    )
 
 
 def per_route(more="", tokens=bucket(1), on=ON):
-    return (f"typed_per_filter_config: {{envoy.filters.http.local_ratelimit: {{\"@type\": {RL}, stat_prefix: route"
-            + (f", token_bucket: {tokens}" if tokens else "") + (", " + on if on else "") + (", " + more if more else "") + "}}")
+    return (
+        f'typed_per_filter_config: {{envoy.filters.http.local_ratelimit: {{"@type": {RL}, stat_prefix: route'
+        + (f", token_bucket: {tokens}" if tokens else "")
+        + (", " + on if on else "")
+        + (", " + more if more else "")
+        + "}}"
+    )
 
 
 def many(group, name, port, n, path="/", headers=(), **kw):
-    group.case(name)(lambda t: [t.req(port, path=path, headers=headers, only=("status",), **kw)["status"] for _ in range(n)])
+    group.case(name)(
+        lambda t: [t.req(port, path=path, headers=headers, only=("status",), **kw)["status"] for _ in range(n)]
+    )
 
 
 def spent(group, name, port, path="/", n=3, **kw):
     """The answer once the bucket is empty."""
+
     @group.case(name)
     def _(t):
         for _ in range(n):
@@ -70,23 +84,49 @@ def _(t):
 
 @g.case("stats")
 def _(t):
-    names = ["rl7.http_local_rate_limit." + n for n in ("rate_limited", "enabled", "enforced", "ok")] + [
-        f"http.p7.downstream_rq_{n}" for n in ("total", "2xx", "4xx", "completed")] + ["cluster.b1.upstream_rq_total"]
+    names = (
+        ["rl7.http_local_rate_limit." + n for n in ("rate_limited", "enabled", "enforced", "ok")]
+        + [f"http.p7.downstream_rq_{n}" for n in ("total", "2xx", "4xx", "completed")]
+        + ["cluster.b1.upstream_rq_total"]
+    )
 
     def five():
         for _ in range(5):
             t.req("p7")
+
     return t.delta(names, five)
 
 
 # ---- its options
 g = Group("ratelimit-options", "ratelimit")
 g.cluster("b1")
-g.http("custom", B, filters=limit("status: {code: 503}, response_headers_to_add: [{header: {key: x-limited, value: 'yes'}, %s}, {header: {key: x-twice, value: a}}, {header: {key: x-twice, value: b}}]" % ADD))
+g.http(
+    "custom",
+    B,
+    filters=limit(
+        "status: {code: 503}, response_headers_to_add: [{header: {key: x-limited, value: 'yes'}, %s}, {header: {key: x-twice, value: a}}, {header: {key: x-twice, value: b}}]"
+        % ADD
+    ),
+)
 g.http("low", B, filters=limit("status: {code: 200}"))
-g.http("body", B, filters=limit("response_headers_to_add: [{header: {key: content-type, value: application/json}, %s}, {header: {key: retry-after, value: '3'}}]" % ADD))
+g.http(
+    "body",
+    B,
+    filters=limit(
+        "response_headers_to_add: [{header: {key: content-type, value: application/json}, %s}, {header: {key: retry-after, value: '3'}}]"
+        % ADD
+    ),
+)
 g.http("xrl", B, filters=limit("enable_x_ratelimit_headers: DRAFT_VERSION_03"))
-g.http("watch", B, filters=limit("request_headers_to_add_when_not_enforced: [{header: {key: x-would-limit, value: 'true'}}]", on=percent(100, 0), prefix="watch"))
+g.http(
+    "watch",
+    B,
+    filters=limit(
+        "request_headers_to_add_when_not_enforced: [{header: {key: x-would-limit, value: 'true'}}]",
+        on=percent(100, 0),
+        prefix="watch",
+    ),
+)
 g.http("disabled", B, filters=limit(on=percent(0, 100)))
 g.http("defaults", B, filters=limit(on=""))
 g.http("halfon", B, filters=limit(tokens=bucket(1), on=percent(50, 100)))
@@ -113,7 +153,14 @@ def _(t):
     for _ in range(3):
         r = t.req("xrl", path="/")
         hs = dict(map(tuple, r["headers"]))
-        out.append([r["status"], hs.get("x-ratelimit-limit"), hs.get("x-ratelimit-remaining"), half_an_hour(hs.get("x-ratelimit-reset"))])
+        out.append(
+            [
+                r["status"],
+                hs.get("x-ratelimit-limit"),
+                hs.get("x-ratelimit-remaining"),
+                half_an_hour(hs.get("x-ratelimit-reset")),
+            ]
+        )
     return out
 
 
@@ -127,8 +174,12 @@ def _(t):
     return out + [t.delta(names, lambda: t.req("watch"))]
 
 
-g.case("enabled-half")(lambda t: share([t.status("halfon") for _ in range(150)], {200: (.35, .65), 429: (.35, .65)}))
-g.case("enforced-half")(lambda t: share([t.status("halfforce") for _ in range(150)], {200: (.35, .65), 429: (.35, .65)}))
+g.case("enabled-half")(
+    lambda t: share([t.status("halfon") for _ in range(150)], {200: (0.35, 0.65), 429: (0.35, 0.65)})
+)
+g.case("enforced-half")(
+    lambda t: share([t.status("halfforce") for _ in range(150)], {200: (0.35, 0.65), 429: (0.35, 0.65)})
+)
 
 # ---- rarer options, each by itself
 g = Group("ratelimit-per-connection", "ratelimit")
@@ -185,7 +236,9 @@ def _(t):
 g = Group("ratelimit-route", "ratelimit")
 g.cluster("b1")
 g.cluster("b2")
-g.http("route", vhosts=f"""
+g.http(
+    "route",
+    vhosts=f"""
     - name: limited
       domains: [limited.test]
       {per_route(tokens=bucket(2))}
@@ -225,9 +278,18 @@ g.http("route", vhosts=f"""
         {per_route()}
       - match: {{prefix: /}}
         route: {{cluster: b1}}
-""", filters=limit(tokens=None, on=""))
-g.http("disabled", B, filters="- name: envoy.filters.http.local_ratelimit\n  disabled: true\n  typed_config: {\"@type\": %s, stat_prefix: rl, token_bucket: %s, %s}\n" % (RL, bucket(1), ON))
-g.http("free", f"""
+""",
+    filters=limit(tokens=None, on=""),
+)
+g.http(
+    "disabled",
+    B,
+    filters='- name: envoy.filters.http.local_ratelimit\n  disabled: true\n  typed_config: {"@type": %s, stat_prefix: rl, token_bucket: %s, %s}\n'
+    % (RL, bucket(1), ON),
+)
+g.http(
+    "free",
+    f"""
     - match: {{prefix: /free}}
       route: {{cluster: b1}}
       typed_per_filter_config: {{envoy.filters.http.local_ratelimit: {{"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true}}}}
@@ -236,7 +298,9 @@ g.http("free", f"""
       {per_route(tokens=bucket(3))}
     - match: {{prefix: /}}
       route: {{cluster: b1}}
-""", filters=limit(tokens=bucket(1)))
+""",
+    filters=limit(tokens=bucket(1)),
+)
 many(g, "one", "route", 3, "/one")
 many(g, "three", "route", 5, "/three")
 many(g, "none", "route", 5, "/")
@@ -247,7 +311,11 @@ spent(g, "custom.answer", "route", "/custom", 2)
 spent(g, "direct-response", "route", "/direct", 2)
 spent(g, "redirect", "route", "/redirect", 2)
 spent(g, "route-headers-on-429", "route", "/added", 2)
-g.case("weighted-clusters-share")(lambda t: [s if s == 429 else "ok" for s in (t.backend("route", "/weighted", [("x-do", "body=x")]) for _ in range(6))])
+g.case("weighted-clusters-share")(
+    lambda t: [
+        s if s == 429 else "ok" for s in (t.backend("route", "/weighted", [("x-do", "body=x")]) for _ in range(6))
+    ]
+)
 many(g, "filter-disabled", "disabled", 3)
 many(g, "route-disables-filter", "free", 3, "/free")
 many(g, "route-over-filter", "free", 5, "/more")
@@ -256,30 +324,62 @@ many(g, "filter-for-the-rest", "free", 3, "/")
 # ---- two filters, one after the other
 g = Group("ratelimit-two", "ratelimit")
 g.cluster("b1")
-g.http("two", B, filters=limit(tokens=bucket(3), prefix="first").replace("- name: envoy.filters.http.local_ratelimit", "- name: first")
-       + limit("status: {code: 503}", tokens=bucket(2), prefix="second").replace("- name: envoy.filters.http.local_ratelimit", "- name: second"))
+g.http(
+    "two",
+    B,
+    filters=limit(tokens=bucket(3), prefix="first").replace(
+        "- name: envoy.filters.http.local_ratelimit", "- name: first"
+    )
+    + limit("status: {code: 503}", tokens=bucket(2), prefix="second").replace(
+        "- name: envoy.filters.http.local_ratelimit", "- name: second"
+    ),
+)
 many(g, "both", "two", 6)
 
 # ---- descriptors
 g = Group("ratelimit-descriptors", "ratelimit")
 g.cluster("b1")
 ROUTES = (
-    ("/hdr", "{request_headers: {header_name: x-user, descriptor_key: user}}"), ("/generic", "{generic_key: {descriptor_value: slow}}"),
-    ("/named", "{generic_key: {descriptor_key: kind, descriptor_value: k1}}, {request_headers: {header_name: x-user, descriptor_key: user}}"),
-    ("/value", "{header_value_match: {descriptor_value: post, headers: [{name: ':method', string_match: {exact: POST}}]}}"),
-    ("/novalue", "{header_value_match: {descriptor_value: notpost, expect_match: false, headers: [{name: ':method', string_match: {exact: POST}}]}}"),
-    ("/query", "{query_parameter_value_match: {descriptor_value: q, query_parameters: [{name: q, string_match: {exact: '1'}}]}}"),
-    ("/remote", "{remote_address: {}}"), ("/destination", "{destination_cluster: {}}"),
-    ("/skip", "{request_headers: {header_name: x-opt, descriptor_key: opt, skip_if_absent: true}}, {generic_key: {descriptor_value: sk}}"),
+    ("/hdr", "{request_headers: {header_name: x-user, descriptor_key: user}}"),
+    ("/generic", "{generic_key: {descriptor_value: slow}}"),
+    (
+        "/named",
+        "{generic_key: {descriptor_key: kind, descriptor_value: k1}}, {request_headers: {header_name: x-user, descriptor_key: user}}",
+    ),
+    (
+        "/value",
+        "{header_value_match: {descriptor_value: post, headers: [{name: ':method', string_match: {exact: POST}}]}}",
+    ),
+    (
+        "/novalue",
+        "{header_value_match: {descriptor_value: notpost, expect_match: false, headers: [{name: ':method', string_match: {exact: POST}}]}}",
+    ),
+    (
+        "/query",
+        "{query_parameter_value_match: {descriptor_value: q, query_parameters: [{name: q, string_match: {exact: '1'}}]}}",
+    ),
+    ("/remote", "{remote_address: {}}"),
+    ("/destination", "{destination_cluster: {}}"),
+    (
+        "/skip",
+        "{request_headers: {header_name: x-opt, descriptor_key: opt, skip_if_absent: true}}, {generic_key: {descriptor_value: sk}}",
+    ),
 )
-g.http("desc", "".join(f"\n    - match: {{prefix: {p}}}\n      route:\n        cluster: b1\n        rate_limits: [{{actions: [{a}]}}]\n" for p, a in ROUTES) + """
+g.http(
+    "desc",
+    "".join(
+        f"\n    - match: {{prefix: {p}}}\n      route:\n        cluster: b1\n        rate_limits: [{{actions: [{a}]}}]\n"
+        for p, a in ROUTES
+    )
+    + """
     - match: {prefix: /any}
       route:
         cluster: b1
         rate_limits: [{actions: [{generic_key: {descriptor_value: nope}}]}, {actions: [{generic_key: {descriptor_key: kind, descriptor_value: second}}]}]
     - match: {prefix: /}
       route: {cluster: b1}
-""", filters=f"""
+""",
+    filters=f"""
     - name: envoy.filters.http.local_ratelimit
       typed_config:
         "@type": {RL}
@@ -288,10 +388,25 @@ g.http("desc", "".join(f"\n    - match: {{prefix: {p}}}\n      route:\n        c
         filter_enabled: {{default_value: {{numerator: 100}}}}
         filter_enforced: {{default_value: {{numerator: 100}}}}
         descriptors:
-""" + "".join(f"        - {{entries: [{e}], token_bucket: {bucket(n)}}}\n" for e, n in (
-    ("{key: user, value: alice}", 1), ("{key: user, value: bob}", 2), ("{key: generic_key, value: slow}", 1), ("{key: kind, value: k1}, {key: user, value: carl}", 1),
-    ("{key: header_match, value: post}", 1), ("{key: header_match, value: notpost}", 1), ("{key: query_match, value: q}", 1), ("{key: remote_address, value: 127.0.0.9}", 1),
-    ("{key: destination_cluster, value: b1}", 1), ("{key: generic_key, value: sk}", 1), ("{key: kind, value: second}", 1))), hcm="use_remote_address: true")
+"""
+    + "".join(
+        f"        - {{entries: [{e}], token_bucket: {bucket(n)}}}\n"
+        for e, n in (
+            ("{key: user, value: alice}", 1),
+            ("{key: user, value: bob}", 2),
+            ("{key: generic_key, value: slow}", 1),
+            ("{key: kind, value: k1}, {key: user, value: carl}", 1),
+            ("{key: header_match, value: post}", 1),
+            ("{key: header_match, value: notpost}", 1),
+            ("{key: query_match, value: q}", 1),
+            ("{key: remote_address, value: 127.0.0.9}", 1),
+            ("{key: destination_cluster, value: b1}", 1),
+            ("{key: generic_key, value: sk}", 1),
+            ("{key: kind, value: second}", 1),
+        )
+    ),
+    hcm="use_remote_address: true",
+)
 many(g, "alice", "desc", 3, "/hdr", [("x-user", "alice")])
 many(g, "bob", "desc", 4, "/hdr", [("x-user", "bob")])
 many(g, "nobody", "desc", 4, "/hdr", [("x-user", "zoe")])
@@ -313,11 +428,16 @@ many(g, "second-of-two", "desc", 3, "/any")
 # ---- in the access log
 g = Group("ratelimit-log", "ratelimit")
 g.cluster("b1")
-g.http("log", B, filters=limit(tokens=bucket(1)), hcm="""
+g.http(
+    "log",
+    B,
+    filters=limit(tokens=bucket(1)),
+    hcm="""
     access_log:
     - name: envoy.access_loggers.file
       typed_config: {"@type": @T@access_loggers.file.v3.FileAccessLog, path: "@tmp@/ratelimit.log", log_format: {text_format_source: {inline_string: "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_HOST% %BYTES_SENT%\\n"}}}
-""")
+""",
+)
 
 
 @g.case("flags-and-details")
@@ -331,14 +451,22 @@ def _(t):
 # ---- connections
 g = Group("ratelimit-network", "ratelimit")
 g.cluster("t1")
-for name, tokens, more in (("two", bucket(2), ""), ("count", bucket(2), ""), ("slow", "{max_tokens: 1, tokens_per_fill: 1, fill_interval: 0.3s}", ""), ("off", bucket(1), ", runtime_enabled: {default_value: false, runtime_key: some.key}")):
-    g.raw_listener("net" + name, f"""
+for name, tokens, more in (
+    ("two", bucket(2), ""),
+    ("count", bucket(2), ""),
+    ("slow", "{max_tokens: 1, tokens_per_fill: 1, fill_interval: 0.3s}", ""),
+    ("off", bucket(1), ", runtime_enabled: {default_value: false, runtime_key: some.key}"),
+):
+    g.raw_listener(
+        "net" + name,
+        f"""
     - filters:
       - name: envoy.filters.network.local_ratelimit
         typed_config: {{"@type": @T@filters.network.local_ratelimit.v3.LocalRateLimit, stat_prefix: net{name}, token_bucket: {tokens}{more}}}
       - name: envoy.filters.network.tcp_proxy
         typed_config: {{"@type": @T@filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: net{name}, cluster: t1}}
-""")
+""",
+    )
 
 
 def connections(t, port, n):
@@ -366,4 +494,7 @@ def _(t):
 @g.case("stats")
 def _(t):
     connections(t, "netcount", 2)
-    return t.delta(["local_rate_limit.netcount.rate_limited", "tcp.netcount.downstream_cx_total"], lambda: connections(t, "netcount", 2))
+    return t.delta(
+        ["local_rate_limit.netcount.rate_limited", "tcp.netcount.downstream_cx_total"],
+        lambda: connections(t, "netcount", 2),
+    )

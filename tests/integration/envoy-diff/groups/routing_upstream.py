@@ -1,4 +1,5 @@
 """Choosing and reaching an upstream: cluster names, time-outs, what a client gets when it fails."""
+
 import time
 
 from lib.case import Group
@@ -20,7 +21,9 @@ g.cluster("b2")
 g.cluster("empty", hosts=[])
 g.cluster("dead")
 g.cluster("mixed", hosts=["b1", "b2"])
-g.http("c", """
+g.http(
+    "c",
+    """
     - match: {prefix: /header}
       route: {cluster_header: x-cluster}
     - match: {prefix: /h404}
@@ -33,7 +36,8 @@ g.http("c", """
       route: {cluster: dead}
     - match: {prefix: /mixed}
       route: {cluster: mixed}
-""")
+""",
+)
 g.get("header", "c", "/header", [("x-cluster", "b2")])
 g.get("header.missing", "c", "/header")
 g.get("header.unknown", "c", "/header", [("x-cluster", "zzz")])
@@ -52,14 +56,18 @@ g.case("refused.keeps-connection")(lambda t: t.backends("c", 3, "/dead"))
 # ---- a static route to a cluster that does not exist: refused at start unless validate_clusters is off
 g = Group("cluster-unknown", "routing")
 g.cluster("b1")
-g.http("u", """
+g.http(
+    "u",
+    """
     - match: {prefix: /404}
       route: {cluster: nowhere, cluster_not_found_response_code: NOT_FOUND}
     - match: {prefix: /weighted}
       route: {weighted_clusters: {clusters: [{name: nowhere, weight: 1}]}}
     - match: {prefix: /}
       route: {cluster: nowhere}
-""", route_config="validate_clusters: false")
+""",
+    route_config="validate_clusters: false",
+)
 g.get("unknown", "u", "/")
 g.get("unknown.404", "u", "/404")
 g.get("unknown.weighted", "u", "/weighted")
@@ -68,22 +76,39 @@ g.get("unknown.weighted", "u", "/weighted")
 for lb in ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"):
     g = Group("balance-" + lb.lower().replace("_", "-"), "routing")
     g.cluster("even", hosts=["b1", "b2", "b3"], lb=lb)
-    g.cluster("weighted", hosts=[], lb=lb, assignment="""
+    g.cluster(
+        "weighted",
+        hosts=[],
+        lb=lb,
+        assignment="""
         - lb_endpoints:
           - {endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: @up:b1@}}}, load_balancing_weight: 3}
           - {endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: @up:b2@}}}, load_balancing_weight: 1}
-    """)
-    g.cluster("dns", hosts=[], type="STRICT_DNS", lb=lb, extra="dns_lookup_family: V4_ONLY", assignment="""
+    """,
+    )
+    g.cluster(
+        "dns",
+        hosts=[],
+        type="STRICT_DNS",
+        lb=lb,
+        extra="dns_lookup_family: V4_ONLY",
+        assignment="""
         - lb_endpoints:
           - {endpoint: {address: {socket_address: {address: localhost, port_value: @up:b1@}}}}
           - {endpoint: {address: {socket_address: {address: localhost, port_value: @up:b2@}}}}
-    """)
-    g.http("m", "".join(f"\n    - match: {{prefix: /{c}}}\n      route: {{cluster: {c}}}\n" for c in ("even", "weighted", "dns")))
-    weights = {"b1": (.45, .88), "b2": (.12, .55)}     # an answer may come before its request stops counting as active
-    third = {b: (.2, .47) for b in ("b1", "b2", "b3")}
+    """,
+    )
+    g.http(
+        "m",
+        "".join(
+            f"\n    - match: {{prefix: /{c}}}\n      route: {{cluster: {c}}}\n" for c in ("even", "weighted", "dns")
+        ),
+    )
+    weights = {"b1": (0.45, 0.88), "b2": (0.12, 0.55)}  # an answer may come before its request stops counting as active
+    third = {b: (0.2, 0.47) for b in ("b1", "b2", "b3")}
     g.case("even")(lambda t: share(t.backends("m", 180, "/even"), third))
     g.case("weighted")(lambda t: share(t.backends("m", 200, "/weighted"), weights))
-    g.case("names")(lambda t: share(t.backends("m", 120, "/dns"), {"b1": (.3, .7), "b2": (.3, .7)}))
+    g.case("names")(lambda t: share(t.backends("m", 120, "/dns"), {"b1": (0.3, 0.7), "b2": (0.3, 0.7)}))
     if lb == "ROUND_ROBIN":
         g.case("rotates")(lambda t: cycle(t.backends("m", 12, "/even"), 3))
 
@@ -91,7 +116,9 @@ for lb in ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"):
 g = Group("timeouts", "routing")
 g.cluster("b1")
 g.cluster("mute", hosts=["mute"])
-g.http("t", """
+g.http(
+    "t",
+    """
     - match: {prefix: /short}
       route: {cluster: b1, timeout: 0.25s}
     - match: {prefix: /none}
@@ -104,19 +131,44 @@ g.http("t", """
       route: {cluster: b1, timeout: 0s, idle_timeout: 0.25s}
     - match: {prefix: /long}
       route: {cluster: b1, timeout: 20s}
-""")
-timed(g, "answer-late", "t", .24, 1.5, path="/short", headers=[("x-do", "delay=800")])
-timed(g, "answer-late.post", "t", .24, 1.5, path="/short", method="POST", body="data", headers=[("x-do", "delay=800")])
-timed(g, "answer-never", "t", .24, 1.5, path="/mute")
-timed(g, "body-late", "t", .24, 1.5, path="/short", headers=[("x-do", "slow=10,100")], only=("status", "cut"))
-timed(g, "in-time", "t", 0, .24, path="/short", headers=[("x-do", "delay=50")])
-timed(g, "none", "t", .38, 1.5, path="/none", headers=[("x-do", "delay=400")])
-timed(g, "idle.before-answer", "t", .24, 1.5, path="/idle", headers=[("x-do", "delay=800")])
-timed(g, "idle.in-answer", "t", .24, 1.5, path="/idle", headers=[("x-do", "slow=2,700")])
-timed(g, "idle.slow-but-alive", "t", .4, 2, path="/idle", headers=[("x-do", "slow=6,100")])
-timed(g, "client.header", "t", .1, 1.5, path="/default", headers=[("x-envoy-upstream-rq-timeout-ms", "100"), ("x-do", "delay=800")])
-timed(g, "client.header-zero", "t", .24, 1.5, path="/short", headers=[("x-envoy-upstream-rq-timeout-ms", "0"), ("x-do", "delay=350")])
-timed(g, "client.header-word", "t", .24, 1.5, path="/short", headers=[("x-envoy-upstream-rq-timeout-ms", "soon"), ("x-do", "delay=800")])
+""",
+)
+timed(g, "answer-late", "t", 0.24, 1.5, path="/short", headers=[("x-do", "delay=800")])
+timed(g, "answer-late.post", "t", 0.24, 1.5, path="/short", method="POST", body="data", headers=[("x-do", "delay=800")])
+timed(g, "answer-never", "t", 0.24, 1.5, path="/mute")
+timed(g, "body-late", "t", 0.24, 1.5, path="/short", headers=[("x-do", "slow=10,100")], only=("status", "cut"))
+timed(g, "in-time", "t", 0, 0.24, path="/short", headers=[("x-do", "delay=50")])
+timed(g, "none", "t", 0.38, 1.5, path="/none", headers=[("x-do", "delay=400")])
+timed(g, "idle.before-answer", "t", 0.24, 1.5, path="/idle", headers=[("x-do", "delay=800")])
+timed(g, "idle.in-answer", "t", 0.24, 1.5, path="/idle", headers=[("x-do", "slow=2,700")])
+timed(g, "idle.slow-but-alive", "t", 0.4, 2, path="/idle", headers=[("x-do", "slow=6,100")])
+timed(
+    g,
+    "client.header",
+    "t",
+    0.1,
+    1.5,
+    path="/default",
+    headers=[("x-envoy-upstream-rq-timeout-ms", "100"), ("x-do", "delay=800")],
+)
+timed(
+    g,
+    "client.header-zero",
+    "t",
+    0.24,
+    1.5,
+    path="/short",
+    headers=[("x-envoy-upstream-rq-timeout-ms", "0"), ("x-do", "delay=350")],
+)
+timed(
+    g,
+    "client.header-word",
+    "t",
+    0.24,
+    1.5,
+    path="/short",
+    headers=[("x-envoy-upstream-rq-timeout-ms", "soon"), ("x-do", "delay=800")],
+)
 g.get("expected-header.none", "t", "/none")
 g.get("expected-header.default", "t", "/default")
 g.get("expected-header.long", "t", "/long")
@@ -147,20 +199,27 @@ def _(t):
 
 g = Group("timeouts-suppressed", "routing")
 g.cluster("b1")
-g.http("s", """
+g.http(
+    "s",
+    """
     - match: {prefix: /}
       route: {cluster: b1}
-""", router=False, filters="""
+""",
+    router=False,
+    filters="""
     - name: envoy.filters.http.router
       typed_config: {"@type": @T@filters.http.router.v3.Router, suppress_envoy_headers: true}
-""")
+""",
+)
 g.get("no-envoy-headers", "s", "/")
 
 # ---- connections that do not get through
 g = Group("connect-timeout", "routing")
 for c in ("plain", "hasty", "logged", "counted"):
     g.cluster(c, hosts=["stuck"], timeout="0.3s")
-g.http("c", """
+g.http(
+    "c",
+    """
     - match: {prefix: /short}
       route: {cluster: hasty, timeout: 0.15s}
     - match: {prefix: /log}
@@ -169,14 +228,16 @@ g.http("c", """
       route: {cluster: counted}
     - match: {prefix: /}
       route: {cluster: plain}
-""", hcm="""
+""",
+    hcm="""
     access_log:
     - name: envoy.access_loggers.file
       typed_config: {"@type": @T@access_loggers.file.v3.FileAccessLog, path: "@tmp@/connect.log", log_format: {text_format_source: {inline_string: "%REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_HOST%\\n"}}}
-""")
-timed(g, "connect-timeout", "c", .28, 1.5, path="/")
-timed(g, "connect-timeout.post", "c", .28, 1.5, path="/", method="POST", body="data")
-timed(g, "route-timeout-first", "c", .14, .28, path="/short")
+""",
+)
+timed(g, "connect-timeout", "c", 0.28, 1.5, path="/")
+timed(g, "connect-timeout.post", "c", 0.28, 1.5, path="/", method="POST", body="data")
+timed(g, "route-timeout-first", "c", 0.14, 0.28, path="/short")
 
 
 @g.case("log")
@@ -189,16 +250,27 @@ def _(t):
 
 @g.case("stats")
 def _(t):
-    return t.delta(["cluster.counted.upstream_cx_connect_timeout", "cluster.counted.upstream_cx_connect_fail", "cluster.counted.upstream_cx_total", "cluster.counted.upstream_rq_503"], lambda: t.req("c", path="/stats"))
+    return t.delta(
+        [
+            "cluster.counted.upstream_cx_connect_timeout",
+            "cluster.counted.upstream_cx_connect_fail",
+            "cluster.counted.upstream_cx_total",
+            "cluster.counted.upstream_rq_503",
+        ],
+        lambda: t.req("c", path="/stats"),
+    )
 
 
 # ---- answers, to the byte
 g = Group("upstream-answers", "http1")
 g.cluster("b1")
-g.http("u", """
+g.http(
+    "u",
+    """
     - match: {prefix: /}
       route: {cluster: b1}
-""")
+""",
+)
 RAW = (
     ("ok", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
     ("http-1.0", "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok"),
@@ -248,16 +320,28 @@ RAW = (
     ("103-then-200", "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
     ("102-then-200", "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"),
     ("connection-close", "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"),
-    ("hop-by-hop", "HTTP/1.1 200 OK\r\nconnection: keep-alive, x-a\r\nkeep-alive: timeout=5\r\nproxy-connection: keep-alive\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nok"),
+    (
+        "hop-by-hop",
+        "HTTP/1.1 200 OK\r\nconnection: keep-alive, x-a\r\nkeep-alive: timeout=5\r\nproxy-connection: keep-alive\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nok",
+    ),
     ("upgrade-header", "HTTP/1.1 200 OK\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\nok"),
-    ("server-and-date", "HTTP/1.1 200 OK\r\nserver: origin\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\ncontent-length: 2\r\n\r\nok"),
+    (
+        "server-and-date",
+        "HTTP/1.1 200 OK\r\nserver: origin\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\ncontent-length: 2\r\n\r\nok",
+    ),
     ("set-cookie-twice", "HTTP/1.1 200 OK\r\nset-cookie: a=1\r\nset-cookie: b=2\r\ncontent-length: 2\r\n\r\nok"),
     ("upper-names", "HTTP/1.1 200 OK\r\nX-MiXeD: V\r\nContent-Length: 2\r\n\r\nok"),
     ("underscore", "HTTP/1.1 200 OK\r\nx_under: 1\r\ncontent-length: 2\r\n\r\nok"),
     ("big-header", "HTTP/1.1 200 OK\r\nx-a: " + "v" * 20000 + "\r\ncontent-length: 2\r\n\r\nok"),
     ("too-big-headers", "HTTP/1.1 200 OK\r\nx-a: " + "v" * 70000 + "\r\ncontent-length: 2\r\n\r\nok"),
-    ("many-headers", "HTTP/1.1 200 OK\r\n" + "".join(f"x-{i}: 1\r\n" for i in range(99)) + "content-length: 2\r\n\r\nok"),
-    ("too-many-headers", "HTTP/1.1 200 OK\r\n" + "".join(f"x-{i}: 1\r\n" for i in range(150)) + "content-length: 2\r\n\r\nok"),
+    (
+        "many-headers",
+        "HTTP/1.1 200 OK\r\n" + "".join(f"x-{i}: 1\r\n" for i in range(99)) + "content-length: 2\r\n\r\nok",
+    ),
+    (
+        "too-many-headers",
+        "HTTP/1.1 200 OK\r\n" + "".join(f"x-{i}: 1\r\n" for i in range(150)) + "content-length: 2\r\n\r\nok",
+    ),
 )
 
 
@@ -309,6 +393,7 @@ def _(t):
 def _(t):
     """Three requests of one client use one upstream connection; so does the next client."""
     import json
+
     out = []
     for _ in range(2):
         c = t.conn("u")
@@ -321,6 +406,7 @@ def _(t):
 @g.case("no-reuse-after-close-header")
 def _(t):
     import json
+
     out = []
     for _ in range(3):
         r = t.conn("u")

@@ -1,4 +1,5 @@
 """tcp_proxy and the choice of a filter chain."""
+
 import time
 
 from lib.case import Group
@@ -20,8 +21,10 @@ def tcp(g, name, more, extra=""):
 
 
 def log(name, text, filters=""):
-    return (f"access_log: [{{name: envoy.access_loggers.file, {filters}typed_config: {{\"@type\": @T@access_loggers.file.v3.FileAccessLog, path: '@tmp@/{name}.log', "
-            f"log_format: {{text_format_source: {{inline_string: \"{text}\\n\"}}}}}}}}]")
+    return (
+        f"access_log: [{{name: envoy.access_loggers.file, {filters}typed_config: {{\"@type\": @T@access_loggers.file.v3.FileAccessLog, path: '@tmp@/{name}.log', "
+        f'log_format: {{text_format_source: {{inline_string: "{text}\\n"}}}}}}}}]'
+    )
 
 
 def talk(t, port, data, wait=0.3, **kw):
@@ -60,9 +63,11 @@ g.case("refused.silent-client")(lambda t: talk(t, "refused", b"", 1.5))
 g.case("no-endpoints")(lambda t: talk(t, "nohosts", b"hi\n", 1.5))
 g.case("unknown-cluster")(lambda t: talk(t, "unknown", b"hi\n", 1.5))
 g.case("connect-attempts")(lambda t: [talk(t, "attempts", b"hi\n", 0.3) for _ in range(4)])
-g.case("weighted")(lambda t: share([talk_name(t, "weighted") for _ in range(150)], {"t1": (.55, .85), "t2": (.15, .45)}))
+g.case("weighted")(
+    lambda t: share([talk_name(t, "weighted") for _ in range(150)], {"t1": (0.55, 0.85), "t2": (0.15, 0.45)})
+)
 g.case("weighted.one")(lambda t: sorted({talk_name(t, "zero") for _ in range(5)}))
-g.case("round-robin")(lambda t: share([talk_name(t, "robin") for _ in range(20)], {"t1": (.5, .5), "t2": (.5, .5)}))
+g.case("round-robin")(lambda t: share([talk_name(t, "robin") for _ in range(20)], {"t1": (0.5, 0.5), "t2": (0.5, 0.5)}))
 
 
 def talk_name(t, port):
@@ -167,7 +172,7 @@ def _(t):
 
 @g.case("idle-timeout")
 def _(t):
-    return took(lambda: talk(t, "idle", b"hi\n", 3.0), .35, 1.5)
+    return took(lambda: talk(t, "idle", b"hi\n", 3.0), 0.35, 1.5)
 
 
 @g.case("idle-timeout.busy")
@@ -186,7 +191,8 @@ def _(t):
         while c.state(0.05) == "open" and c.send(b"x\n"):
             pass
         return "ended"
-    return took(busy, .35, 1.5)
+
+    return took(busy, 0.35, 1.5)
 
 
 @g.case("idle-timeout.off")
@@ -198,8 +204,17 @@ def _(t):
 
 @g.case("stats")
 def _(t):
-    names = ["tcp.counted.downstream_cx_total", "tcp.counted.downstream_cx_no_route", "tcp.counted.downstream_cx_rx_bytes_total", "tcp.counted.downstream_cx_tx_bytes_total",
-             "cluster.t3.upstream_cx_total", "cluster.t3.upstream_cx_active", "cluster.t3.upstream_cx_rx_bytes_total", "cluster.t3.upstream_cx_tx_bytes_total", "tcp.counted.downstream_cx_rx_bytes_buffered"]
+    names = [
+        "tcp.counted.downstream_cx_total",
+        "tcp.counted.downstream_cx_no_route",
+        "tcp.counted.downstream_cx_rx_bytes_total",
+        "tcp.counted.downstream_cx_tx_bytes_total",
+        "cluster.t3.upstream_cx_total",
+        "cluster.t3.upstream_cx_active",
+        "cluster.t3.upstream_cx_rx_bytes_total",
+        "cluster.t3.upstream_cx_tx_bytes_total",
+        "tcp.counted.downstream_cx_rx_bytes_buffered",
+    ]
 
     def run():
         c = t.conn("counted")
@@ -207,27 +222,42 @@ def _(t):
         c.half_close()
         c.rest(1.0)
         c.close()
+
     return t.delta(names, run)
 
 
 @g.case("stats.failures")
 def _(t):
-    return t.delta(["cluster.dead.upstream_cx_connect_fail", "cluster.dead.upstream_cx_total", "cluster.empty.upstream_cx_none_healthy", "tcp.unknown.downstream_cx_no_route", "tcp.refused.downstream_cx_total"],
-                   lambda: [talk(t, p, b"x\n", 1.0) for p in ("refused", "nohosts", "unknown")])
+    return t.delta(
+        [
+            "cluster.dead.upstream_cx_connect_fail",
+            "cluster.dead.upstream_cx_total",
+            "cluster.empty.upstream_cx_none_healthy",
+            "tcp.unknown.downstream_cx_no_route",
+            "tcp.refused.downstream_cx_total",
+        ],
+        lambda: [talk(t, p, b"x\n", 1.0) for p in ("refused", "nohosts", "unknown")],
+    )
 
 
 # ---- access log of connections
 g = Group("tcp-log", "tcp")
 for c in ("t1", "dead", "t2"):
     g.cluster(c)
-TEXT = ("%PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% "
-        "%REQ(X)% %ROUTE_NAME% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% %REQUESTED_SERVER_NAME% %UPSTREAM_TRANSPORT_FAILURE_REASON% %FILTER_CHAIN_NAME%")
+TEXT = (
+    "%PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% "
+    "%REQ(X)% %ROUTE_NAME% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% %REQUESTED_SERVER_NAME% %UPSTREAM_TRANSPORT_FAILURE_REASON% %FILTER_CHAIN_NAME%"
+)
 tcp(g, "ok", "cluster: t1, " + log("ok", TEXT))
 tcp(g, "bad", "cluster: dead, " + log("bad", TEXT))
 tcp(g, "unk", "cluster: nowhere, " + log("unk", TEXT))
 tcp(g, "idle", "cluster: t1, idle_timeout: 0.2s, " + log("idle", TEXT))
 tcp(g, "max", "cluster: t1, max_downstream_connection_duration: 0.2s, " + log("max", TEXT))
-tcp(g, "default", "cluster: t1, access_log: [{name: envoy.access_loggers.file, typed_config: {\"@type\": @T@access_loggers.file.v3.FileAccessLog, path: '@tmp@/default.log'}}]")
+tcp(
+    g,
+    "default",
+    "cluster: t1, access_log: [{name: envoy.access_loggers.file, typed_config: {\"@type\": @T@access_loggers.file.v3.FileAccessLog, path: '@tmp@/default.log'}}]",
+)
 tcp(g, "dur", "cluster: t1, " + log("dur", "%DURATION% %START_TIME% %CONNECTION_ID%"))
 
 
@@ -248,6 +278,7 @@ def polite(port):
         c.half_close()
         c.rest(1.0)
         c.close()
+
     return run
 
 
@@ -260,6 +291,7 @@ def talk_and_leave(t, port, data):
 
 def masked(line):
     import re
+
     line = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "<time>", line)
     return re.sub(r"(?<=- )\d+ \d+ \d+ -", "<numbers>", line) if "[<time>]" in line else re.sub(r"\d+", "<n>", line)
 
@@ -281,22 +313,47 @@ for c in ("t1", "t2", "t3", "b1"):
 
 def chain(match, cluster):
     m = f"filter_chain_match: {{{match}}}\n  " if match else ""
-    return f"\n- {m}filters:\n  - name: envoy.filters.network.tcp_proxy\n    typed_config: {{\"@type\": {TCP}, stat_prefix: x, cluster: {cluster}}}\n"
+    return f'\n- {m}filters:\n  - name: envoy.filters.network.tcp_proxy\n    typed_config: {{"@type": {TCP}, stat_prefix: x, cluster: {cluster}}}\n'
 
 
 def prefix(a, n=32):
     return f"{{address_prefix: {a}, prefix_len: {n}}}"
 
 
-g.raw_listener("source", chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2") + chain(f"source_prefix_ranges: [{prefix('127.0.0.8', 29)}]", "t3") + chain("", "t1"))
+g.raw_listener(
+    "source",
+    chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2")
+    + chain(f"source_prefix_ranges: [{prefix('127.0.0.8', 29)}]", "t3")
+    + chain("", "t1"),
+)
 g.raw_listener("nodefault", chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2"))
-g.raw_listener("dest", chain(f"prefix_ranges: [{prefix('127.0.0.20')}]", "t2") + chain(f"prefix_ranges: [{prefix('127.0.0.16', 28)}]", "t3") + chain("", "t1"), address="0.0.0.0")
-g.raw_listener("port", chain("destination_port: @port:port@", "t2") + chain("destination_port: 1", "t3") + chain("", "t1"))
+g.raw_listener(
+    "dest",
+    chain(f"prefix_ranges: [{prefix('127.0.0.20')}]", "t2")
+    + chain(f"prefix_ranges: [{prefix('127.0.0.16', 28)}]", "t3")
+    + chain("", "t1"),
+    address="0.0.0.0",
+)
+g.raw_listener(
+    "port", chain("destination_port: @port:port@", "t2") + chain("destination_port: 1", "t3") + chain("", "t1")
+)
 g.raw_listener("type", chain("source_type: SAME_IP_OR_LOOPBACK", "t2") + chain("source_type: EXTERNAL", "t3"))
-g.raw_listener("both", chain(f"prefix_ranges: [{prefix('127.0.0.20')}], source_prefix_ranges: [{prefix('127.0.0.5')}]", "t3") + chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2") + chain("", "t1"), address="0.0.0.0")
-g.raw_listener("default", chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2"),
-               "default_filter_chain: {filters: [{name: envoy.filters.network.tcp_proxy, typed_config: {\"@type\": %s, stat_prefix: x, cluster: t3}}]}" % TCP)
-g.raw_listener("mixed", chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2") + """
+g.raw_listener(
+    "both",
+    chain(f"prefix_ranges: [{prefix('127.0.0.20')}], source_prefix_ranges: [{prefix('127.0.0.5')}]", "t3")
+    + chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2")
+    + chain("", "t1"),
+    address="0.0.0.0",
+)
+g.raw_listener(
+    "default",
+    chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2"),
+    'default_filter_chain: {filters: [{name: envoy.filters.network.tcp_proxy, typed_config: {"@type": %s, stat_prefix: x, cluster: t3}}]}'
+    % TCP,
+)
+g.raw_listener(
+    "mixed",
+    chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", "t2") + """
 - filters:
   - name: envoy.filters.network.http_connection_manager
     typed_config:
@@ -304,18 +361,36 @@ g.raw_listener("mixed", chain(f"source_prefix_ranges: [{prefix('127.0.0.5')}]", 
       stat_prefix: mixed
       route_config: {virtual_hosts: [{name: all, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: b1}}]}]}
       http_filters: [{name: envoy.filters.http.router, typed_config: {"@type": @T@filters.http.router.v3.Router}}]
-""")
-for name, port, src, dst in (("source.exact", "source", "127.0.0.5", None), ("source.range", "source", "127.0.0.9", None), ("source.other", "source", "127.0.0.6", None),
-                             ("no-match", "nodefault", "127.0.0.6", None), ("no-match.other", "nodefault", "127.0.0.5", None), ("destination.exact", "dest", None, "127.0.0.20"), ("destination.range", "dest", None, "127.0.0.18"),
-                             ("destination.other", "dest", None, "127.0.0.1"), ("port", "port", None, None), ("source-type", "type", None, None), ("both", "both", "127.0.0.5", "127.0.0.20"),
-                             ("both.only-source", "both", "127.0.0.5", "127.0.0.1"), ("both.only-destination", "both", "127.0.0.6", "127.0.0.20"), ("default-chain", "default", "127.0.0.6", None), ("default-chain.other", "default", "127.0.0.5", None), ("mixed.tcp", "mixed", "127.0.0.5", None)):
+""",
+)
+for name, port, src, dst in (
+    ("source.exact", "source", "127.0.0.5", None),
+    ("source.range", "source", "127.0.0.9", None),
+    ("source.other", "source", "127.0.0.6", None),
+    ("no-match", "nodefault", "127.0.0.6", None),
+    ("no-match.other", "nodefault", "127.0.0.5", None),
+    ("destination.exact", "dest", None, "127.0.0.20"),
+    ("destination.range", "dest", None, "127.0.0.18"),
+    ("destination.other", "dest", None, "127.0.0.1"),
+    ("port", "port", None, None),
+    ("source-type", "type", None, None),
+    ("both", "both", "127.0.0.5", "127.0.0.20"),
+    ("both.only-source", "both", "127.0.0.5", "127.0.0.1"),
+    ("both.only-destination", "both", "127.0.0.6", "127.0.0.20"),
+    ("default-chain", "default", "127.0.0.6", None),
+    ("default-chain.other", "default", "127.0.0.5", None),
+    ("mixed.tcp", "mixed", "127.0.0.5", None),
+):
     g.case(name)(lambda t, p=port, s=src, d=dst: talk(t, p, b"hi\n", 0.3, source=s, host=d or "127.0.0.1"))
 g.case("mixed.http")(lambda t: t.req("mixed", headers=[("x-do", "body=hello")]))
 
 
 @g.case("no-match.stats")
 def _(t):
-    return t.delta(["listener.127.0.0.1_%d.no_filter_chain_match" % t.ports["nodefault"]], lambda: talk(t, "nodefault", b"x\n", 0.5, source="127.0.0.6")).popitem()[1]
+    return t.delta(
+        ["listener.127.0.0.1_%d.no_filter_chain_match" % t.ports["nodefault"]],
+        lambda: talk(t, "nodefault", b"x\n", 0.5, source="127.0.0.6"),
+    ).popitem()[1]
 
 
 g = Group("filter-chains-tls", "tcp")

@@ -1,13 +1,14 @@
 """Registry: a Group is one subject configuration with its cases."""
+
 import re
 import time
 
 GROUPS = []
 
 T = "type.googleapis.com/envoy.extensions."
-ROUTER = f'''- name: envoy.filters.http.router
+ROUTER = f"""- name: envoy.filters.http.router
   typed_config: {{"@type": {T}filters.http.router.v3.Router}}
-'''
+"""
 
 
 def indent(text, n):
@@ -18,6 +19,7 @@ def indent(text, n):
 def dedent(text):
     """textwrap.dedent, but a text that starts on the first line is left alone."""
     import textwrap
+
     return textwrap.dedent(text).strip("\n") + "\n" if text.strip() else ""
 
 
@@ -27,10 +29,10 @@ class Group:
     def __init__(self, name, category):
         self.name, self.category = name, category
         self.listeners, self.clusters, self.cases = [], [], []
-        self.ports = []         # listener names in order: each gets a port
-        self.top = ""           # further top level YAML of the bootstrap
-        self.mask = ()          # headers whose value is not compared
-        self.exact = ()         # headers whose value is compared although it is masked elsewhere
+        self.ports = []  # listener names in order: each gets a port
+        self.top = ""  # further top level YAML of the bootstrap
+        self.mask = ()  # headers whose value is not compared
+        self.exact = ()  # headers whose value is compared although it is masked elsewhere
         GROUPS.append(self)
 
     # ---- configuration -------------------------------------------------
@@ -40,18 +42,36 @@ class Group:
             f"- name: {name}\n"
             f"  address: {{socket_address: {{address: {address}, port_value: @port:{name}@}}}}\n"
             + indent(dedent(extra), 2)
-            + "  filter_chains:\n" + indent(dedent(filter_chains), 2))
+            + "  filter_chains:\n"
+            + indent(dedent(filter_chains), 2)
+        )
 
-    def http(self, name, routes="", vhosts=None, filters="", hcm="", extra="", chain="", route_config="",
-             router=True, codec="AUTO", address="127.0.0.1"):
+    def http(
+        self,
+        name,
+        routes="",
+        vhosts=None,
+        filters="",
+        hcm="",
+        extra="",
+        chain="",
+        route_config="",
+        router=True,
+        codec="AUTO",
+        address="127.0.0.1",
+    ):
         """One listener with a connection manager. `routes` go in a catch-all virtual host."""
-        self.raw_listener(name, hcm_chain(name, routes, vhosts, filters, hcm, chain, route_config, router, codec),
-                          extra, address)
+        self.raw_listener(
+            name, hcm_chain(name, routes, vhosts, filters, hcm, chain, route_config, router, codec), extra, address
+        )
 
     def cluster(self, name, hosts=None, extra="", type="STATIC", lb="ROUND_ROBIN", assignment=None, timeout="1s"):
         hosts = [name] if hosts is None else hosts
-        text = (f"- name: {name}\n  type: {type}\n  connect_timeout: {timeout}\n"
-                + (f"  lb_policy: {lb}\n" if lb else "") + indent(dedent(extra), 2))
+        text = (
+            f"- name: {name}\n  type: {type}\n  connect_timeout: {timeout}\n"
+            + (f"  lb_policy: {lb}\n" if lb else "")
+            + indent(dedent(extra), 2)
+        )
         if assignment is not None:
             text += f"  load_assignment:\n    cluster_name: {name}\n    endpoints:\n" + indent(dedent(assignment), 4)
         else:
@@ -63,8 +83,13 @@ class Group:
         self.clusters.append(text)
 
     def yaml(self):
-        text = (self.top + "static_resources:\n  listeners:\n" + indent("".join(self.listeners), 2)
-                + "  clusters:\n" + indent("".join(self.clusters), 2))
+        text = (
+            self.top
+            + "static_resources:\n  listeners:\n"
+            + indent("".join(self.listeners), 2)
+            + "  clusters:\n"
+            + indent("".join(self.clusters), 2)
+        )
         return text
 
     # ---- cases ---------------------------------------------------------
@@ -74,6 +99,7 @@ class Group:
             assert re.fullmatch(r"[A-Za-z0-9_.+-]+", name), name
             self.cases.append((name, fn))
             return fn
+
         return add
 
     def get(self, name, port, path, headers=(), method="GET", body=b"", host="h.test", version="1.1", **kw):
@@ -83,7 +109,9 @@ class Group:
 
 def script(group, name, port, *steps, ordered=False):
     """A case that takes its steps on one connection: text is sent, a float is slept; "answer" reads an answer ("head" one to HEAD),
-    "state" and "closed?" tell whether the connection is open (the second waits for its end), "shut" ends the sending side."""
+    "state" and "closed?" tell whether the connection is open (the second waits for its end), "shut" ends the sending side.
+    """
+
     @group.case(name)
     def _(t):
         c = t.conn(port)
@@ -104,24 +132,33 @@ def script(group, name, port, *steps, ordered=False):
 
 def ep(host, more=""):
     """One endpoint in flow style."""
-    return (f"{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: @up:{host}@}}}}}}"
-            + (", " + more if more else "") + "}")
+    return (
+        f"{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: @up:{host}@}}}}}}"
+        + (", " + more if more else "")
+        + "}"
+    )
 
 
 def hcm_filter(name, routes="", vhosts=None, filters="", hcm="", route_config="", router=True, codec="AUTO"):
-    if "delayed_close_timeout" not in hcm:      # Envoy's default of 1 s makes every closing case last that long
+    if "delayed_close_timeout" not in hcm:  # Envoy's default of 1 s makes every closing case last that long
         hcm = dedent(hcm) + "delayed_close_timeout: 0.1s\n"
     if vhosts is None:
         vhosts = "- name: all\n  domains: ['*']\n  routes:\n" + indent(dedent(routes), 2)
-    return (f'- name: envoy.filters.network.http_connection_manager\n'
-            f'  typed_config:\n'
-            f'    "@type": {T}filters.network.http_connection_manager.v3.HttpConnectionManager\n'
-            f'    stat_prefix: {name}\n'
-            + (f'    codec_type: {codec}\n' if codec else '')
-            + indent(dedent(hcm), 4)
-            + f'    route_config:\n      name: {name}\n' + indent(dedent(route_config), 6)
-            + '      virtual_hosts:\n' + indent(dedent(vhosts), 6)
-            + '    http_filters:\n' + indent(dedent(filters), 4) + (indent(ROUTER, 4) if router else ""))
+    return (
+        f"- name: envoy.filters.network.http_connection_manager\n"
+        f"  typed_config:\n"
+        f'    "@type": {T}filters.network.http_connection_manager.v3.HttpConnectionManager\n'
+        f"    stat_prefix: {name}\n"
+        + (f"    codec_type: {codec}\n" if codec else "")
+        + indent(dedent(hcm), 4)
+        + f"    route_config:\n      name: {name}\n"
+        + indent(dedent(route_config), 6)
+        + "      virtual_hosts:\n"
+        + indent(dedent(vhosts), 6)
+        + "    http_filters:\n"
+        + indent(dedent(filters), 4)
+        + (indent(ROUTER, 4) if router else "")
+    )
 
 
 def hcm_chain(name, routes="", vhosts=None, filters="", hcm="", chain="", route_config="", router=True, codec="AUTO"):
@@ -129,4 +166,3 @@ def hcm_chain(name, routes="", vhosts=None, filters="", hcm="", chain="", route_
     body = dedent(chain) + "filters:\n" + f
     lines = body.rstrip("\n").split("\n")
     return "- " + lines[0] + "\n" + "".join("  " + l + "\n" for l in lines[1:])
-

@@ -1,4 +1,5 @@
 """Raw clients: bytes out, parsed answers in. Nothing is corrected on the way out."""
+
 import socket
 import struct
 import time
@@ -66,7 +67,7 @@ class Conn:
         while mark not in self.buf:
             self.fill(deadline)
         i = self.buf.index(mark)
-        head, self.buf = self.buf[:i], self.buf[i + len(mark):]
+        head, self.buf = self.buf[:i], self.buf[i + len(mark) :]
         return head
 
     def exactly(self, n, deadline):

@@ -1,4 +1,5 @@
 """What a case gets: clients towards the subject, the upstreams' log, normalised records."""
+
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ class Ctx:
         self.open = []
 
     def fresh(self):
-        if self.up.closing:     # let the subject see the end of a pooled connection before it can use it again
+        if self.up.closing:  # let the subject see the end of a pooled connection before it can use it again
             time.sleep(0.06)
             self.up.closing = False
         self.up.reset()
@@ -33,8 +34,25 @@ class Ctx:
         return c
 
     # ---- one exchange ----------------------------------------------------
-    def req(self, port, method="GET", path="/", headers=(), body=b"", host="h.test", version="1.1", chunked=False, trailers=(),
-            seen=False, ordered=False, timeout=None, source=None, only=None, interim=False, persist=None):
+    def req(
+        self,
+        port,
+        method="GET",
+        path="/",
+        headers=(),
+        body=b"",
+        host="h.test",
+        version="1.1",
+        chunked=False,
+        trailers=(),
+        seen=False,
+        ordered=False,
+        timeout=None,
+        source=None,
+        only=None,
+        interim=False,
+        persist=None,
+    ):
         c = self.conn(port, source=source)
         c.send(request(method, path, headers, body, host, version, chunked, trailers))
         r = self.answer(c, method, ordered=ordered, timeout=timeout, interim=interim)
@@ -79,7 +97,11 @@ class Ctx:
     def backend(self, port, path="/", headers=(), **kw):
         """Name of the upstream that answered, or the status."""
         r = self.req(port, "GET", path, headers, **kw)
-        return r.get("upstream", {}).get("server") or dict(map(tuple, r.get("headers", ()))).get("x-backend") or r.get("status")
+        return (
+            r.get("upstream", {}).get("server")
+            or dict(map(tuple, r.get("headers", ()))).get("x-backend")
+            or r.get("status")
+        )
 
     def backends(self, port, n, path="/", headers=(), conn=None):
         """Names of the upstreams of n requests over one connection."""

@@ -1,4 +1,5 @@
 """Normalisation of what was observed, and the difference of two records."""
+
 import hashlib
 import json
 import re
@@ -117,8 +118,9 @@ def diff_pairs(w, g, path):
 
 
 def is_pairs(x):
-    return isinstance(x, list) and all(isinstance(i, list) and len(i) == 2 and isinstance(i[0], str)
-                                       and isinstance(i[1], str) for i in x)
+    return isinstance(x, list) and all(
+        isinstance(i, list) and len(i) == 2 and isinstance(i[0], str) and isinstance(i[1], str) for i in x
+    )
 
 
 def short(x):

@@ -1,4 +1,5 @@
 """Starts and stops the program under test on one configuration file."""
+
 import http.client
 import json
 import os
@@ -18,9 +19,24 @@ class Subject:
     def argv(self, name, path):
         if self.kind == "envoy":
             admin = f"admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {self.admin_port}}}}}}}"
-            return [self.binary, "-c", path, "--config-yaml", admin, "--concurrency", "1", "--disable-hot-restart",
-                    "--log-level", "warning", "--file-flush-interval-msec", "50",
-                    "--drain-time-s", "1", "--parent-shutdown-time-s", "2"]
+            return [
+                self.binary,
+                "-c",
+                path,
+                "--config-yaml",
+                admin,
+                "--concurrency",
+                "1",
+                "--disable-hot-restart",
+                "--log-level",
+                "warning",
+                "--file-flush-interval-msec",
+                "50",
+                "--drain-time-s",
+                "1",
+                "--parent-shutdown-time-s",
+                "2",
+            ]
         wrapper = os.path.join(self.tmp, name + ".skiffd.yaml")
         with open(wrapper, "w", encoding="utf-8") as f:
             f.write(f"workers: 1\nadmin: 127.0.0.1:{self.admin_port}\nresources:\n- {path}\n")
@@ -33,7 +49,9 @@ class Subject:
         self.log_path = os.path.join(self.tmp, name + ".log")
         self.out_path = os.path.join(self.tmp, name + ".out")
         with open(self.log_path, "wb") as log, open(self.out_path, "wb") as out:
-            self.p = subprocess.Popen(self.argv(name, path), stdout=out, stderr=log, stdin=subprocess.DEVNULL, cwd=self.tmp)
+            self.p = subprocess.Popen(
+                self.argv(name, path), stdout=out, stderr=log, stdin=subprocess.DEVNULL, cwd=self.tmp
+            )
         end = time.monotonic() + READY_S
         while time.monotonic() < end:
             if self.p.poll() is not None:

@@ -4,6 +4,7 @@ A script comes in the header `x-do` or in the path after `/do/`: commands `word`
   status=N reason=T version=V hdr=N:V ctype=T body=T big=N cl=N chunked noclen trailer=N:V 1xx=N slow=N,MS
   delay=MS partial=N abort close reset bye early raw=NAME stay hang upgrade no100 count seq=A,B key=K at=NAME
 All servers run on one asyncio loop in a thread of the suite."""
+
 import asyncio
 import hashlib
 import itertools
@@ -48,8 +49,8 @@ class Upstreams:
     def __init__(self, ports):
         self.ports = ports
         self.seen, self.seq, self.conns = [], {}, {}
-        self.raws = {}              # answers to the byte, by name
-        self.closing = False        # some script made a server close a connection
+        self.raws = {}  # answers to the byte, by name
+        self.closing = False  # some script made a server close a connection
         self.cids = itertools.count(1)
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(lambda loop, what: None)
@@ -82,8 +83,10 @@ class Upstreams:
                 w.close()
 
         async def go():
-            self.servers[name] = await asyncio.start_server(wrapped, "127.0.0.1", self.ports[name], limit=1 << 22,
-                                                            reuse_address=True)
+            self.servers[name] = await asyncio.start_server(
+                wrapped, "127.0.0.1", self.ports[name], limit=1 << 22, reuse_address=True
+            )
+
         self.call(go())
 
     def stick(self, port):
@@ -214,8 +217,10 @@ class Upstreams:
         return await self.send(name, method, do, status, e, w)
 
     async def upgraded(self, name, r, w, low):
-        w.write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: %s\r\nx-backend: %s\r\n\r\n"
-                % (low.get("upgrade", "").encode(), name.encode()))
+        w.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: %s\r\nx-backend: %s\r\n\r\n"
+            % (low.get("upgrade", "").encode(), name.encode())
+        )
         while d := await r.read(65536):
             w.write(b"echo:" + d)
             await w.drain()
@@ -292,7 +297,8 @@ class Upstreams:
     # ---- TCP -------------------------------------------------------------
     async def tcp(self, name, r, w):
         """Echoes lines with its name before them; at EOF tells how much it got. A line can be a command:
-        `close`, `reset`, `push N` (N bytes), `shut` (half close), `sink` (swallow until EOF, answer with a checksum)."""
+        `close`, `reset`, `push N` (N bytes), `shut` (half close), `sink` (swallow until EOF, answer with a checksum).
+        """
         e = {"server": name, "line": "tcp", "body": ""}
         self.seen.append(e)
         total = 0
