@@ -142,7 +142,7 @@ struct datapath_service {
 	size_t backends_n; /* at most SKIFF_SERVICE_SLOTS of positive weight */
 };
 
-/* All services. Each one changes in one piece. */
+/* All services. Each one changes in one piece. Set them before the policies that name them. */
 int datapath_services_set(struct datapath *dp, const struct datapath_service *services, size_t n,
 			  uint32_t generation, struct err *err);
 /* One service, the others stay: health and endpoint changes. */

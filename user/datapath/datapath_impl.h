@@ -27,7 +27,7 @@ enum datapath_map {
 /* The sorted content of an LPM map, keys and values back to back. */
 struct shadow {
 	unsigned char *items;
-	size_t n;
+	size_t n, room;
 };
 
 struct datapath {

@@ -84,7 +84,10 @@ static const unsigned char *item_find(const struct lpm *m, const struct shadow *
 
 static void shadow_push(const struct lpm *m, struct shadow *s, const void *item)
 {
-	s->items = xrealloc(s->items, (s->n + 1) * item_size(m));
+	if (s->n == s->room) {
+		s->room = s->room ? 2 * s->room : 16;
+		s->items = xrealloc(s->items, s->room * item_size(m));
+	}
 	memcpy(item_at(m, s, s->n++), item, item_size(m));
 }
 
@@ -170,7 +173,7 @@ static int list_apply(const struct lpm *m, __u32 pod, const struct shadow *want,
 
 	for (size_t i = 0; i < m->shadow->n; i++) {
 		const unsigned char *old = item_at(m, m->shadow, i);
-		const struct shadow done = {now.items, written};
+		const struct shadow done = {.items = now.items, .n = written};
 
 		if (item_find(m, &done, old))
 			continue;
