@@ -114,7 +114,8 @@ static void services(void)
 	backends[7].weight = 0;
 	check(datapath_service_set(dp, &s, 2, &err) == 0, "a weight of 0 takes no place");
 	backends[0].weight = backends[1].weight = UINT32_MAX;
-	check(datapath_service_set(dp, &s, 3, &err) == -E2BIG && says("weights"), "weights overflow");
+	check(datapath_service_set(dp, &s, 3, &err) == -E2BIG && says("weights"),
+	      "weights overflow");
 	check(datapath_services_set(dp, NULL, 0, 4, &err) == 0, "all services go");
 	free(backends);
 }
