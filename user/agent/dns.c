@@ -46,7 +46,7 @@ static int resolve_name(const struct mesh_cluster *c, const struct mesh_endpoint
 {
 	struct addrinfo hints = { .ai_family = family(c), .ai_socktype = SOCK_STREAM };
 	struct addrinfo *all = NULL;
-	char *name = slice_dup(e->hostname);
+	char *name = slice_dup(e->dns_name);
 	int r = getaddrinfo(name, NULL, &hints, &all);
 	bool v4 = false;
 	int n = 0;

@@ -180,12 +180,34 @@ static void add_dump(json_t *configs, const char *type, const char *list, json_t
 	free(full);
 }
 
+/* The tables inside the connection managers. */
+static json_t *route_configs(json_t *view)
+{
+	json_t *out = json_array();
+	json_t *l, *c, *f;
+	size_t i, j, k;
+
+	json_array_foreach(json_object_get(view, "static_listeners"), i, l)
+		json_array_foreach(json_object_get(l, "filter_chains"), j, c)
+			json_array_foreach(json_object_get(c, "filters"), k, f) {
+				json_t *table = json_object_get(json_object_get(f, "typed_config"), "route_config");
+
+				if (json_is_object(table))
+					json_array_append_new(out, json_pack("{s:O}", "route_config", table));
+			}
+	return out;
+}
+
 static void dump_view(json_t *configs, const struct mesh_view *v, const char *pod)
 {
 	json_t *view = v->config_json.len ? json_loadb(v->config_json.ptr, v->config_json.len, 0, NULL) : NULL;
 
+	add_dump(configs, "BootstrapConfigDump", "bootstrap", json_pack("{s:O?}", "static_resources", view), pod);
 	add_dump(configs, "ClustersConfigDump", "static_clusters", wrap(view, "static_clusters", "cluster"), pod);
 	add_dump(configs, "ListenersConfigDump", "static_listeners", wrap(view, "static_listeners", "listener"), pod);
+	add_dump(configs, "ScopedRoutesConfigDump", "inline_scoped_route_configs", json_array(), pod);
+	add_dump(configs, "RoutesConfigDump", "static_route_configs", route_configs(view), pod);
+	add_dump(configs, "SecretsConfigDump", "static_secrets", json_array(), pod);
 	json_decref(view);
 }
 

@@ -11,7 +11,8 @@ enum mesh_health { MESH_HEALTH_UNKNOWN, MESH_HEALTH_HEALTHY, MESH_HEALTH_UNHEALT
 
 struct mesh_endpoint {
 	struct addr addr;     /* STATIC/EDS; for DNS the port only */
-	struct slice hostname; /* DNS name to resolve, or the endpoint's hostname (auto_host_rewrite) */
+	struct slice dns_name; /* to resolve, in DNS clusters */
+	struct slice hostname; /* for auto_host_rewrite */
 	uint32_t weight;      /* 1 by default */
 	uint32_t priority;
 	enum mesh_health health;
@@ -38,7 +39,7 @@ struct mesh_cluster {
 	uint32_t max_requests_per_connection; /* 0: no limit */
 	uint32_t max_headers;		      /* of answers; 0: default */
 	uint32_t panic_threshold;	      /* percent, default 50 */
-	bool proper_case;		      /* header names towards the upstream */
+	bool proper_case, preserve_case;      /* header names towards the upstream */
 	bool enable_trailers;
 	bool http2;			      /* asked for HTTP/2: refused until it is there */
 	struct mesh_thresholds limits;

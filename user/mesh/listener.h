@@ -72,7 +72,7 @@ struct mesh_http_manager {
 	enum mesh_underscores underscores;
 	bool suppress_envoy_headers; /* set on the router filter: no x-envoy-* added */
 	bool allow_absolute_url;     /* default true */
-	bool accept_http10, proper_case, enable_trailers, allow_chunked_length;
+	bool accept_http10, proper_case, preserve_case, enable_trailers, allow_chunked_length;
 	struct slice default_host_http10;
 	bool proxy_100_continue;
 	struct mesh_upgrade *upgrades;

@@ -14,6 +14,7 @@ struct comp {
 	struct pview *v;
 	const struct pview *old;
 	struct err *err;
+	struct slice listener; /* its name in statistics */
 };
 
 static const struct filter *find_filter(const struct engine *e, const char *kind)
@@ -115,9 +116,11 @@ static int comp_http(struct comp *c, const struct mesh_http_manager *conf, struc
 	p->conf = conf;
 	p->stat_prefix = arena_printf(&c->v->arena, "http.%.*s", SLICE_ARG(conf->stat_prefix));
 	http_stats_register(&p->stats, conf->stat_prefix);
+	listener_http_stats_register(&p->listener_stats, c->listener, conf->stat_prefix);
 	p->opts = (struct codec_opts){
 		.accept_http10 = conf->accept_http10,
 		.proper_case = conf->proper_case,
+		.preserve_case = conf->preserve_case,
 		.enable_trailers = conf->enable_trailers,
 		.allow_chunked_length = conf->allow_chunked_length,
 		.allow_absolute_url = conf->allow_absolute_url,
@@ -219,7 +222,8 @@ static int comp_listener(struct comp *c, const struct mesh_listener *conf, struc
 	p->view = c->v;
 	p->n_chains = conf->n_chains + (conf->default_chain ? 1 : 0);
 	p->chains = arena_array(&c->v->arena, struct pchain, p->n_chains);
-	listener_stats_register(&p->stats, listener_stat_name(c, conf));
+	c->listener = listener_stat_name(c, conf);
+	listener_stats_register(&p->stats, c->listener);
 	for (uint32_t i = 0; i < p->n_chains && r == 0; i++)
 		r = comp_chain(c, i < conf->n_chains ? &conf->chains[i] : conf->default_chain, &p->chains[i]);
 	if (r == 0)
@@ -311,7 +315,7 @@ static int pview_compile(struct engine *e, struct mesh_view *m, const struct pvi
 			 struct pview **ret_v, struct err *err)
 {
 	struct pview *v = xcalloc(1, sizeof(*v));
-	struct comp c = { e, v, old, err };
+	struct comp c = { e, v, old, err, SLICE_NONE };
 	int r = 0;
 
 	v->mesh = mesh_view_ref(m);

@@ -40,6 +40,7 @@ struct phttp {
 	uint32_t n_filters;
 	struct plogs logs;
 	struct http_stats stats;
+	struct listener_http_stats listener_stats;
 	struct codec_opts opts;
 	struct codec_limits limits;
 	struct slice stat_prefix; /* "http.<prefix>" */

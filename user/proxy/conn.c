@@ -165,6 +165,8 @@ static void conn_choose(struct conn *c, struct slice transport, const char *prot
 		return;
 	}
 	c->chain = plistener_chain(c->pl, m);
+	if (c->chain->kind == MESH_NET_TCP)
+		stats_inc(c->w->stats, c->chain->tcp.stats.cx_total);
 	if (!conn_passes_limits(c)) {
 		conn_close(c, false);
 		return;
@@ -260,14 +262,12 @@ static void on_timer(struct io_timer *t)
 		c->ops->timer(c);
 }
 
-/* The longest that the connection may live (max_connection_duration): drains first. */
 static void on_life(struct io_timer *t)
 {
 	struct conn *c = container_of(t, struct conn, life);
 
-	c->draining = true;
-	if (c->ops && c->ops->drain)
-		c->ops->drain(c);
+	if (c->ops && c->ops->life)
+		c->ops->life(c);
 }
 
 /* ---- accept ---------------------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@ struct conn_ops {
 	void (*drained)(struct conn *c);
 	void (*timer)(struct conn *c);	/* conn->timer fired */
 	void (*resume)(struct conn *c); /* look at held input again (end of turn) */
-	void (*drain)(struct conn *c);	/* end soon: the listener goes away */
+	void (*life)(struct conn *c);	/* conn->life fired: the longest that it may live is over */
 	void (*done)(struct conn *c);	/* the connection closes: let go of everything */
 };
 

@@ -343,10 +343,18 @@ static void msg_timer(struct conn *c)
 	conn_close_flush(c, linger_ms(c));
 }
 
-static void msg_drain(struct conn *c)
+/* max_connection_duration is over: the next answer says so; without one it ends with the drain time. */
+static void msg_life(struct conn *c)
 {
-	if (c->n_streams == 0)
+	const struct mesh_http_manager *m = http_conf(c);
+
+	if (c->draining || !m) {
 		conn_close_flush(c, linger_ms(c));
+		return;
+	}
+	stats_inc(c->w->stats, c->chain->http.stats.cx_max_duration);
+	c->draining = true;
+	io_timer_set(c->w->io, &c->life, m->drain_timeout_ms ? m->drain_timeout_ms : 1);
 }
 
 static void msg_done(struct conn *c)
@@ -424,6 +432,6 @@ const struct conn_ops conn_msg_ops = {
 	.drained = msg_drained,
 	.timer = msg_timer,
 	.resume = msg_resume,
-	.drain = msg_drain,
+	.life = msg_life,
 	.done = msg_done,
 };

@@ -271,7 +271,6 @@ static int tcp_start(struct conn *c)
 	t->conf = c->chain ? &c->chain->tcp : NULL;
 	conn_info(c, &t->info);
 	if (t->conf) {
-		stats_inc(c->w->stats, t->conf->stats.cx_total);
 		name = tcp_cluster_name(t);
 		t->cluster = wview_cluster(c->view, name);
 		if (!t->cluster) {
@@ -379,7 +378,7 @@ static void tcp_timer(struct conn *c)
 	tcp_finish(t, 0, NULL, false);
 }
 
-static void tcp_drain(struct conn *c)
+static void tcp_life(struct conn *c)
 {
 	struct tcp *t = c->tcp;
 
@@ -429,6 +428,6 @@ const struct conn_ops conn_tcp_ops = {
 	.drained = tcp_drained,
 	.timer = tcp_timer,
 	.resume = tcp_resume,
-	.drain = tcp_drain,
+	.life = tcp_life,
 	.done = tcp_done,
 };

@@ -155,6 +155,7 @@ int engine_new(const struct engine_opts *opts, struct engine **ret_e, struct err
 		e->n_workers = ENGINE_WORKERS_MAX;
 	e->workers = xcalloc(e->n_workers, sizeof(*e->workers));
 	e->host = epod_new(0, -1);
+	e->stats = stats_set_new();
 	list_init(&e->pods);
 	list_init(&e->ports);
 	find_local_address(e);
@@ -205,6 +206,7 @@ void engine_free(struct engine *e)
 		free(e->sinks[i].path);
 	}
 	epod_unref(e->host);
+	stats_set_free(e->stats);
 	pthread_barrier_destroy(&e->started);
 	free(e->workers);
 	free(e);
@@ -369,6 +371,44 @@ static void take_snapshot(struct worker *w, void *arg)
 	worker_set_snapshot(w, arg);
 }
 
+/* Gauges are changed by the difference. */
+static void set_gauge(struct engine *e, const char *name, uint64_t value)
+{
+	stat_id id = stats_register(STAT_GAUGE, name);
+
+	stats_add(e->stats, id, value - stats_value(id));
+}
+
+static void count_view(const struct mesh_view *v, uint64_t *listeners, uint64_t *clusters)
+{
+	*listeners += v ? v->n_listeners : 0;
+	*clusters += v ? v->n_clusters : 0;
+}
+
+static void count_snapshot(struct engine *e, const struct mesh_snapshot *s, const struct mesh_snapshot *old)
+{
+	uint64_t listeners = 0, clusters = 0, was_l = 0, was_c = 0;
+
+	count_view(s->host, &listeners, &clusters);
+	for (uint32_t i = 0; i < s->n_pods; i++)
+		count_view(s->pods[i].view, &listeners, &clusters);
+	if (old)
+		count_view(old->host, &was_l, &was_c);
+	for (uint32_t i = 0; old && i < old->n_pods; i++)
+		count_view(old->pods[i].view, &was_l, &was_c);
+	set_gauge(e, "cluster_manager.active_clusters", clusters);
+	set_gauge(e, "listener_manager.total_listeners_active", listeners);
+	set_gauge(e, "server.live", 1);
+	set_gauge(e, "server.state", 0);
+	set_gauge(e, "server.concurrency", e->n_workers);
+	stats_add(e->stats, stats_register(STAT_COUNTER, "cluster_manager.cluster_added"),
+		  clusters > was_c ? clusters - was_c : 0);
+	stats_add(e->stats, stats_register(STAT_COUNTER, "listener_manager.listener_added"),
+		  listeners > was_l ? listeners - was_l : 0);
+	stats_add(e->stats, stats_register(STAT_COUNTER, "listener_manager.listener_create_success"),
+		  (listeners > was_l ? listeners - was_l : 0) * e->n_workers);
+}
+
 int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err)
 {
 	struct psnap *p;
@@ -393,6 +433,7 @@ int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err)
 		on_all(e, start_listens, &t);
 	}
 	close_unwanted(e);
+	count_snapshot(e, s, e->snap ? e->snap->mesh : NULL);
 	psnap_unref(e->snap);
 	e->snap = p;
 	return 0;
@@ -656,8 +697,6 @@ static void drain_worker(struct worker *w, void *arg)
 		struct conn *c = list_entry(n, struct conn, node);
 
 		c->draining = true;
-		if (c->ops && c->ops->drain && c->chain && c->chain->kind != MESH_NET_TCP)
-			c->ops->drain(c);
 	}
 }
 

@@ -4,6 +4,7 @@
  * normalization, hop-by-hop headers, client address and x-forwarded-*, request id.
  * Source of the rules: Envoy's documentation, "HTTP header manipulation" and "HTTP header sanitizing".
  */
+#include "l7/join.h"
 #include "proxy/http.h"
 
 static const struct mesh_http_manager *conf(const struct hop *h)
@@ -357,9 +358,34 @@ static void forwarded(struct stream *st, struct hop *h)
 		http_append(p, L7_KEY_VIA, m->via, SLICE(", "), st->arena);
 }
 
+/* Repeated headers that are lists become one, as in Envoy. Only interned names can be such. */
+static void join_lists(struct stream *st)
+{
+	struct l7_props *p = &st->req.props;
+	uint64_t seen = 0, twice = 0;
+
+	_Static_assert(L7_KEY_COUNT <= 64, "a bit for each key");
+	l7_props_each(p, i) {
+		uint64_t bit = 1ull << p->v[i].key;
+
+		twice |= seen & bit;
+		seen |= bit;
+	}
+	twice &= ~1ull; /* L7_KEY_NONE */
+	for (int k = 1; twice && k < L7_KEY_COUNT; k++) {
+		struct slice all;
+
+		if (!(twice >> k & 1) || !l7_name_is_joined(l7_key_name(k), true))
+			continue;
+		if (l7_props_joined(p, l7_key_name(k), st->arena, &all))
+			l7_props_set(p, k, all);
+	}
+}
+
 bool http_request_in(struct stream *st, struct hop *h)
 {
 	answer_continue(st, h);
+	join_lists(st);
 	hop_by_hop(st);
 	remote_address(st, h);
 	if (!target_is_good(st, h) || !normalize(st, h))

@@ -68,7 +68,7 @@ static void start_timers(struct stream *st, struct hop *h)
 /* Headers of the answer that the route adds to our own answer: its status is not known yet then. */
 static void finalize_reply(struct stream *st, struct hop *h)
 {
-	if (!h->finalize_reply)
+	if (!h->http.route)
 		return;
 	h->info.status = 0;
 	route_response_finalize(&h->http, &st->resp, &h->info, st->arena);
@@ -170,9 +170,15 @@ static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *
 	if (body.len)
 		l7_props_add(&st->resp.props, L7_KEY_CONTENT_TYPE, l7_key_name(L7_KEY_CONTENT_TYPE),
 			     SLICE("text/plain"));
-	l7_props_each(&r->props, i)
-		l7_props_set_name(&st->resp.props, r->props.v[i].name, r->props.v[i].value);
-	if (is_grpc(st) && r->code != L7_REPLY_DIRECT) {
+	l7_props_each(&r->props, i) {
+		const struct l7_prop *p = &r->props.v[i];
+
+		if (p->key == L7_KEY_CONTENT_TYPE)
+			l7_props_set(&st->resp.props, p->key, p->value);
+		else
+			l7_props_add(&st->resp.props, p->key, p->name, p->value);
+	}
+	if (is_grpc(st) && !l7_props_get(&r->props, L7_KEY_LOCATION)) {
 		reply_as_grpc(st, r, status);
 		body = SLICE_NONE;
 	}
@@ -180,6 +186,21 @@ static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *
 		upstream_charge(h->cluster, UPSTREAM_ALL, status);
 	finalize_reply(st, h);
 	stream_answer(st, h, body, true);
+}
+
+static void http_count_code(struct stats_set *set, const struct phttp *p, uint32_t code)
+{
+	const struct http_stats *s = &p->stats;
+	const struct listener_http_stats *l = &p->listener_stats;
+	const stat_id ids[] = { s->rq_1xx, s->rq_2xx, s->rq_3xx, s->rq_4xx, s->rq_5xx };
+	const stat_id own[] = { l->rq_1xx, l->rq_2xx, l->rq_3xx, l->rq_4xx, l->rq_5xx };
+
+	stats_inc(set, s->rq_completed);
+	stats_inc(set, l->rq_completed);
+	if (code < 100 || code >= 600)
+		return;
+	stats_inc(set, ids[code / 100 - 1]);
+	stats_inc(set, own[code / 100 - 1]);
 }
 
 /* Server and date, as on every answer; in the connection's arena. */
@@ -215,8 +236,7 @@ static void log_broken(struct conn *c, uint32_t status, const char *details, uin
 	worker_log(c->w, &c->chain->http.logs, &in);
 	stats_inc(c->w->stats, s->rq_total);
 	stats_inc(c->w->stats, s->rq_http1_total);
-	stats_inc(c->w->stats, status >= 500 ? s->rq_5xx : s->rq_4xx);
-	stats_inc(c->w->stats, s->rq_completed);
+	http_count_code(c->w->stats, &c->chain->http, status);
 }
 
 void http_reject(struct conn *c, const struct codec_fault *fault)
@@ -262,7 +282,6 @@ static void send_redirect(struct stream *st, struct hop *h, struct slice locatio
 	count(h, hp(h)->stats.rq_direct);
 	l7_props_init(&r.props, st->arena);
 	l7_props_add(&r.props, L7_KEY_LOCATION, l7_key_name(L7_KEY_LOCATION), location);
-	h->finalize_reply = true;
 	stream_reply_full(st, h, &r, 0);
 }
 
@@ -288,7 +307,6 @@ static void send_direct(struct stream *st, struct hop *h)
 			     arena_printf(st->arena, "%s://%.*s%.*s", http_is_https(st) ? "https" : "http",
 					  SLICE_ARG(st->req.host), SLICE_ARG(st->req.path)));
 	}
-	h->finalize_reply = true;
 	stream_reply_full(st, h, &r, 0);
 }
 
@@ -320,10 +338,26 @@ static uint64_t header_timeout(struct stream *st, uint64_t ms)
 	return ms;
 }
 
+/* What callers that we trust may ask of the router goes no further than this. */
+static void remove_asked(struct stream *st)
+{
+	static const char *const names[] = {
+		"x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-max-retries",
+		"x-envoy-retriable-status-codes", "x-envoy-retriable-header-names",
+		"x-envoy-hedge-on-per-try-timeout", "x-envoy-upstream-rq-per-try-timeout-ms",
+		"x-envoy-upstream-alt-stat-name", "x-envoy-upstream-rq-timeout-alt-response",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		l7_props_remove_name(&st->req.props, slice_str(names[i]));
+}
+
 static void set_timeout(struct stream *st, struct hop *h)
 {
 	uint64_t ms = header_timeout(st, default_timeout(h->http.route));
 
+	if (h->is_internal)
+		remove_asked(st);
 	h->timeout_ms = ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
 	if (ms && !hp(h)->conf->suppress_envoy_headers)
 		l7_props_set(&st->req.props, L7_KEY_X_ENVOY_EXPECTED_TIMEOUT,
@@ -357,6 +391,7 @@ static bool http_route(struct stream *st, struct hop *h)
 		break;
 	}
 	if (!h->cluster_name.len) {
+		count(h, hp(h)->stats.rq_no_cluster);
 		struct l7_reply rp = { .code = L7_REPLY_NO_UPSTREAM, .status = r->no_cluster_status,
 				       .details = SLICE("cluster_not_found") };
 
@@ -437,8 +472,7 @@ static void http_end(struct stream *st, struct hop *h)
 	stats_dec(st->w->stats, s->rq_active);
 	if (!code)
 		return;
-	count(h, s->rq_completed);
-	count(h, code < 200 ? s->rq_1xx : code < 300 ? s->rq_2xx : code < 400 ? s->rq_3xx : code < 500 ? s->rq_4xx : s->rq_5xx);
+	http_count_code(st->w->stats, hp(h), code);
 	stats_record(st->w->stats, s->rq_time, (h->info.end_ns - h->info.start_ns) / 1000);
 }
 

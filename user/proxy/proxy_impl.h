@@ -52,6 +52,7 @@ struct engine {
 	unsigned int n_workers;
 	struct worker *workers;
 	struct psnap *snap; /* main thread's reference */
+	struct stats_set *stats; /* the main thread's */
 	struct epod *host;  /* id 0: skiffd's own namespace */
 	struct list pods;   /* struct pod_entry */
 	struct list ports;  /* struct port_entry */

@@ -21,11 +21,17 @@ static void cluster_text(struct buf *out, const struct mesh_cluster *c)
 	buf_printf(out, "%.*s::default_priority::max_pending_requests::%u\n", n, s, t->max_pending_requests);
 	buf_printf(out, "%.*s::default_priority::max_requests::%u\n", n, s, t->max_requests);
 	buf_printf(out, "%.*s::default_priority::max_retries::%u\n", n, s, t->max_retries);
+	/* One set of limits serves all priorities. */
+	buf_printf(out, "%.*s::high_priority::max_connections::%u\n", n, s, t->max_connections);
+	buf_printf(out, "%.*s::high_priority::max_pending_requests::%u\n", n, s, t->max_pending_requests);
+	buf_printf(out, "%.*s::high_priority::max_requests::%u\n", n, s, t->max_requests);
+	buf_printf(out, "%.*s::high_priority::max_retries::%u\n", n, s, t->max_retries);
 	buf_printf(out, "%.*s::added_via_api::false\n", n, s);
 }
 
 static void host_text(struct buf *out, const struct gathered *g)
 {
+	static const char *const places[] = { "region", "zone", "sub_zone" };
 	char addr[ADDR_TEXT_MAX];
 
 	addr_format(&g->addr, addr);
@@ -34,6 +40,7 @@ static void host_text(struct buf *out, const struct gathered *g)
 	host_line(out, g, addr, "cx_total", g->cx_total);
 	host_line(out, g, addr, "rq_active", g->rq_active);
 	host_line(out, g, addr, "rq_error", g->rq_error);
+	host_line(out, g, addr, "rq_pending_active", 0);
 	host_line(out, g, addr, "rq_success", g->rq_success);
 	host_line(out, g, addr, "rq_timeout", 0);
 	host_line(out, g, addr, "rq_total", g->rq_total);
@@ -41,6 +48,11 @@ static void host_text(struct buf *out, const struct gathered *g)
 	buf_printf(out, "%.*s::%s::health_flags::%s\n", SLICE_ARG(g->cluster->name), addr,
 		   g->healthy ? "healthy" : "/failed_eds_health");
 	host_line(out, g, addr, "weight", g->weight);
+	for (size_t i = 0; i < ARRAY_LEN(places); i++)
+		buf_printf(out, "%.*s::%s::%s::\n", SLICE_ARG(g->cluster->name), addr, places[i]);
+	buf_printf(out, "%.*s::%s::canary::false\n", SLICE_ARG(g->cluster->name), addr);
+	buf_printf(out, "%.*s::%s::success_rate::-1\n", SLICE_ARG(g->cluster->name), addr);
+	buf_printf(out, "%.*s::%s::local_origin_success_rate::-1\n", SLICE_ARG(g->cluster->name), addr);
 	host_line(out, g, addr, "priority", g->priority);
 }
 
@@ -99,6 +111,7 @@ static json_t *json_host(const struct gathered *g)
 			    g->healthy ? json_pack("{s:s}", "eds_health_status", "HEALTHY") :
 					 json_pack("{s:s}", "eds_health_status", "UNHEALTHY"));
 	json_object_set_new(o, "weight", json_integer(g->weight));
+	json_object_set_new(o, "locality", json_object());
 	if (g->hostname.len)
 		json_object_set_new(o, "hostname", json_stringn(g->hostname.ptr, g->hostname.len));
 	return o;

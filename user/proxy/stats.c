@@ -30,3 +30,11 @@ void listener_stats_register(struct listener_stats *s, struct slice name)
 	LISTENER_STATS(X)
 #undef X
 }
+
+void listener_http_stats_register(struct listener_http_stats *s, struct slice listener, struct slice prefix)
+{
+#define X(field, kind, text) \
+	s->field = stats_registerf(STAT_##kind, "listener.%.*s.http.%.*s." text, SLICE_ARG(listener), SLICE_ARG(prefix));
+	LISTENER_HTTP_STATS(X)
+#undef X
+}

@@ -110,6 +110,19 @@ struct listener_stats {
 #undef X
 };
 
+/* "listener.<address>.http.<stat_prefix>." */
+#define LISTENER_HTTP_STATS(X) \
+	X(rq_1xx, COUNTER, "downstream_rq_1xx") X(rq_2xx, COUNTER, "downstream_rq_2xx") \
+	X(rq_3xx, COUNTER, "downstream_rq_3xx") X(rq_4xx, COUNTER, "downstream_rq_4xx") \
+	X(rq_5xx, COUNTER, "downstream_rq_5xx") X(rq_completed, COUNTER, "downstream_rq_completed")
+
+struct listener_http_stats {
+#define X(field, kind, name) stat_id field;
+	LISTENER_HTTP_STATS(X)
+#undef X
+};
+
+void listener_http_stats_register(struct listener_http_stats *s, struct slice listener, struct slice prefix);
 void http_stats_register(struct http_stats *s, struct slice prefix);
 void rpc_stats_register(struct rpc_stats *s, const char *codec, struct slice prefix);
 void tcp_stats_register(struct tcp_stats *s, struct slice prefix);

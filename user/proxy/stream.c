@@ -362,6 +362,18 @@ static bool hop_shortcut(struct stream *st, struct hop *h)
 	return false;
 }
 
+static void arm_route_timer(struct stream *st)
+{
+	for (uint32_t i = 0; i < st->n_hops; i++) {
+		struct hop *h = &st->hops[i];
+
+		if (h->timeout_ms && !st->upgraded) {
+			io_timer_set(st->w->io, &st->route_timer, h->timeout_ms);
+			return; /* the client's own time-out counts first */
+		}
+	}
+}
+
 void stream_run(struct stream *st)
 {
 	for (;;) {
@@ -376,22 +388,12 @@ void stream_run(struct stream *st)
 		if (!hop_shortcut(st, h))
 			break;
 	}
+	if (st->req_end)
+		arm_route_timer(st); /* waiting for a connection counts */
 	uconn_want(st, stream_hop(st)->host);
 }
 
 /* ---- up ----------------------------------------------------------------------------------------------- */
-
-static void arm_route_timer(struct stream *st)
-{
-	for (uint32_t i = 0; i < st->n_hops; i++) {
-		struct hop *h = &st->hops[i];
-
-		if (h->timeout_ms && !st->upgraded) {
-			io_timer_set(st->w->io, &st->route_timer, h->timeout_ms);
-			return; /* the client's own time-out counts first */
-		}
-	}
-}
 
 static void up_end(struct stream *st)
 {
@@ -440,8 +442,6 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 		st->down_reading_stopped = false;
 		io_stream_read_start(st->c->io);
 	}
-	if (st->req_end)
-		arm_route_timer(st);
 	if (st->is_oneway) {
 		/* Nobody answers: the stream is over once the message is on its way. */
 		uconn_release(st, true);
@@ -595,8 +595,9 @@ static int on_end(void *owner, uint64_t id, struct l7_props *trailers)
 	if (st->head_up && st->up) {
 		up_end(st);
 		uconn_flush(st->up);
-		arm_route_timer(st);
 	}
+	if (stream_hop(st)->host)
+		arm_route_timer(st);
 	return event_result(c);
 }
 

@@ -66,7 +66,6 @@ struct hop {
 	struct route_rpc_decision rpc;
 	uint32_t timeout_ms; /* of the route; 0 = none */
 	bool is_internal, is_edge;
-	bool finalize_reply; /* the route's response headers apply to our own answer */
 };
 
 struct stream {

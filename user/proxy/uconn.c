@@ -254,8 +254,10 @@ static size_t uconn_feed(struct uconn *u, char *p, size_t n)
 		if (r == 0)
 			break;
 		used += (size_t)r;
-		if (u->codec->multiplexed || !u->st)
+		/* Behind a whole message nothing of it is left in use. */
+		if (u->codec->multiplexed || u->arena_dirty)
 			arena_reset(&u->arena);
+		u->arena_dirty = false;
 	}
 	return used;
 }
@@ -294,7 +296,7 @@ static void on_io_eof(struct io_stream *s)
 	r = u->codec->eof(u->cstate, &fault);
 	if (u->closed)
 		return;
-	if (r < 0 && u->base.active) {
+	if (r < 0 && u->base.active && (u->codec->multiplexed || u->rx > u->rx_at_give)) {
 		/* In the middle of an answer. */
 		ST(u, cx_protocol_error);
 		uconn_break(u, L7_FLAG(UPE), fault.details);
@@ -410,6 +412,7 @@ static struct uconn *uconn_new(struct upstream_pool *p, struct worker *w, const 
 	struct uconn *u = xcalloc(1, sizeof(*u));
 	static const struct codec_limits limits; /* all defaults */
 	struct codec_opts opts = { .proper_case = p->host->cluster->conf->proper_case,
+				   .preserve_case = p->host->cluster->conf->preserve_case,
 				   .enable_trailers = p->host->cluster->conf->enable_trailers };
 
 	u->w = w;
@@ -486,6 +489,7 @@ static struct uconn *pool_find(struct upstream_pool *p, bool multiplexed)
 static void uconn_give(struct uconn *u, struct stream *st)
 {
 	io_timer_cancel(u->w->io, &u->timer);
+	u->rx_at_give = u->rx;
 	u->base.active++;
 	u->base.served++;
 	if (u->codec->multiplexed) {
@@ -613,6 +617,7 @@ void uconn_release(struct stream *st, bool whole)
 	if (!u)
 		return;
 	st->up = NULL;
+	u->arena_dirty = true;
 	if (u->codec->multiplexed)
 		slot_give(u, st->up_id);
 	else

@@ -28,9 +28,9 @@ struct uconn {
 	uint32_t n_slots, free_slot;
 	struct io_timer timer;		  /* connect, then idle */
 	uint64_t start_ns;
-	uint64_t rx, tx;
+	uint64_t rx, rx_at_give; /* bytes received: all, and when the present request came */
 	struct list dead;
-	bool closed, in_decode, reading_stopped, remote_closed, had_active;
+	bool closed, in_decode, reading_stopped, remote_closed, had_active, arena_dirty;
 };
 
 /* Gets a connection of @host, made in st->netns, for @st: at once (stream_up_ready) or later. */

@@ -145,16 +145,14 @@ static int common_http(struct translate *t, const PB_CORE(HttpProtocolOptions) *
 	return tr_ms(t, "idle_timeout", o->idle_timeout, IDLE_TIMEOUT_MS, &c->idle_timeout_ms);
 }
 
-static void http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
-		  struct mesh_cluster *c)
+static void http1(const PB_CORE(Http1ProtocolOptions) * o, struct mesh_cluster *c)
 {
 	if (!o)
 		return;
 	c->enable_trailers = o->enable_trailers;
 	c->proper_case = o->header_key_format && o->header_key_format->proper_case_words;
-	if (o->header_key_format && o->header_key_format->stateful_formatter)
-		tr_warn(t, "header_key_format.stateful_formatter",
-			"has no effect in this version: names are written in lower case");
+	/* The registry knows one stateful formatter: preserve_case. */
+	c->preserve_case = o->header_key_format && o->header_key_format->stateful_formatter;
 }
 
 #define K_OPTIONS(x) K_HTTP(HTTP_PROTOCOL_OPTIONS__##x)
@@ -172,14 +170,14 @@ static int http_options(struct translate *t, const PB_HTTP(HttpProtocolOptions) 
 			c->http2 = true;
 		else if (x->protocol_config_case ==
 			 K_OPTIONS(EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP_PROTOCOL_OPTIONS))
-			http1(t, x->http_protocol_options, c);
+			http1(x->http_protocol_options, c);
 		else
 			return tr_fail(t, "explicit_http_config: one of http_protocol_options and "
 					  "http2_protocol_options "
 					  "is required");
 		break;
 	case K_OPTIONS(UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG):
-		http1(t, o->use_downstream_protocol_config->http_protocol_options, c);
+		http1(o->use_downstream_protocol_config->http_protocol_options, c);
 		break;
 	case K_OPTIONS(UPSTREAM_PROTOCOL_OPTIONS_AUTO_CONFIG):
 		return tr_unsupported(t, "auto_config", "choosing the upstream's protocol by ALPN");
@@ -217,7 +215,7 @@ static int protocol(struct translate *t, const PB_CLUSTER(Cluster) * m, struct m
 	c->idle_timeout_ms = IDLE_TIMEOUT_MS;
 	c->max_requests_per_connection = tr_u32(m->max_requests_per_connection, 0);
 	c->http2 = m->http2_protocol_options != NULL;
-	http1(t, m->http_protocol_options, c);
+	http1(m->http_protocol_options, c);
 	if (m->common_http_protocol_options)
 		TR_IN(t, "common_http_protocol_options",
 		      common_http(t, m->common_http_protocol_options, c));
@@ -261,8 +259,11 @@ static int endpoint(struct translate *t, const PB_ENDPOINT(LbEndpoint) * m, uint
 				       "STRICT_DNS or LOGICAL_DNS",
 				       sa->address);
 	}
-	if (c->kind == MESH_CLUSTER_STRICT_DNS || c->kind == MESH_CLUSTER_LOGICAL_DNS)
-		e->hostname = tr_str(t, sa->address);
+	if (c->kind == MESH_CLUSTER_STRICT_DNS || c->kind == MESH_CLUSTER_LOGICAL_DNS) {
+		e->dns_name = tr_str(t, sa->address);
+		if (!e->hostname.len)
+			e->hostname = e->dns_name;
+	}
 	e->addr.port = (uint16_t)sa->port_value;
 	xds_path_pop(&t->pj.path, mark);
 	e->priority = priority;

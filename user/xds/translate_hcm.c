@@ -179,9 +179,8 @@ static void http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
 	if (!o->header_key_format)
 		return;
 	h->proper_case = o->header_key_format->proper_case_words != NULL;
-	if (o->header_key_format->stateful_formatter)
-		tr_warn(t, "http_protocol_options.header_key_format.stateful_formatter",
-			"has no effect in this version: names are written in lower case");
+	/* The registry knows one stateful formatter: preserve_case. */
+	h->preserve_case = o->header_key_format->stateful_formatter != NULL;
 }
 
 static int http_filter(struct translate *t, const PB_HCM(HttpFilter) * m,
