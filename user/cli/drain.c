@@ -21,9 +21,9 @@ static int run(struct cli *c, int argc, char **argv)
 }
 
 static const char help[] =
-	"Has skiffd take no new connections, before an upgrade or a shutdown; answers on open\n"
 	"Has skiffd take no new connections, before an upgrade or a shutdown; answers on the\n"
-	"plain or refused then, as each pod's fail mode says.\n"
+	"open ones say `connection: close`, and what is under way ends. New connections of the\n"
+	"pods are plain or refused then, as each pod's fail mode says.\n"
 	"\n"
 	"  --inbound  only the inbound listeners\n";
 
