@@ -104,7 +104,7 @@ for lb in ("ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"):
             f"\n    - match: {{prefix: /{c}}}\n      route: {{cluster: {c}}}\n" for c in ("even", "weighted", "dns")
         ),
     )
-    weights = {"b1": (0.45, 0.88), "b2": (0.12, 0.55)}  # an answer may come before its request stops counting as active
+    weights = {"b1": (0.35, 0.9), "b2": (0.1, 0.65)}  # an answer may come before its request stops counting as active
     third = {b: (0.2, 0.47) for b in ("b1", "b2", "b3")}
     g.case("even")(lambda t: share(t.backends("m", 180, "/even"), third))
     g.case("weighted")(lambda t: share(t.backends("m", 200, "/weighted"), weights))
@@ -237,7 +237,7 @@ g.http(
 )
 timed(g, "connect-timeout", "c", 0.28, 1.5, path="/")
 timed(g, "connect-timeout.post", "c", 0.28, 1.5, path="/", method="POST", body="data")
-timed(g, "route-timeout-first", "c", 0.14, 0.28, path="/short")
+timed(g, "route-timeout-first", "c", 0.14, 1.0, path="/short")
 
 
 @g.case("log")
