@@ -37,7 +37,10 @@ static inline void *arena_alloc(struct arena *a, size_t n)
 
 static inline void *arena_zalloc(struct arena *a, size_t n)
 {
-	return memset(arena_alloc(a, n), 0, n);
+	void *p = arena_alloc(a, n);
+
+	/* Nothing of an empty arena is at NULL. */
+	return n ? memset(p, 0, n) : p;
 }
 
 #define arena_new(a, type) ((type *)arena_zalloc(a, sizeof(type)))
