@@ -211,11 +211,23 @@ int pin_link_set(const char *pin_dir, const char *name, int prog, int target, in
 	return r;
 }
 
+/* Now, not when the kernel gets round to dropping the last reference. */
+static void link_detach(const char *path)
+{
+	int link = bpf_obj_get(path);
+
+	if (link < 0)
+		return;
+	bpf_link_detach(link);
+	close(link);
+}
+
 void pin_link_remove(const char *pin_dir, const char *name)
 {
 	char path[PATH_MAX + 64];
 
 	link_path(pin_dir, name, path, sizeof(path));
+	link_detach(path);
 	unlink(path);
 }
 
@@ -262,8 +274,9 @@ void pin_pods_prune(struct datapath *dp)
 
 /* ---- unload ---------------------------------------------------------------------------------- */
 
-static int dir_empty(const char *path, struct err *err)
+static int dir_empty(const char *path, bool links, struct err *err)
 {
+	char file[PATH_MAX + 256];
 	DIR *dir = opendir(path);
 	struct dirent *d;
 	int r = 0;
@@ -273,6 +286,9 @@ static int dir_empty(const char *path, struct err *err)
 	while ((d = readdir(dir))) {
 		if (d->d_name[0] == '.' || d->d_type == DT_DIR)
 			continue;
+		snprintf(file, sizeof(file), "%s/%s", path, d->d_name);
+		if (links)
+			link_detach(file);
 		if (unlinkat(dirfd(dir), d->d_name, 0) < 0 && errno != ENOENT)
 			r = err_set(err, -errno, "remove %s/%s: %m", path, d->d_name);
 	}
@@ -294,10 +310,10 @@ int datapath_unload(const char *pin_dir, struct err *err)
 			       pin_dir);
 	/* links first: no program may run over maps that are going */
 	snprintf(links, sizeof(links), "%s/links", pin_dir);
-	r = dir_empty(links, err);
+	r = dir_empty(links, true, err);
 	if (r < 0)
 		return r;
-	r = dir_empty(pin_dir, err);
+	r = dir_empty(pin_dir, false, err);
 	if (r < 0)
 		return r;
 	rmdir(links);

@@ -149,15 +149,16 @@ def a_restarted_engine_takes_over_without_a_gap():
         before = m.engine.stats()["OUT_L7"]
         asking = Asking(m, m.open)
         time.sleep(0.5)
-        killed = time.time()
         m.engine.kill()
+        killed = time.time()  # the process is gone and its sockets are closed
         time.sleep(0.5)
         m.configure(m.setup.restart())
         time.sleep(0.5)
         asking.finish()
-        late = [f for f in asking.failed if f[0] > killed + 0.02]
+        late = [f for f in asking.failed if f[0] > killed]
         expect(late, [], "questions asked after the kill")
-        assert len(asking.failed) <= 2 and asking.asked > 100, f"{asking.failed} of {asking.asked}"
+        # those on their way through the engine when it died; each of them fails at once
+        assert len(asking.failed) <= 5 and asking.asked > 100, f"{asking.failed} of {asking.asked}"
         assert m.engine.stats()["OUT_L7"] > before, "counters were kept"
         with Counted(m.engine) as moved:
             m.ask(m.open)
