@@ -54,6 +54,7 @@ int admin_new(const struct admin_options *opts, struct admin **ret_admin, struct
 		return rc;
 	}
 	a->tags = prom_tags_new();
+	meter_init(&a->meter);
 	admin_add_own(a);
 	admin_add_stats(a);
 	*ret_admin = a;
@@ -173,5 +174,6 @@ void admin_free(struct admin *a)
 	if (a->opts.control)
 		unlink(a->opts.control);
 	prom_tags_free(a->tags);
+	meter_done(&a->meter);
 	free(a);
 }

@@ -18,6 +18,34 @@ struct admin_entry {
 	void *ctx;
 };
 
+/* meter.c: what the admin server and the process count of themselves. */
+enum meter_what {
+	METER_RQ_TOTAL,
+	METER_RQ_HTTP1,
+	METER_RQ_ACTIVE,
+	METER_RQ_COMPLETED,
+	METER_RQ_1XX, /* the five classes stay together */
+	METER_RQ_2XX,
+	METER_RQ_3XX,
+	METER_RQ_4XX,
+	METER_RQ_5XX,
+	METER_CX_TOTAL,
+	METER_CX_HTTP1,
+	METER_CX_ACTIVE,
+	METER_CX_DESTROY,
+	METER_UPTIME,
+	METER_ALLOCATED,
+	METER_HEAP,
+	METER_RESIDENT,
+	METER_COUNT,
+};
+
+struct meter {
+	struct stats_set *set;
+	stat_id ids[METER_COUNT];
+	uint64_t last[METER_COUNT]; /* of gauges that are set */
+};
+
 struct admin {
 	struct admin_options opts;
 	struct admin_entry entries[ADMIN_ROUTES_MAX];
@@ -31,7 +59,21 @@ struct admin {
 	atomic_bool stop;
 	uint64_t started_ns;
 	struct prom_tags *tags;
+	struct meter meter;
 };
+
+void meter_init(struct meter *m);
+void meter_done(struct meter *m);
+/* Admin thread only, as the two below. */
+void meter_add(struct meter *m, enum meter_what what, int64_t n);
+void meter_answered(struct meter *m, unsigned int status);
+/* Brings uptime and memory up to date. */
+void meter_refresh(struct admin *a);
+
+struct admin_memory {
+	uint64_t allocated, heap, free, resident; /* bytes */
+};
+struct admin_memory admin_memory_read(void);
 
 /* socket.c: listening sockets, non-blocking. The descriptor, or -errno with @e set. */
 int admin_socket_tcp(const struct addr *at, bool allow_any, uint16_t *ret_port, struct err *e);

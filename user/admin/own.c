@@ -177,20 +177,32 @@ static json_t *number_text(uint64_t n)
 	return json_string(text);
 }
 
+struct admin_memory admin_memory_read(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return (struct admin_memory){
+		.allocated = m.uordblks + m.hblkhd,
+		.heap = m.arena + m.hblkhd,
+		.free = m.fordblks,
+		.resident = resident_bytes(),
+	};
+}
+
 static unsigned int handle_memory(void *ctx, const struct admin_request *req,
 				  struct admin_reply *reply)
 {
-	struct mallinfo2 m = mallinfo2();
+	struct admin_memory m = admin_memory_read();
 
 	(void)ctx;
 	(void)req;
 	return reply_json(reply, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}",
-					   "allocated", number_text(m.uordblks + m.hblkhd),
-					   "heap_size", number_text(m.arena + m.hblkhd),
+					   "allocated", number_text(m.allocated),
+					   "heap_size", number_text(m.heap),
 					   "pageheap_unmapped", number_text(0),
-					   "pageheap_free", number_text(m.fordblks),
+					   "pageheap_free", number_text(m.free),
 					   "total_thread_cache", number_text(0),
-					   "total_physical_bytes", number_text(resident_bytes())));
+					   "total_physical_bytes", number_text(m.resident)));
 }
 
 static unsigned int handle_quit(void *ctx, const struct admin_request *req,

@@ -16,6 +16,7 @@
 struct exchange {
 	struct buf body;
 	bool too_big;
+	bool counted; /* came over TCP */
 };
 
 const char *admin_query(const struct admin_request *req, const char *name)
@@ -131,8 +132,8 @@ static unsigned int dispatch(const struct admin *a, const struct admin_request *
 }
 
 /* Hands @reply's memory to libmicrohttpd. */
-static enum MHD_Result answer(struct MHD_Connection *c, unsigned int status,
-			      struct admin_reply *reply, const char *allow)
+static enum MHD_Result answer(struct admin *a, bool control, struct MHD_Connection *c,
+			      unsigned int status, struct admin_reply *reply, const char *allow)
 {
 	size_t len = buf_len(&reply->body);
 	enum MHD_Result rc;
@@ -153,6 +154,8 @@ static enum MHD_Result answer(struct MHD_Connection *c, unsigned int status,
 		MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, allow);
 	rc = MHD_queue_response(c, status, r);
 	MHD_destroy_response(r);
+	if (!control)
+		meter_answered(&a->meter, status);
 	return rc;
 }
 
@@ -173,13 +176,13 @@ static bool is_announced_too_big(struct MHD_Connection *c)
 	return text && (slice_to_u64(slice_str(text), &len) || len > ADMIN_BODY_MAX);
 }
 
-static enum MHD_Result answer_too_big(struct MHD_Connection *c)
+static enum MHD_Result answer_too_big(struct admin *a, bool control, struct MHD_Connection *c)
 {
 	struct admin_reply reply = { 0 };
 
 	admin_error(&reply, MHD_HTTP_CONTENT_TOO_LARGE, "the body is over %u bytes",
 		    ADMIN_BODY_MAX);
-	return answer(c, MHD_HTTP_CONTENT_TOO_LARGE, &reply, NULL);
+	return answer(a, control, c, MHD_HTTP_CONTENT_TOO_LARGE, &reply, NULL);
 }
 
 static enum MHD_Result answer_request(struct admin *a, struct MHD_Connection *c, const char *path,
@@ -200,7 +203,20 @@ static enum MHD_Result answer_request(struct admin *a, struct MHD_Connection *c,
 		status = admin_error(&reply, MHD_HTTP_FORBIDDEN, "not from a web page");
 	else
 		status = dispatch(a, &req, &reply, &allow);
-	return answer(c, status, &reply, allow);
+	return answer(a, control, c, status, &reply, allow);
+}
+
+static struct exchange *exchange_new(struct admin *a, bool control)
+{
+	struct exchange *x = xcalloc(1, sizeof(*x));
+
+	x->counted = !control;
+	if (x->counted) {
+		meter_add(&a->meter, METER_RQ_TOTAL, 1);
+		meter_add(&a->meter, METER_RQ_HTTP1, 1);
+		meter_add(&a->meter, METER_RQ_ACTIVE, 1);
+	}
+	return x;
 }
 
 /* libmicrohttpd calls this once with the head, then for each piece of body, then once to answer. */
@@ -211,10 +227,9 @@ static enum MHD_Result on_request(struct admin *a, bool control, struct MHD_Conn
 	struct exchange *x = *state;
 
 	if (!x) {
-		if (is_announced_too_big(c))
-			return answer_too_big(c);
-		*state = xcalloc(1, sizeof(*x));
-		return MHD_YES;
+		x = exchange_new(a, control);
+		*state = x;
+		return is_announced_too_big(c) ? answer_too_big(a, control, c) : MHD_YES;
 	}
 	if (*size) {
 		/* No answer is possible in the middle of a body: read on, keep nothing. */
@@ -224,7 +239,8 @@ static enum MHD_Result on_request(struct admin *a, bool control, struct MHD_Conn
 		*size = 0;
 		return MHD_YES;
 	}
-	return x->too_big ? answer_too_big(c) : answer_request(a, c, path, method, x, control);
+	return x->too_big ? answer_too_big(a, control, c) :
+			    answer_request(a, c, path, method, x, control);
 }
 
 static enum MHD_Result on_tcp(void *arg, struct MHD_Connection *c, const char *path,
@@ -247,26 +263,57 @@ static void on_completed(void *arg, struct MHD_Connection *c, void **state,
 			 enum MHD_RequestTerminationCode why)
 {
 	struct exchange *x = *state;
+	struct admin *a = arg;
 
-	(void)arg;
 	(void)c;
 	(void)why;
-	if (x)
-		buf_done(&x->body);
+	if (!x)
+		return;
+	if (x->counted)
+		meter_add(&a->meter, METER_RQ_ACTIVE, -1);
+	buf_done(&x->body);
 	free(x);
 	*state = NULL;
 }
 
+static void on_connection(void *arg, struct MHD_Connection *c, void **state,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	bool starts = what == MHD_CONNECTION_NOTIFY_STARTED;
+	struct admin *a = arg;
+
+	(void)c;
+	(void)state;
+	meter_add(&a->meter, METER_CX_ACTIVE, starts ? 1 : -1);
+	meter_add(&a->meter, starts ? METER_CX_TOTAL : METER_CX_DESTROY, 1);
+	if (starts)
+		meter_add(&a->meter, METER_CX_HTTP1, 1);
+}
+
+static void on_control_connection(void *arg, struct MHD_Connection *c, void **state,
+				  enum MHD_ConnectionNotificationCode what)
+{
+	(void)arg;
+	(void)c;
+	(void)state;
+	(void)what; /* skiffctl leaves no trace in the port's statistics */
+}
+
 struct MHD_Daemon *admin_serve(struct admin *a, int fd, bool control)
 {
-	return MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL,
-				control ? on_control : on_tcp, a,
-				MHD_OPTION_LISTEN_SOCKET, fd,
-				MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-				MHD_OPTION_CONNECTION_LIMIT, (unsigned int)ADMIN_CONNECTIONS_MAX,
-				MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)ADMIN_IDLE_SECONDS,
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)ADMIN_HEAD_MAX,
-				MHD_OPTION_END);
+	const struct MHD_OptionItem options[] = {
+		{ MHD_OPTION_LISTEN_SOCKET, fd, NULL },
+		{ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, a },
+		{ MHD_OPTION_NOTIFY_CONNECTION,
+		  control ? (intptr_t)on_control_connection : (intptr_t)on_connection, a },
+		{ MHD_OPTION_CONNECTION_LIMIT, ADMIN_CONNECTIONS_MAX, NULL },
+		{ MHD_OPTION_CONNECTION_TIMEOUT, ADMIN_IDLE_SECONDS, NULL },
+		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, ADMIN_HEAD_MAX, NULL },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+
+	return MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, control ? on_control : on_tcp, a,
+				MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 void admin_serve_turn(struct MHD_Daemon *d)

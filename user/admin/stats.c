@@ -116,6 +116,7 @@ static unsigned int reply_stats(struct admin *a, const struct admin_request *req
 	if (pattern && *pattern && filter_compile(pattern, &filter, &e))
 		return admin_text(reply, BAD_REQUEST, "Invalid regex: %s\n", e.text);
 	r.filter = filter;
+	meter_refresh(a);
 	stats_walk(read_one, &r);
 	status = write_form(a, req, &r.rows, form, reply);
 	rows_done(&r.rows);

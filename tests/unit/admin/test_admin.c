@@ -310,7 +310,7 @@ static void stats_as_text(void **state)
 	       "cluster.b.upstream_rq_2xx: 1\n");
 	expect_not(*state, "/stats?filter=_rq_", "cx_active");
 	expect_not(*state, "/stats?filter=%5Ecluster.a%7C%5Eb", "cluster.b");
-	expect_not(*state, "/stats?type=Gauges", "_rq_");
+	expect_not(*state, "/stats?type=Gauges", "_rq_2xx");
 	expect(*state, false, "GET", "/stats?type=Gauges", 200,
 	       "cluster.a.upstream_cx_active: 3\n");
 	expect(*state, false, "GET", "/stats?filter=(", 400, "Invalid regex: ");
@@ -320,6 +320,26 @@ static void stats_as_text(void **state)
 	expect(*state, false, "GET", "/stats?histogram_buckets=x", 400,
 	       "usage: /stats?histogram_buckets=");
 	stats_set_free(s);
+}
+
+static void the_server_counts_itself(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t total = stats_value_by_name("http.admin.downstream_rq_total");
+	uint64_t bad = stats_value_by_name("http.admin.downstream_rq_4xx");
+	char text[64];
+
+	expect(f, false, "GET", "/nothing", 404, "invalid path");
+	expect(f, true, "GET", "/nothing", 404, "invalid path"); /* not counted */
+	snprintf(text, sizeof(text), "http.admin.downstream_rq_total: %llu\n",
+		 (unsigned long long)total + 2);
+	expect(f, false, "GET", "/stats", 200, text);
+	assert_int_equal(stats_value_by_name("http.admin.downstream_rq_4xx"), bad + 1);
+	expect(f, false, "GET", "/stats/prometheus", 200,
+	       "envoy_http_downstream_rq_active{envoy_http_conn_manager_prefix=\"admin\"} 1\n");
+	expect(f, false, "GET", "/stats", 200, "http.admin.downstream_cx_active: 1\n");
+	expect(f, false, "GET", "/stats?filter=uptime", 200, "server.uptime: 0\n");
+	expect_not(f, "/stats?filter=memory", "server.memory_physical_size: 0\n");
 }
 
 static void stats_as_json(void **state)
@@ -450,6 +470,7 @@ int main(void)
 		CASE(server_info_has_envoys_fields),
 		CASE(head_has_no_body),
 		CASE(stats_as_text),
+		CASE(the_server_counts_itself),
 		CASE(stats_as_json),
 		CASE(stats_for_prometheus),
 		CASE(socket_is_private_and_not_stolen),
