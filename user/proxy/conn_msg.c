@@ -349,7 +349,9 @@ static void msg_life(struct conn *c)
 	const struct mesh_http_manager *m = http_conf(c);
 
 	if (c->draining || !m) {
-		conn_close_flush(c, linger_ms(c));
+		c->close_after = true;
+		if (c->n_streams == 0)
+			conn_close_flush(c, linger_ms(c));
 		return;
 	}
 	stats_inc(c->w->stats, c->chain->http.stats.cx_max_duration);

@@ -96,8 +96,7 @@ static bool is_grpc(const struct stream *st)
 	struct slice ct = l7_props_value(&st->req.props, L7_KEY_CONTENT_TYPE);
 
 	return slice_is_equal(ct, SLICE("application/grpc")) ||
-	       slice_has_prefix(ct, SLICE("application/grpc+")) ||
-	       slice_has_prefix(ct, SLICE("application/grpc;"));
+	       slice_has_prefix(ct, SLICE("application/grpc+"));
 }
 
 /* gRPC's status for an HTTP one (grpc/doc/http-grpc-status-mapping.md). */

@@ -142,14 +142,34 @@ static int clusters_read(struct loader *l, const BOOTSTRAP *b)
 	return 0;
 }
 
+/* Two listeners cannot have one address. */
+static int address_unique(struct loader *l, const struct mesh_listener *last)
+{
+	const struct mesh_view *v = l->t.view;
+
+	for (uint32_t i = 0; i < v->n_listeners; i++)
+		if (addr_is_equal(&v->listeners[i].addr, &last->addr) && last->addr.port)
+			return tr_fail(&l->t,
+				       "listener \"%.*s\" has the address of listener \"%.*s\"",
+				       SLICE_ARG(last->name), SLICE_ARG(v->listeners[i].name));
+	return 0;
+}
+
+static int listener_read(struct loader *l, const PB_LISTENER(Listener) * m)
+{
+	struct mesh_listener *out = &l->t.view->listeners[l->t.view->n_listeners];
+	int rc = tr_listener(&l->t, m, out);
+
+	return rc < 0 ? rc : address_unique(l, out);
+}
+
 static int listeners_read(struct loader *l, const BOOTSTRAP *b)
 {
 	struct mesh_view *v = l->t.view;
 
 	for (size_t i = 0; i < b->static_resources->n_listeners; i++) {
 		TR_IN_AT(&l->t, "static_resources.listeners", i,
-			 tr_listener(&l->t, b->static_resources->listeners[i],
-				     &v->listeners[v->n_listeners]));
+			 listener_read(l, b->static_resources->listeners[i]));
 		v->n_listeners++;
 	}
 	return 0;

@@ -26,6 +26,7 @@
 #define D_EXT(x) (&envoy__extensions__##x##__descriptor)
 
 #define K_CORE(x) ENVOY__CONFIG__CORE__V3__##x
+#define K_KEY_FORMAT(x) K_CORE(HTTP1_PROTOCOL_OPTIONS__HEADER_KEY_FORMAT__HEADER_FORMAT_##x)
 #define K_ROUTE(x) ENVOY__CONFIG__ROUTE__V3__##x
 #define K_LISTENER(x) ENVOY__CONFIG__LISTENER__V3__##x
 #define K_CLUSTER(x) ENVOY__CONFIG__CLUSTER__V3__##x

@@ -34,6 +34,8 @@ static int int_read(struct protojson *pj, const json_t *j, int64_t min, int64_t 
 
 		errno = 0;
 		v = strtoll(s, &end, 10);
+		if (*end == '.') /* "2.0" is whole too */
+			end += 1 + strspn(end + 1, "0");
 		if (end == s || *end || errno)
 			return protojson_fail(pj, -EINVAL, "\"%s\" is not a whole number in range",
 					      s);
@@ -80,6 +82,17 @@ static int double_read(struct protojson *pj, const json_t *j, double *ret_v)
 	return 0;
 }
 
+/* By name; the case does not matter, as in Envoy. */
+static const ProtobufCEnumValue *enum_find(const ProtobufCEnumDescriptor *d, const char *name)
+{
+	const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value_by_name(d, name);
+
+	for (unsigned int i = 0; !v && i < d->n_values; i++)
+		if (strcasecmp(d->values[i].name, name) == 0)
+			v = &d->values[i];
+	return v;
+}
+
 static int enum_read(struct protojson *pj, const ProtobufCEnumDescriptor *d, const json_t *j,
 		     int *ret_v)
 {
@@ -88,7 +101,7 @@ static int enum_read(struct protojson *pj, const ProtobufCEnumDescriptor *d, con
 	int rc;
 
 	if (json_is_string(j)) {
-		v = protobuf_c_enum_descriptor_get_value_by_name(d, json_string_value(j));
+		v = enum_find(d, json_string_value(j));
 		if (!v)
 			return protojson_fail(pj, -EINVAL, "\"%s\" is not a value of %s",
 					      json_string_value(j), d->name);

@@ -62,6 +62,8 @@ int tr_required(struct translate *t, const char *field, bool is_there);
 int tr_nonempty(struct translate *t, const char *field, const char *text);
 struct slice tr_str(struct translate *t, const char *s); /* copies; NULL gives an empty slice */
 struct slice tr_lower(struct translate *t, const char *s);
+/* Copies a text that ends up in a message's head: no line break, no NUL. */
+int tr_line(struct translate *t, const char *field, const char *s, struct slice *ret_s);
 struct slice tr_bytes(struct translate *t, ProtobufCBinaryData b);
 /* Repeated strings; @lower: in lower case. */
 struct slice *tr_strs(struct translate *t, char **v, size_t n, bool lower);
@@ -72,7 +74,9 @@ bool tr_bool(const Google__Protobuf__BoolValue *b, bool dflt);
 uint32_t tr_u32(const Google__Protobuf__UInt32Value *v, uint32_t dflt);
 /* Parts of a million; NULL gives @dflt. */
 uint32_t tr_percent(const PB_TYPE(FractionalPercent) * p, uint32_t dflt);
-uint32_t tr_runtime_percent(const PB_CORE(RuntimeFractionalPercent) * p, uint32_t dflt);
+int tr_runtime_percent(struct translate *t, const char *field,
+		       const PB_CORE(RuntimeFractionalPercent) * p, uint32_t dflt, uint32_t *ret_v);
+int tr_upgrades_unique(struct translate *t, const struct mesh_upgrade *v, uint32_t n);
 int tr_regex(struct translate *t, const char *field, const PB_MATCHER(RegexMatcher) * m,
 	     const struct regex **ret_re);
 int tr_regex_text(struct translate *t, struct slice pattern, const struct regex **ret_re);

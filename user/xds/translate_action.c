@@ -26,7 +26,9 @@ static int weight_entry(struct translate *t, const PB_ROUTE(WeightedCluster__Clu
 	w->name = tr_str(t, m->name);
 	w->header = tr_lower(t, m->cluster_header);
 	w->weight = tr_u32(m->weight, 0);
-	w->host_rewrite = tr_str(t, m->host_rewrite_literal);
+	rc = tr_line(t, "host_rewrite_literal", m->host_rewrite_literal, &w->host_rewrite);
+	if (rc < 0)
+		return rc;
 	rc = TR_MUTATIONS(t, m, &w->mutations);
 	return rc < 0 ? rc : TR_OVERRIDES(t, m, &w->overrides);
 }
@@ -48,6 +50,9 @@ static int weighted(struct translate *t, const PB_ROUTE(WeightedCluster) * m, st
 			       "the sum of the weights is %llu; it must be over 0 and under 2^32",
 			       (unsigned long long)total);
 	r->total_weight = (uint32_t)total;
+	if (m->random_value_specifier_case ==
+	    K_ROUTE(WEIGHTED_CLUSTER__RANDOM_VALUE_SPECIFIER_HEADER_NAME))
+		r->weighted_header = tr_lower(t, m->header_name);
 	return 0;
 }
 
@@ -75,8 +80,9 @@ static int cluster_spec(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 static int regex_subst(struct translate *t, const PB_MATCHER(RegexMatchAndSubstitute) * m,
 		       const struct regex **ret_re, struct slice *ret_subst)
 {
-	*ret_subst = tr_str(t, m->substitution);
-	return tr_regex(t, "pattern", m->pattern, ret_re);
+	int rc = tr_line(t, "substitution", m->substitution, ret_subst);
+
+	return rc < 0 ? rc : tr_regex(t, "pattern", m->pattern, ret_re);
 }
 
 static int host_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r)
@@ -84,8 +90,8 @@ static int host_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 	switch (m->host_rewrite_specifier_case) {
 	case K_ACTION(HOST_REWRITE_SPECIFIER_HOST_REWRITE_LITERAL):
 		r->host_rewrite = MESH_HOST_LITERAL;
-		r->host_literal = tr_str(t, m->host_rewrite_literal);
-		return 0;
+		return tr_line(t, "host_rewrite_literal", m->host_rewrite_literal,
+			       &r->host_literal);
 	case K_ACTION(HOST_REWRITE_SPECIFIER_AUTO_HOST_REWRITE):
 		r->host_rewrite = tr_bool(m->auto_host_rewrite, false) ? MESH_HOST_AUTO :
 									 MESH_HOST_KEEP;
@@ -137,7 +143,8 @@ static int path_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 				  "path_rewrite_policy may be set");
 	if (*m->prefix_rewrite) {
 		r->rewrite = MESH_PATH_REWRITE_PREFIX;
-		r->prefix_rewrite = tr_str(t, m->prefix_rewrite);
+		if (tr_line(t, "prefix_rewrite", m->prefix_rewrite, &r->prefix_rewrite) < 0)
+			return -EINVAL;
 	}
 	if (m->regex_rewrite) {
 		r->rewrite = MESH_PATH_REWRITE_REGEX;
@@ -183,8 +190,10 @@ static int back_off(struct translate *t, const PB_ROUTE(RetryPolicy__RetryBackOf
 		rc = tr_ms(t, "base_interval", m->base_interval, 0, &r->base_ms);
 	if (rc == 0)
 		rc = tr_ms(t, "max_interval", m->max_interval, 0, &r->max_ms);
-	if (rc == 0 && !r->base_ms)
-		return tr_fail(t, "base_interval must be at least 0.001s");
+	if (rc == 0 && !m->base_interval->seconds && !m->base_interval->nanos)
+		return tr_fail(t, "base_interval must be over 0");
+	if (!r->base_ms)
+		r->base_ms = 1;
 	if (rc == 0 && m->max_interval && r->max_ms < r->base_ms)
 		return tr_fail(t, "max_interval must be at least base_interval");
 	return rc;
@@ -257,6 +266,8 @@ static int action_lists(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 		TR_IN_AT(t, "upgrade_configs", i,
 			 tr_upgrade(t, m->upgrade_configs[i]->upgrade_type,
 				    m->upgrade_configs[i]->enabled, &r->upgrades[i]));
+	if (tr_upgrades_unique(t, r->upgrades, r->n_upgrades) < 0)
+		return -EINVAL;
 	r->include_vh_rate_limits = tr_bool(m->include_vh_rate_limits, false);
 	return tr_rate_limits(t, "rate_limits", m->rate_limits, m->n_rate_limits, &r->rate_limits,
 			      &r->n_rate_limits);
@@ -295,12 +306,10 @@ static int redirect_path(struct translate *t, const PB_ROUTE(RedirectAction) * m
 	case K_REDIRECT(PATH_REWRITE_SPECIFIER_PATH_REDIRECT):
 		r->path_kind = *m->path_redirect ? MESH_REDIRECT_PATH_REPLACE :
 						   MESH_REDIRECT_PATH_KEEP;
-		r->path = tr_str(t, m->path_redirect);
-		return 0;
+		return tr_line(t, "path_redirect", m->path_redirect, &r->path);
 	case K_REDIRECT(PATH_REWRITE_SPECIFIER_PREFIX_REWRITE):
 		r->path_kind = MESH_REDIRECT_PATH_PREFIX;
-		r->path = tr_str(t, m->prefix_rewrite);
-		return 0;
+		return tr_line(t, "prefix_rewrite", m->prefix_rewrite, &r->path);
 	case K_REDIRECT(PATH_REWRITE_SPECIFIER_REGEX_REWRITE):
 		r->path_kind = MESH_REDIRECT_PATH_REGEX;
 		TR_IN(t, "regex_rewrite", regex_subst(t, m->regex_rewrite, &r->regex, &r->path));
@@ -316,17 +325,17 @@ int tr_redirect(struct translate *t, const PB_ROUTE(RedirectAction) * m, struct 
 
 	if (m->response_code < 0 || (size_t)m->response_code >= ARRAY_LEN(codes))
 		return tr_fail(t, "response_code %d is not known", (int)m->response_code);
-	if (m->port_redirect > 65535)
-		return tr_fail(t, "port_redirect %u is over 65535", m->port_redirect);
 	r->code = codes[m->response_code];
-	r->host = tr_str(t, m->host_redirect);
+	if (tr_line(t, "host_redirect", m->host_redirect, &r->host) < 0)
+		return -EINVAL;
 	r->port = m->port_redirect;
 	r->strip_query = m->strip_query;
 	if (m->scheme_rewrite_specifier_case == K_REDIRECT(SCHEME_REWRITE_SPECIFIER_HTTPS_REDIRECT))
 		r->https = m->https_redirect;
 	else if (m->scheme_rewrite_specifier_case ==
 		 K_REDIRECT(SCHEME_REWRITE_SPECIFIER_SCHEME_REDIRECT))
-		r->scheme = tr_str(t, m->scheme_redirect);
+		if (tr_line(t, "scheme_redirect", m->scheme_redirect, &r->scheme) < 0)
+			return -EINVAL;
 	route->action = MESH_ROUTE_REDIRECT;
 	route->redirect = r;
 	return redirect_path(t, m, r);

@@ -8,6 +8,7 @@
 #define K_TYPE(x) K_CLUSTER(CLUSTER__DISCOVERY_TYPE__##x)
 #define K_LB(x) K_CLUSTER(CLUSTER__LB_POLICY__##x)
 #define K_DNS(x) K_CLUSTER(CLUSTER__DNS_LOOKUP_FAMILY__##x)
+#define HTTP_OPTIONS "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 #define CONNECT_TIMEOUT_MS 5000
 #define DNS_REFRESH_MS 5000
 #define IDLE_TIMEOUT_MS 3600000
@@ -76,7 +77,7 @@ static int dns(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_c
 	int rc = tr_ms(t, "dns_refresh_rate", m->dns_refresh_rate, DNS_REFRESH_MS,
 		       &c->dns_refresh_ms);
 
-	if (rc == 0 && !c->dns_refresh_ms)
+	if (rc == 0 && c->dns_refresh_ms <= 1)
 		return tr_fail(t, "dns_refresh_rate must be over 0.001s");
 	switch (m->dns_lookup_family) {
 	case K_DNS(V4_ONLY): c->dns_family = MESH_DNS_V4; break;
@@ -150,9 +151,13 @@ static void http1(const PB_CORE(Http1ProtocolOptions) * o, struct mesh_cluster *
 	if (!o)
 		return;
 	c->enable_trailers = o->enable_trailers;
-	c->proper_case = o->header_key_format && o->header_key_format->proper_case_words;
+	if (!o->header_key_format)
+		return;
 	/* The registry knows one stateful formatter: preserve_case. */
-	c->preserve_case = o->header_key_format && o->header_key_format->stateful_formatter;
+	c->proper_case = o->header_key_format->header_format_case ==
+			 K_KEY_FORMAT(PROPER_CASE_WORDS);
+	c->preserve_case = o->header_key_format->header_format_case ==
+			   K_KEY_FORMAT(STATEFUL_FORMATTER);
 }
 
 #define K_OPTIONS(x) K_HTTP(HTTP_PROTOCOL_OPTIONS__##x)
@@ -200,6 +205,8 @@ static int protocol_entry(struct translate *t,
 
 	if (!e->value)
 		return tr_fail(t, "settings are required");
+	if (strcmp(e->key, HTTP_OPTIONS) != 0)
+		return tr_fail(t, "the only key known here is %s", HTTP_OPTIONS);
 	rc = tr_any(t, e->value, &m);
 	if (rc < 0)
 		return rc;

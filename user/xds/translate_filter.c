@@ -112,9 +112,8 @@ static int cors_policy(struct translate *t, const PB_CORS(CorsPolicy) * m, struc
 	c->credentials = tr_bool(m->allow_credentials, false);
 	c->private_network = tr_bool(m->allow_private_network_access, false);
 	c->forward_not_matching = tr_bool(m->forward_not_matching_preflights, true);
-	c->enabled = tr_runtime_percent(m->filter_enabled, 1000000);
 	*ret_c = c;
-	return 0;
+	return tr_runtime_percent(t, "filter_enabled", m->filter_enabled, 1000000, &c->enabled);
 }
 
 static int cors_route(struct translate *t, const ProtobufCMessage *m, bool per_route,

@@ -13,6 +13,16 @@
 #define HEAD_KB_MAX 60
 #define HEAD_KB_LIMIT 8192 /* as Envoy's limit of max_request_headers_kb */
 
+int tr_upgrades_unique(struct translate *t, const struct mesh_upgrade *v, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t k = 0; k < i; k++)
+			if (slice_is_equal(v[i].type, v[k].type))
+				return tr_fail(t, "upgrade_configs: \"%.*s\" is there twice",
+					       SLICE_ARG(v[i].type));
+	return 0;
+}
+
 int tr_upgrade(struct translate *t, const char *type, const Google__Protobuf__BoolValue *enabled,
 	       struct mesh_upgrade *ret_u)
 {
@@ -114,10 +124,14 @@ static int identity(struct translate *t, const PB_HCM(HttpConnectionManager) * m
 	static const enum mesh_server_header server[] = { MESH_SERVER_OVERWRITE,
 							  MESH_SERVER_APPEND_IF_ABSENT,
 							  MESH_SERVER_PASS };
+	int rc;
 
 	h->stat_prefix = tr_str(t, m->stat_prefix);
-	h->server_name = tr_str(t, *m->server_name ? m->server_name : "skiff");
-	h->via = tr_str(t, m->via);
+	rc = tr_line(t, "server_name", *m->server_name ? m->server_name : "skiff", &h->server_name);
+	if (rc == 0)
+		rc = tr_line(t, "via", m->via, &h->via);
+	if (rc < 0)
+		return rc;
 	if (m->server_header_transformation >= 0 &&
 	    (size_t)m->server_header_transformation < ARRAY_LEN(server))
 		h->server_header = server[m->server_header_transformation];
@@ -178,9 +192,11 @@ static void http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
 	h->allow_chunked_length = o->allow_chunked_length;
 	if (!o->header_key_format)
 		return;
-	h->proper_case = o->header_key_format->proper_case_words != NULL;
 	/* The registry knows one stateful formatter: preserve_case. */
-	h->preserve_case = o->header_key_format->stateful_formatter != NULL;
+	h->proper_case = o->header_key_format->header_format_case ==
+			 K_KEY_FORMAT(PROPER_CASE_WORDS);
+	h->preserve_case = o->header_key_format->header_format_case ==
+			   K_KEY_FORMAT(STATEFUL_FORMATTER);
 }
 
 static int http_filter(struct translate *t, const PB_HCM(HttpFilter) * m,
@@ -226,7 +242,7 @@ static int upgrades(struct translate *t, const PB_HCM(HttpConnectionManager) * m
 		TR_IN_AT(t, "upgrade_configs", i,
 			 tr_upgrade(t, m->upgrade_configs[i]->upgrade_type,
 				    m->upgrade_configs[i]->enabled, &h->upgrades[i]));
-	return 0;
+	return tr_upgrades_unique(t, h->upgrades, h->n_upgrades);
 }
 
 static int routes(struct translate *t, const PB_HCM(HttpConnectionManager) * m,

@@ -5,15 +5,14 @@
 
 #define K_ACTION(x) K_ROUTE(RATE_LIMIT__ACTION__ACTION_SPECIFIER_##x)
 #define FILL_INTERVAL_MIN_NS 50000000ull /* as Envoy's limit */
-#define RESPONSE_HEADERS_MAX 10          /* as Envoy's limit */
+#define STAGE_MAX 10
+#define RESPONSE_HEADERS_MAX 10 /* as Envoy's limit */
 
 int tr_token_bucket(struct translate *t, const PB_TYPE(TokenBucket) * b,
 		    struct mesh_token_bucket *ret_b)
 {
 	const Google__Protobuf__Duration *d = b->fill_interval;
 
-	if (!b->max_tokens)
-		return tr_fail(t, "max_tokens must be over 0");
 	if (b->tokens_per_fill && !b->tokens_per_fill->value)
 		return tr_fail(t, "tokens_per_fill must be over 0");
 	if (!d)
@@ -44,8 +43,8 @@ static int header_value_action(struct translate *t,
 	a->key = or_default(t, m->descriptor_key, "header_match");
 	a->value = tr_str(t, m->descriptor_value);
 	a->expect_match = tr_bool(m->expect_match, true);
-	if (!m->n_headers)
-		return tr_fail(t, "headers may not be empty");
+	if (!m->n_headers || !*m->descriptor_value)
+		return tr_fail(t, "headers and descriptor_value may not be empty");
 	return tr_header_matches(t, "headers", m->headers, m->n_headers, false, &a->headers,
 				 &a->n_headers);
 }
@@ -58,8 +57,8 @@ static int query_value_action(struct translate *t,
 	a->key = or_default(t, m->descriptor_key, "query_match");
 	a->value = tr_str(t, m->descriptor_value);
 	a->expect_match = tr_bool(m->expect_match, true);
-	if (!m->n_query_parameters)
-		return tr_fail(t, "query_parameters may not be empty");
+	if (!m->n_query_parameters || !*m->descriptor_value)
+		return tr_fail(t, "query_parameters and descriptor_value may not be empty");
 	return tr_query_matches(t, "query_parameters", m->query_parameters, m->n_query_parameters,
 				&a->queries, &a->n_queries);
 }
@@ -136,6 +135,8 @@ static int action(struct translate *t, const PB_ROUTE(RateLimit__Action) * m,
 static int rate_limit(struct translate *t, const PB_ROUTE(RateLimit) * m,
 		      struct mesh_rl_descriptor_source *ret_s)
 {
+	if (tr_u32(m->stage, 0) > STAGE_MAX)
+		return tr_fail(t, "stage is over %d", STAGE_MAX);
 	if (!m->n_actions)
 		return tr_fail(t, "actions may not be empty");
 	ret_s->actions = TR_ARRAY(t, struct mesh_rl_action, m->n_actions);
@@ -152,14 +153,13 @@ int tr_rate_limits(struct translate *t, const char *field, PB_ROUTE(RateLimit) *
 	uint32_t at = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (tr_u32(v[i]->stage, 0) != 0) {
+		TR_IN_AT(t, field, i, rate_limit(t, v[i], &out[at]));
+		if (tr_u32(v[i]->stage, 0) == 0)
+			at++;
+		else
 			tr_warn(t, field,
 				"the entry of stage %u has no effect: only stage 0 is used",
 				tr_u32(v[i]->stage, 0));
-			continue;
-		}
-		TR_IN_AT(t, field, i, rate_limit(t, v[i], &out[at]));
-		at++;
 	}
 	*ret_v = out;
 	*ret_n = at;
@@ -259,13 +259,18 @@ int tr_local_ratelimit(struct translate *t, const ProtobufCMessage *msg, bool pe
 		return tr_fail(t, "token_bucket is required in settings of a route");
 	if (l->has_bucket)
 		TR_IN(t, "token_bucket", tr_token_bucket(t, m->token_bucket, &l->bucket));
-	l->enabled = tr_runtime_percent(m->filter_enabled, 0);
-	l->enforced = tr_runtime_percent(m->filter_enforced, 0);
+	rc = tr_runtime_percent(t, "filter_enabled", m->filter_enabled, 0, &l->enabled);
+	if (rc == 0)
+		rc = tr_runtime_percent(t, "filter_enforced", m->filter_enforced, 0, &l->enforced);
+	if (rc < 0)
+		return rc;
 	l->per_connection = m->local_rate_limit_per_downstream_connection;
 	l->x_ratelimit_headers = m->enable_x_ratelimit_headers != 0;
 	l->resource_exhausted = m->rate_limited_as_resource_exhausted;
 	l->always_consume_default = tr_bool(m->always_consume_default_token_bucket, true);
 	ratelimit_warn(t, m);
+	if (m->stage > STAGE_MAX)
+		return tr_fail(t, "stage is over %d", STAGE_MAX);
 	rc = ratelimit_headers(t, m, l);
 	if (rc == 0)
 		rc = descriptors(t, m, l);

@@ -19,11 +19,9 @@ static int server_names(struct translate *t, const PB_LISTENER(FilterChainMatch)
 	for (uint32_t i = 0; i < c->n_server_names; i++) {
 		ptrdiff_t star = slice_find(c->server_names[i], '*');
 
-		if (slice_is_empty(c->server_names[i]))
-			return tr_fail(t, "server_names[%u] is empty", i);
-		if (star < 0 || slice_is_equal(c->server_names[i], SLICE("*")))
-			continue;
-		if (star > 0 || c->server_names[i].ptr[1] != '.')
+		if (star < 0)
+			continue; /* an empty name means any, as in Envoy */
+		if (star > 0 || c->server_names[i].len < 2 || c->server_names[i].ptr[1] != '.')
 			return tr_fail(t,
 				       "server_names[%u] \"%s\": a wildcard must be \"*.\" at the "
 				       "beginning",
@@ -76,24 +74,63 @@ static int chain(struct translate *t, const PB_LISTENER(FilterChain) * m, struct
 	return tr_net_filters(t, m->filters, m->n_filters, c);
 }
 
-/* Two chains with the same match: one would never be used. */
-static int matches_unique(struct translate *t, const PB_LISTENER(Listener) * m)
-{
-	struct slice *packed = arena_array(t->pj.arena, struct slice, m->n_filter_chains + 1);
+/* ---- no connection may fit two chains equally ---- */
 
-	for (size_t i = 0; i < m->n_filter_chains; i++) {
-		if (m->filter_chains[i]->filter_chain_match)
-			packed[i] = protojson_pack(&m->filter_chains[i]->filter_chain_match->base,
-						   t->pj.arena);
-		for (size_t k = 0; k < i; k++)
-			if (slice_is_equal(packed[i], packed[k]))
+/* Do both lists name the same element, or both none? */
+static bool slices_meet(const struct slice *a, uint32_t na, const struct slice *b, uint32_t nb)
+{
+	for (uint32_t i = 0; i < na; i++)
+		for (uint32_t k = 0; k < nb; k++)
+			if (slice_is_equal(a[i], b[k]))
+				return true;
+	return !na && !nb;
+}
+
+static bool prefixes_meet(const struct mesh_prefix *a, uint32_t na, const struct mesh_prefix *b,
+			  uint32_t nb)
+{
+	for (uint32_t i = 0; i < na; i++)
+		for (uint32_t k = 0; k < nb; k++)
+			if (a[i].bits == b[k].bits && addr_is_in(&a[i].net, &b[k].net, b[k].bits))
+				return true;
+	return !na && !nb;
+}
+
+static bool ports_meet(const uint32_t *a, uint32_t na, const uint32_t *b, uint32_t nb)
+{
+	for (uint32_t i = 0; i < na; i++)
+		for (uint32_t k = 0; k < nb; k++)
+			if (a[i] == b[k])
+				return true;
+	return !na && !nb;
+}
+
+static bool matches_meet(const struct mesh_chain_match *a, const struct mesh_chain_match *b)
+{
+	return a->destination_port == b->destination_port && a->source_kind == b->source_kind &&
+	       slice_is_equal(a->transport, b->transport) &&
+	       prefixes_meet(a->destinations, a->n_destinations, b->destinations,
+			     b->n_destinations) &&
+	       prefixes_meet(a->sources, a->n_sources, b->sources, b->n_sources) &&
+	       prefixes_meet(a->direct_sources, a->n_direct_sources, b->direct_sources,
+			     b->n_direct_sources) &&
+	       slices_meet(a->server_names, a->n_server_names, b->server_names,
+			   b->n_server_names) &&
+	       slices_meet(a->protocols, a->n_protocols, b->protocols, b->n_protocols) &&
+	       ports_meet(a->source_ports, a->n_source_ports, b->source_ports, b->n_source_ports);
+}
+
+static int matches_unique(struct translate *t, const struct mesh_listener *l)
+{
+	for (uint32_t i = 0; i < l->n_chains; i++)
+		for (uint32_t k = 0; k < i; k++)
+			if (matches_meet(&l->chains[i].match, &l->chains[k].match))
 				return tr_fail(t,
-					       "filter_chains[%zu] \"%s\" has the same "
+					       "filter_chains[%u] \"%.*s\" has the same "
 					       "filter_chain_match as "
-					       "filter_chains[%zu] \"%s\"",
-					       i, m->filter_chains[i]->name, k,
-					       m->filter_chains[k]->name);
-	}
+					       "filter_chains[%u] \"%.*s\", or meets it",
+					       i, SLICE_ARG(l->chains[i].name), k,
+					       SLICE_ARG(l->chains[k].name));
 	return 0;
 }
 
@@ -112,7 +149,7 @@ static int chains(struct translate *t, const PB_LISTENER(Listener) * m, struct m
 		TR_IN(t, "default_filter_chain", chain(t, m->default_filter_chain, dflt));
 		l->default_chain = dflt;
 	}
-	return matches_unique(t, m);
+	return matches_unique(t, l);
 }
 
 static int listener_filter(struct translate *t, const PB_LISTENER(ListenerFilter) * m,

@@ -233,6 +233,17 @@ static uint32_t flag_bit(const char *name)
 	return 0;
 }
 
+/* Flags of parts that are not there yet. */
+static bool flag_is_known(const char *name)
+{
+	static const char *const others[] = { "RLSE", "RFCF", "NFCF", "DO", "DR", "UDO" };
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (strcmp(others[i], name) == 0)
+			return true;
+	return false;
+}
+
 static int response_flags(struct translate *t, const PB_LOG(ResponseFlagFilter) * m,
 			  struct mesh_log_filter *f)
 {
@@ -240,6 +251,9 @@ static int response_flags(struct translate *t, const PB_LOG(ResponseFlagFilter) 
 	for (size_t i = 0; i < m->n_flags; i++) {
 		uint32_t bit = flag_bit(m->flags[i]);
 
+		if (!bit && !flag_is_known(m->flags[i]))
+			return tr_fail(t, "flags[%zu]: \"%s\" is not a response flag", i,
+				       m->flags[i]);
 		if (!bit)
 			tr_warn(t, "flags", "flag \"%s\" never comes up in this version",
 				m->flags[i]);
@@ -290,7 +304,7 @@ static int log_filter(struct translate *t, const PB_LOG(AccessLogFilter) * m, un
 	case K_FILTER(RUNTIME_FILTER):
 		*f = (struct mesh_log_filter){ .kind = MESH_LOG_RUNTIME };
 		f->fraction = tr_percent(m->runtime_filter->percent_sampled, 0);
-		return 0;
+		return tr_nonempty(t, "runtime_filter.runtime_key", m->runtime_filter->runtime_key);
 	case K_FILTER(AND_FILTER):
 		return sub_filters(t, m->and_filter->filters, m->and_filter->n_filters, depth,
 				   MESH_LOG_AND, f);

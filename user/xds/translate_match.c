@@ -85,6 +85,8 @@ int tr_header_match(struct translate *t, const PB_ROUTE(HeaderMatcher) * m, bool
 
 	if (rc < 0)
 		return rc;
+	if (strpbrk(m->name, "\r\n"))
+		return tr_fail(t, "name has a line break");
 	*ret_h = (struct mesh_header_match){
 		.name = keep_case ? tr_str(t, m->name) : tr_lower(t, m->name),
 		.kind = MESH_HEADER_STRING,

@@ -69,6 +69,8 @@ static int tcp_proxy(struct translate *t, const ProtobufCMessage *msg, struct me
 	if (rc == 0)
 		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &p->logs,
 				    &p->n_logs);
+	if (rc == 0 && m->max_downstream_connection_duration && !p->max_connection_ms)
+		return tr_fail(t, "max_downstream_connection_duration must be at least 0.001s");
 	f->kind = MESH_NET_TCP;
 	f->tcp = p;
 	return rc;

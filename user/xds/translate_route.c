@@ -173,12 +173,9 @@ static int domains(struct translate *t, const PB_ROUTE(VirtualHost) * m, struct 
 	for (uint32_t i = 0; i < v->n_domains; i++) {
 		struct slice d = v->domains[i];
 
-		if (slice_is_empty(d))
-			return tr_fail(t, "domains[%u] is empty", i);
-		if (d.len > 2 && memchr(d.ptr + 1, '*', d.len - 2))
-			return tr_fail(
-				t, "domains[%u]: '*' may only stand at the beginning or the end",
-				i);
+		if (d.len && strpbrk(d.ptr, "
+"))
+			return tr_fail(t, "domains[%u] has a line break", i);
 	}
 	return 0;
 }
@@ -233,7 +230,8 @@ static int domains_unique(struct translate *t, const struct mesh_route_table *r)
 
 	for (uint32_t i = 0; rc == 0 && i < r->n_vhosts; i++)
 		for (uint32_t k = 0; rc == 0 && k < r->vhosts[i].n_domains; k++) {
-			const char *d = r->vhosts[i].domains[k].ptr;
+			const char *d = r->vhosts[i].domains[k].len ? r->vhosts[i].domains[k].ptr :
+								      "";
 
 			if (json_object_get(seen, d))
 				rc = tr_fail(t,

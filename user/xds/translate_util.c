@@ -90,6 +90,14 @@ struct slice tr_lower(struct translate *t, const char *s)
 	return out;
 }
 
+int tr_line(struct translate *t, const char *field, const char *s, struct slice *ret_s)
+{
+	if (s && strpbrk(s, "\r\n"))
+		return tr_fail(t, "%s has a line break", field);
+	*ret_s = tr_str(t, s);
+	return 0;
+}
+
 struct slice tr_bytes(struct translate *t, ProtobufCBinaryData b)
 {
 	return b.len ? arena_slice(t->a, slice_of(b.data, b.len)) : SLICE_NONE;
@@ -144,9 +152,16 @@ uint32_t tr_percent(const PB_TYPE(FractionalPercent) * p, uint32_t dflt)
 	return v > 1000000 ? 1000000 : (uint32_t)v;
 }
 
-uint32_t tr_runtime_percent(const PB_CORE(RuntimeFractionalPercent) * p, uint32_t dflt)
+int tr_runtime_percent(struct translate *t, const char *field,
+		       const PB_CORE(RuntimeFractionalPercent) * p, uint32_t dflt, uint32_t *ret_v)
 {
-	return p ? tr_percent(p->default_value, 0) : dflt;
+	*ret_v = dflt;
+	if (!p)
+		return 0;
+	if (!p->default_value)
+		return tr_fail(t, "%s.default_value is required", field);
+	*ret_v = tr_percent(p->default_value, 0);
+	return 0;
 }
 
 int tr_regex_text(struct translate *t, struct slice pattern, const struct regex **ret_re)
@@ -244,9 +259,7 @@ int tr_cidr(struct translate *t, const PB_CORE(CidrRange) * c, struct mesh_prefi
 	if (addr_parse_ip(slice_str(c->address_prefix), &ret_p->net) < 0)
 		return tr_fail(t, "\"%s\" is not an IP address", c->address_prefix);
 	if (addr_is_v4(&ret_p->net) && !strchr(c->address_prefix, ':')) {
-		if (bits > 32)
-			return tr_fail(t, "prefix_len %u is over 32", bits);
-		bits += 96;
+		bits = bits > 32 ? 128 : bits + 96;
 	}
 	if (bits > 128)
 		return tr_fail(t, "prefix_len %u is over 128", bits);
