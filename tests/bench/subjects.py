@@ -201,11 +201,19 @@ def envoy_binary(box):
 
 def wait_served(subject):
     """Until one request of each protocol comes through."""
+    last = ""
+
     def comes(argv):
-        return lambda: subject.box.run(argv, subject.client.path, subject.load)[0] == 0
+        nonlocal last
+        status, _, last = subject.box.run(argv, subject.client.path, subject.load)
+        return status == 0
 
     for protocol in subject.protocols:
-        wait_until(f"{subject.name}: {protocol}", comes(load_argv(subject, protocol, 0.05, conns=1, warm=0)), 10)
+        argv = load_argv(subject, protocol, 0.05, conns=1, warm=0)
+        try:
+            wait_until(f"{subject.name}: {protocol}", lambda: comes(argv), 10)
+        except Failed as e:
+            raise Failed(f"{e}: {last.strip()}") from None
 
 
 def load_argv(subject, protocol, seconds, conns, warm=0.3, rate=0, path="1k", flags=()):

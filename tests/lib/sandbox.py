@@ -63,6 +63,7 @@ class Sandbox:
     def __enter__(self):
         for sig in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(sig, lambda *_: sys.exit(1))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
         return self
 
     def __exit__(self, *_):
