@@ -146,6 +146,8 @@ int skiff_redirect(struct sk_msg_md *msg)
 	}
 	if (step != REDIRECT_GO) {
 		st->flags |= SKIFF_SOCK_TCP;
+		if (!pair) /* nothing to look at any more: the next message passes at once */
+			st->flags &= ~SKIFF_SOCK_ACCEL;
 		redirect_stop(step, &key);
 		return SK_PASS;
 	}
