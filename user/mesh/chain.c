@@ -37,7 +37,7 @@ static int destination_fit(const struct mesh_chain_match *m, const struct mesh_c
 /* Exact names are above all wildcards, longer wildcards above shorter ones. */
 static int name_fit(struct slice pattern, struct slice name)
 {
-	if (slice_is_equal(pattern, SLICE("*")))
+	if (slice_is_empty(pattern))
 		return 0;
 	if (pattern.len > 1 && pattern.ptr[0] == '*') {
 		struct slice suffix = slice_skip(pattern, 1);

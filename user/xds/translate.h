@@ -105,8 +105,7 @@ int tr_query_matches(struct translate *t, const char *field, PB_ROUTE(QueryParam
 
 /* ---- translate_header.c ------------------------------------------------------------------------
  */
-/* @free_names: pseudo headers and host may be changed too (header_mutation). */
-int tr_header_add(struct translate *t, const PB_CORE(HeaderValueOption) * o, bool free_names,
+int tr_header_add(struct translate *t, const PB_CORE(HeaderValueOption) * o,
 		  struct mesh_header_add *ret_h);
 int tr_header_adds(struct translate *t, const char *field, PB_CORE(HeaderValueOption) * *v,
 		   size_t n, struct mesh_header_ops *ret_ops);

@@ -183,7 +183,7 @@ static int header_rule(struct translate *t, const RULES(HeaderMutation) * m,
 		o->n_remove++;
 		return 0;
 	case K_RULES(APPEND):
-		TR_IN(t, "append", tr_header_add(t, m->append, true, &o->add[o->n_add]));
+		TR_IN(t, "append", tr_header_add(t, m->append, &o->add[o->n_add]));
 		o->n_add++;
 		return 0;
 	default:

@@ -46,7 +46,7 @@ static int append_action(struct translate *t, const PB_CORE(HeaderValueOption) *
 	return 0;
 }
 
-int tr_header_add(struct translate *t, const PB_CORE(HeaderValueOption) * o, bool free_names,
+int tr_header_add(struct translate *t, const PB_CORE(HeaderValueOption) * o,
 		  struct mesh_header_add *ret_h)
 {
 	const PB_CORE(HeaderValue) *h = o->header;
@@ -61,7 +61,7 @@ int tr_header_add(struct translate *t, const PB_CORE(HeaderValueOption) * o, boo
 		rc = append_action(t, o, &ret_h->action);
 	if (rc < 0)
 		return rc;
-	if (!free_names && name_is_fixed(h->key))
+	if (name_is_fixed(h->key))
 		return tr_fail(t,
 			       "\"%s\": names that begin with ':' and host may not be changed here",
 			       h->key);
@@ -82,7 +82,7 @@ int tr_header_adds(struct translate *t, const char *field, PB_CORE(HeaderValueOp
 		return tr_fail(t, "%s has more than %d entries", field, HEADER_OPS_MAX);
 	ret_ops->add = TR_ARRAY(t, struct mesh_header_add, n);
 	for (size_t i = 0; i < n; i++)
-		TR_IN_AT(t, field, i, tr_header_add(t, v[i], false, &ret_ops->add[i]));
+		TR_IN_AT(t, field, i, tr_header_add(t, v[i], &ret_ops->add[i]));
 	ret_ops->n_add = (uint32_t)n;
 	return 0;
 }

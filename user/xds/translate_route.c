@@ -173,8 +173,7 @@ static int domains(struct translate *t, const PB_ROUTE(VirtualHost) * m, struct 
 	for (uint32_t i = 0; i < v->n_domains; i++) {
 		struct slice d = v->domains[i];
 
-		if (d.len && strpbrk(d.ptr, "
-"))
+		if (d.len && strpbrk(d.ptr, "\r\n"))
 			return tr_fail(t, "domains[%u] has a line break", i);
 	}
 	return 0;

@@ -96,13 +96,11 @@ static const struct bad listener_cases[] = {
 	  "yet by this version" },
 	{ CHAIN("filter_chain_match: {server_names: ['a*.b']}"),
 	  "server_names[0] \"a*.b\": a wildcard must be \"*.\" at the beginning" },
-	{ CHAIN("filter_chain_match: {prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: "
-		"33}]}"),
-	  "filter_chain_match.prefix_ranges[0]: prefix_len 33 is over 32" },
 	{ CHAIN("filter_chain_match: {prefix_ranges: [{address_prefix: x}]}"),
 	  "\"x\" is not an IP address" },
 	{ LISTENER("filter_chains: [{name: a}, {name: b}]"),
-	  "filter_chains[1] \"b\" has the same filter_chain_match as filter_chains[0] \"a\"" },
+	  "filter_chains[1] \"b\" has the same filter_chain_match as filter_chains[0] \"a\", or "
+	  "meets it" },
 	{ FILTERS("{name: x}"), "filters[0]: typed_config is required for filter \"x\"" },
 	{ FILTERS("{name: x, typed_config: {a: 1}}"),
 	  "filters[0].typed_config: \"@type\" is missing" },
@@ -146,6 +144,52 @@ static const struct bad listener_cases[] = {
 	  "is not supported yet by this version" },
 };
 
+static const struct bad more_cases[] = {
+	{ "static_resources: {listeners: [{name: a, " ADDR(
+		  80) ", filter_chains: [{}]}, {name: b, " ADDR(80) ", filter_chains: [{}]}]}",
+	  "static_resources.listeners[1]: listener \"b\" has the address of listener \"a\"" },
+	{ LISTENER("filter_chains: [{name: a, filter_chain_match: {destination_port: 1, "
+		   "source_ports: [1, 2]}}, {name: b, "
+		   "filter_chain_match: {destination_port: 1, source_ports: [2]}}]"),
+	  "filter_chains[1] \"b\" has the same filter_chain_match as filter_chains[0] \"a\", or "
+	  "meets it" },
+	{ CHAIN("filter_chain_match: {server_names: ['*']}"),
+	  "a wildcard must be \"*.\" at the beginning" },
+	{ CHAIN("filter_chain_match: {prefix_ranges: [{address_prefix: '::', prefix_len: 129}]}"),
+	  "prefix_len 129 is over 128" },
+	{ HCM("stat_prefix: s, via: \"a\\nb\""), "via has a line break" },
+	{ HCM("stat_prefix: s, server_name: \"a\\rb\""), "server_name has a line break" },
+	{ HCM("stat_prefix: s, http_filters: [" ROUTER
+	      "], upgrade_configs: [{upgrade_type: a}, {upgrade_type: A}]"),
+	  "upgrade_configs: \"a\" is there twice" },
+	{ VHOSTS("{name: v, domains: [\"a\\nb\"]}"), "domains[0] has a line break" },
+	{ MATCH("prefix: /, headers: [{name: \"a\\nb\"}]"), "headers[0]: name has a line break" },
+	{ ACTION("cluster: app, prefix_rewrite: \"/\\n\""), "prefix_rewrite has a line break" },
+	{ ACTION("cluster: app, host_rewrite_literal: \"a\\nb\""),
+	  "host_rewrite_literal has a line break" },
+	{ ROUTE("redirect: {host_redirect: \"a\\nb\"}"), "host_redirect has a line break" },
+	{ ACTION("cluster: app, rate_limits: [{stage: 11, actions: [{remote_address: {}}]}]"),
+	  "stage is over 10" },
+	{ ACTION("cluster: app, rate_limits: [{actions: [{header_value_match: {headers: [{name: "
+		 "a}]}}]}]"),
+	  "headers and descriptor_value may not be empty" },
+	{ LIMIT("stat_prefix: s, filter_enabled: {}"), "filter_enabled.default_value is required" },
+	{ HTTP_FILTER(
+		  "{name: m, typed_config: {'@type': " T
+		  "http.header_mutation.v3.HeaderMutation, mutations: "
+		  "{request_mutations: [{append: {header: {key: ':path', value: x}}}]}}}, " ROUTER),
+	  "\":path\": names that begin with ':' and host may not be changed here" },
+	{ FILTERS("{name: t, typed_config: {'@type': " T
+		  "network.tcp_proxy.v3.TcpProxy, stat_prefix: s, cluster: c, "
+		  "max_downstream_connection_duration: 0s}}"),
+	  "max_downstream_connection_duration must be at least 0.001s" },
+	{ CLUSTER("dns_refresh_rate: 0.001s"), "dns_refresh_rate must be over 0.001s" },
+	{ CLUSTER("typed_extension_protocol_options: {x: {'@type': a/b.C}}"),
+	  "typed_extension_protocol_options[x]: the only key known here is "
+	  "envoy.extensions.upstreams.http.v3."
+	  "HttpProtocolOptions" },
+};
+
 static const struct bad http_cases[] = {
 	{ HCM("http_filters: []"), "typed_config: stat_prefix is required and may not be empty" },
 	{ HCM("stat_prefix: s, codec_type: HTTP3"),
@@ -174,8 +218,6 @@ static const struct bad http_cases[] = {
 	{ HTTP_FILTER("{name: x}"), "http_filters[0]: typed_config is required for filter \"x\"" },
 	{ LIMIT("token_bucket: {}"),
 	  "http_filters[0].typed_config: stat_prefix is required and may not be empty" },
-	{ LIMIT("stat_prefix: s, token_bucket: {fill_interval: 1s}"),
-	  "token_bucket: max_tokens must be over 0" },
 	{ LIMIT("stat_prefix: s, token_bucket: {max_tokens: 1}"),
 	  "token_bucket: fill_interval is required" },
 	{ LIMIT("stat_prefix: s, token_bucket: {max_tokens: 1, fill_interval: 0.01s}"),
@@ -198,8 +240,6 @@ static const struct bad http_cases[] = {
 	  "delay: one of fixed_delay and header_delay is required" },
 	{ VHOSTS("{domains: ['*']}"), "virtual_hosts[0]: name is required and may not be empty" },
 	{ VHOSTS("{name: v}"), "virtual_hosts[0]: domains may not be empty" },
-	{ VHOSTS("{name: v, domains: ['a.*.b']}"),
-	  "domains[0]: '*' may only stand at the beginning or the end" },
 	{ VHOSTS("{name: v, domains: [A.b]}, {name: w, domains: [a.B]}"),
 	  "domain \"a.b\" stands twice in the virtual hosts of route configuration \"r\"" },
 	{ VHOSTS("{name: v, domains: ['*'], matcher: {}}"),
@@ -242,8 +282,6 @@ static const struct bad route_cases[] = {
 	  "direct_response: status 99 is not between 200 and 599" },
 	{ ROUTE("direct_response: {status: 200, body: {filename: /nonexistent}}"),
 	  "direct_response.body: /nonexistent: No such file or directory" },
-	{ ROUTE("redirect: {port_redirect: 70000}"),
-	  "redirect: port_redirect 70000 is over 65535" },
 	{ ACTION("timeout: 1s"),
 	  "route: one of cluster, cluster_header and weighted_clusters is required" },
 	{ ACTION("cluster: nowhere"), "routes[0]: unknown cluster 'nowhere'" },
@@ -310,7 +348,8 @@ static const struct bad cluster_cases[] = {
 	{ CLUSTER("type: LOGICAL_DNS"), "a LOGICAL_DNS cluster needs exactly one endpoint, not 0" },
 	{ CLUSTER("http2_protocol_options: {}"),
 	  "clusters[0]: HTTP/2 to the upstream is not supported yet by this version" },
-	{ CLUSTER("typed_extension_protocol_options: {x: {'@type': "
+	{ CLUSTER("typed_extension_protocol_options: "
+		  "{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {'@type': "
 		  "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, "
 		  "explicit_http_config: "
 		  "{http2_protocol_options: {}}}}"),
@@ -361,6 +400,7 @@ static void refused(const struct bad *v, size_t n)
 
 TEST(yaml)
 TEST(listener)
+TEST(more)
 TEST(http)
 TEST(route)
 TEST(cluster)
@@ -438,13 +478,10 @@ static void report_is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(yaml),
-		cmocka_unit_test(listener),
-		cmocka_unit_test(http),
-		cmocka_unit_test(route),
-		cmocka_unit_test(cluster),
-		cmocka_unit_test(reported),
-		cmocka_unit_test(report_is_bounded),
+		cmocka_unit_test(yaml),     cmocka_unit_test(listener),
+		cmocka_unit_test(more),     cmocka_unit_test(http),
+		cmocka_unit_test(route),    cmocka_unit_test(cluster),
+		cmocka_unit_test(reported), cmocka_unit_test(report_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
