@@ -13,6 +13,8 @@
 #include "xds/load.h"
 
 #define BEAT_MS 1000
+#define DNS_START_MS 5000 /* names that take longer are found later */
+#define DNS_LOOK_MS 10
 
 /* ---- life ----------------------------------------------------------------------------------------------- */
 
@@ -144,6 +146,21 @@ static void take_views(struct agent *a, struct mesh_view *host)
 	}
 }
 
+static void run_tasks(struct agent *a);
+
+/* As Envoy: nothing counts as started before the names of its clusters were looked up once. */
+static void wait_for_names(struct agent *a)
+{
+	uint64_t until = clock_mono_ns() + DNS_START_MS * NSEC_PER_MSEC;
+
+	while (!dns_is_settled(a->dns) && clock_mono_ns() < until) {
+		struct pollfd fd = { .fd = a->wake, .events = POLLIN };
+
+		if (poll(&fd, 1, DNS_LOOK_MS) > 0)
+			run_tasks(a);
+	}
+}
+
 int agent_start(struct agent *a, struct err *e)
 {
 	struct mesh_view *host;
@@ -161,6 +178,7 @@ int agent_start(struct agent *a, struct err *e)
 		return r;
 	if (a->dp)
 		datapath_beat(a->dp);
+	wait_for_names(a);
 	r = agent_watch_start(a, e);
 	if (r == 0)
 		atomic_store(&a->state, ADMIN_LIVE);

@@ -92,6 +92,8 @@ struct dns *dns_new(struct agent *a);
 void dns_free(struct dns *d);
 /* The clusters to resolve from now on: those of the snapshot. */
 void dns_set(struct dns *d, const struct mesh_snapshot *s);
+/* Has every cluster been looked up once, with whatever result? */
+bool dns_is_settled(struct dns *d);
 
 /* ---- watch.c ---- */
 int agent_watch_start(struct agent *a, struct err *e);

@@ -21,7 +21,7 @@ struct dns_job {
 	uint64_t due; /* monotonic ns */
 	struct addr last[DNS_HOSTS_MAX];
 	uint32_t n_last;
-	bool answered;
+	bool answered, tried;
 };
 
 struct dns {
@@ -31,6 +31,7 @@ struct dns {
 	pthread_cond_t cond;
 	struct list jobs;
 	uint64_t generation;
+	bool running; /* a job is being looked up */
 	bool stop;
 };
 
@@ -168,9 +169,12 @@ static void *dns_main(void *arg)
 			continue;
 		}
 		list_del(&j->node);
+		d->running = true;
 		pthread_mutex_unlock(&d->lock);
 		run_job(d, j);
 		pthread_mutex_lock(&d->lock);
+		d->running = false;
+		j->tried = true;
 		j->due = clock_mono_ns() + (uint64_t)j->conf->dns_refresh_ms * NSEC_PER_MSEC;
 		if (gen == d->generation && !d->stop)
 			list_push(&d->jobs, &j->node);
@@ -234,6 +238,18 @@ static void add_jobs(struct dns *d, const struct mesh_snapshot *s, const struct 
 		j->conf = &v->clusters[i];
 		list_push(&d->jobs, &j->node);
 	}
+}
+
+bool dns_is_settled(struct dns *d)
+{
+	bool settled;
+
+	pthread_mutex_lock(&d->lock);
+	settled = !d->running;
+	list_for_each(n, &d->jobs)
+		settled = settled && list_entry(n, struct dns_job, node)->tried;
+	pthread_mutex_unlock(&d->lock);
+	return settled;
 }
 
 void dns_set(struct dns *d, const struct mesh_snapshot *s)

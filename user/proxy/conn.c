@@ -13,6 +13,20 @@ static const struct io_stream_ops conn_io_ops;
 
 /* ---- end of life ---------------------------------------------------------------------------------- */
 
+/* The listener's own access log has one line a connection. */
+static void log_connection(struct conn *c)
+{
+	struct l7_info in = { 0 };
+
+	conn_info(c, &in);
+	in.end_ns = io_now(c->w->io);
+	in.bytes_received = in.downstream_wire_rx = c->rx;
+	in.bytes_sent = in.downstream_wire_tx = c->tx;
+	if (c->chain && c->chain->kind == MESH_NET_HTTP)
+		in.protocol = SLICE("HTTP/1.1");
+	worker_log(c->w, &c->pl->logs, &in);
+}
+
 static void conn_count_end(struct conn *c)
 {
 	struct worker *w = c->w;
@@ -21,6 +35,8 @@ static void conn_count_end(struct conn *c)
 	atomic_fetch_sub_explicit(&c->pod->connections, 1, memory_order_relaxed);
 	if (!c->pl)
 		return;
+	if (c->pl->logs.n)
+		log_connection(c);
 	stats_dec(w->stats, c->pl->stats.cx_active);
 	stats_inc(w->stats, c->pl->stats.cx_destroy);
 	stats_record(w->stats, c->pl->stats.cx_length_ms, (io_now(w->io) - c->start_ns) / 1000);
