@@ -164,6 +164,8 @@ void io_stream_flush(struct io_stream *s);
 void io_stream_write(struct io_stream *s, const void *p, size_t n);
 /* Bytes that the kernel has not taken yet. */
 size_t io_stream_pending(const struct io_stream *s);
+/* All bytes of output so far, taken by the kernel or pending. */
+uint64_t io_stream_written(const struct io_stream *s);
 /* Marks for drained(); default 256 KiB / 128 KiB. The caller of write watches pending itself. */
 void io_stream_set_marks(struct io_stream *s, size_t high, size_t low);
 static inline bool io_stream_is_full(const struct io_stream *s);

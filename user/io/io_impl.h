@@ -133,6 +133,7 @@ struct io_stream {
 	struct buf out;	    /* filled by the owner */
 	struct buf sending; /* at its front what the kernel is taking */
 	struct buf held;    /* input that came after io_stream_read_stop */
+	uint64_t sent;	    /* bytes that the kernel took */
 	struct io_timer timer; /* close_flush and broken */
 	int fd;
 	int broken;	    /* -errno of a failed send whose input is still awaited */

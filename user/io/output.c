@@ -57,6 +57,7 @@ static void stream_break(struct io_stream *s, int err)
 static void stream_took(struct io_stream *s, size_t n)
 {
 	s->io->totals.bytes_out += n;
+	s->sent += n;
 	s->sending.head += n;
 	if (!buf_len(&s->sending))
 		out_give(s->io, &s->sending);
@@ -180,4 +181,9 @@ void io_stream_set_marks(struct io_stream *s, size_t high, size_t low)
 size_t io_stream_high(const struct io_stream *s)
 {
 	return s->high;
+}
+
+uint64_t io_stream_written(const struct io_stream *s)
+{
+	return s->sent + io_stream_pending(s);
 }

@@ -45,6 +45,7 @@ static void conn_count_end(struct conn *c)
 static void conn_bury(struct conn *c)
 {
 	c->closed = true;
+	c->tx = io_stream_written(c->io);
 	c->io = NULL;
 	io_timer_cancel(c->w->io, &c->timer);
 	io_timer_cancel(c->w->io, &c->life);

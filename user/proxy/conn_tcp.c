@@ -126,7 +126,6 @@ static void on_up_data(struct io_stream *s, char *p, size_t n)
 
 	touch(t);
 	t->info.upstream_wire_rx += n;
-	c->tx += n;
 	io_stream_write(c->io, p, n);
 	if (!io_stream_is_full(c->io))
 		return;
