@@ -55,6 +55,7 @@ class Sandbox:
 
     def __init__(self, name):
         self.v2, self.cpu_mount = cgroup_mounts()
+        os.environ["PATH"] += ":/usr/sbin:/sbin"  # where nginx, nft and ip are, and su does not look
         self.dir = tempfile.mkdtemp(prefix=f"skiff-{name}-")
         os.chmod(self.dir, 0o755)
         self.name = os.path.basename(self.dir)
@@ -109,6 +110,8 @@ class Sandbox:
 
     def spawn(self, argv, netns=None, group=None, uid=None, log=None, **options):
         """A child, apart from the terminal's Ctrl-C. @log: a file name in the folder for what it prints."""
+        if not shutil.which(argv[0]):
+            raise Failed(f"{argv[0]} is missing: make, and scripts/deps, bring all that is needed")
         if log:
             options["stdout"] = open(os.path.join(self.dir, log), "wb")
             options["stderr"] = subprocess.STDOUT
