@@ -44,6 +44,23 @@ char *arena_str(struct arena *a, struct slice s)
 	return p;
 }
 
+struct slice arena_join(struct arena *a, const struct slice *v, size_t n)
+{
+	size_t len = 0;
+	char *p, *at;
+
+	for (size_t i = 0; i < n; i++)
+		len += v[i].len;
+	p = at = arena_alloc(a, len + 1);
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].len)
+			memcpy(at, v[i].ptr, v[i].len);
+		at += v[i].len;
+	}
+	*at = '\0';
+	return slice_of(p, len);
+}
+
 struct slice arena_printf(struct arena *a, const char *fmt, ...)
 {
 	va_list ap, again;

@@ -49,6 +49,8 @@ static inline void *arena_zalloc(struct arena *a, size_t n)
 /* Copy of @s that lives as long as the arena. */
 struct slice arena_slice(struct arena *a, struct slice s);
 char *arena_str(struct arena *a, struct slice s); /* the same, NUL-terminated */
+/* All @n slices behind each other; any bytes, where arena_printf would stop at a NUL. */
+struct slice arena_join(struct arena *a, const struct slice *v, size_t n);
 struct slice arena_printf(struct arena *a, const char *fmt, ...) printf_like(2, 3);
 
 void arena_reset(struct arena *a);

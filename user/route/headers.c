@@ -59,7 +59,7 @@ static void add_value(struct l7_msg *m, struct slice name, struct slice value, s
 	else if (!old->value.len)
 		old->value = value;
 	else if (value.len)
-		old->value = arena_printf(a, "%.*s,%.*s", SLICE_ARG(old->value), SLICE_ARG(value));
+		old->value = arena_join(a, (struct slice[]){ old->value, SLICE(","), value }, 3);
 }
 
 /* Keeps no older value. */

@@ -8,10 +8,12 @@
 
 #include "route/route.h"
 
+#define NO_STRAY (SIZE_MAX / 2)
+
 struct out {
 	char *p;
 	size_t n;
-	size_t stray; /* place of the last '%' that begins no escape, behind the end if none */
+	size_t stray; /* place of the last '%' that begins no escape, or NO_STRAY */
 };
 
 static bool is_hex(char c)
@@ -61,6 +63,8 @@ static void up(struct out *o)
 		o->n--;
 	while (o->n > 1 && o->p[o->n - 1] != '/')
 		o->n--;
+	if (o->stray >= o->n)
+		o->stray = NO_STRAY;
 }
 
 /* A dot at the front of @s: takes it, and the segment when it is "." or "..". Returns bytes used. */
@@ -135,7 +139,7 @@ static size_t take_byte(struct out *o, struct slice s)
 static int canonical(struct slice path, struct arena *a, struct slice *ret_path)
 {
 	/* An escaped byte grows by two; so does a stray '%', at most once in three bytes. */
-	struct out o = { arena_alloc(a, 3 * path.len + 2), 0, SIZE_MAX / 2 };
+	struct out o = { arena_alloc(a, 3 * path.len + 2), 0, NO_STRAY };
 
 	if (!is_slash(path))
 		put(&o, '/');
@@ -225,6 +229,6 @@ int route_path_normalize(const struct mesh_http_manager *hcm, struct slice path,
 	if (to.ptr == only.ptr && to.len == only.len)
 		*ret_path = path;
 	else
-		*ret_path = query.len ? arena_printf(a, "%.*s%.*s", SLICE_ARG(to), SLICE_ARG(query)) : to;
+		*ret_path = query.len ? arena_join(a, (struct slice[]){ to, query }, 2) : to;
 	return r;
 }

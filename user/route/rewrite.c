@@ -63,7 +63,7 @@ static void forwarded_host_append(struct l7_msg *m, struct arena *a)
 	if (!m->host.len || (old.len && slice_is_equal(last, m->host)))
 		return;
 	l7_props_set(&m->props, L7_KEY_X_FORWARDED_HOST,
-		     old.len ? arena_printf(a, "%.*s,%.*s", SLICE_ARG(old), SLICE_ARG(m->host)) : m->host);
+		     old.len ? arena_join(a, (struct slice[]){ old, SLICE(","), m->host }, 3) : m->host);
 }
 
 static void host_set(const struct mesh_route *r, struct l7_msg *m, struct slice host, bool keep_original,
@@ -125,7 +125,7 @@ static size_t matched_len(const struct mesh_route *r, struct slice path_only)
 
 static struct slice path_replace(struct slice path, size_t n, struct slice with, struct arena *a)
 {
-	return arena_printf(a, "%.*s%.*s", SLICE_ARG(with), SLICE_ARG(slice_skip(path, n)));
+	return arena_join(a, (struct slice[]){ with, slice_skip(path, n) }, 2);
 }
 
 static struct slice path_regex_replace(struct slice path, const struct regex *re, struct slice subst,
@@ -227,10 +227,10 @@ struct slice route_redirect_location(const struct mesh_redirect *r, const struct
 
 	if (r->port)
 		snprintf(port, sizeof(port), ":%u", r->port);
-	return arena_printf(a, "%.*s://%.*s%s%.*s", SLICE_ARG(to), SLICE_ARG(host), port, SLICE_ARG(path));
+	return arena_join(a, (struct slice[]){ to, SLICE("://"), host, slice_str(port), path }, 5);
 }
 
 struct slice route_tls_location(const struct l7_msg *m, struct arena *a)
 {
-	return arena_printf(a, "https://%.*s%.*s", SLICE_ARG(m->host), SLICE_ARG(m->path));
+	return arena_join(a, (struct slice[]){ SLICE("https://"), m->host, m->path }, 3);
 }
