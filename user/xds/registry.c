@@ -22,6 +22,10 @@
 #include "envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.pb-c.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
 #include "envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.pb-c.h"
+#include "envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.pb-c.h"
+#include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb-c.h"
+#include "envoy/extensions/load_balancing_policies/random/v3/random.pb-c.h"
+#include "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.pb-c.h"
 #include "envoy/extensions/path/match/uri_template/v3/uri_template_match.pb-c.h"
 #include "envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite.pb-c.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h"
@@ -66,6 +70,11 @@ static const ProtobufCMessageDescriptor *const types[] = {
 	D_EXT(path__match__uri_template__v3__uri_template_match_config),
 	D_EXT(path__rewrite__uri_template__v3__uri_template_rewrite_config),
 	D_EXT(upstreams__http__v3__http_protocol_options),
+	/* balancers */
+	D_EXT(load_balancing_policies__round_robin__v3__round_robin),
+	D_EXT(load_balancing_policies__least_request__v3__least_request),
+	D_EXT(load_balancing_policies__random__v3__random),
+	D_EXT(load_balancing_policies__cluster_provided__v3__cluster_provided),
 	/* general */
 	&xds__type__v3__typed_struct__descriptor,
 	&udpa__type__v1__typed_struct__descriptor,

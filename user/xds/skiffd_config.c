@@ -608,8 +608,8 @@ static int document_read(struct reader *r, const json_t *j, struct skiffd_config
 		rc = netns_unique(r, c);
 	if (rc == 0 && c->has_admin && !addr_is_loopback(&c->admin))
 		xds_report_add(r->report, r->path.text,
-			       "admin: the address is not a loopback address: whoever reaches "
-			       "it can read and drain this skiffd");
+			       "admin: the address is not a loopback address: whoever reaches it "
+			       "can read and drain this skiffd");
 	return rc;
 }
 

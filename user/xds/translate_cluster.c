@@ -2,6 +2,10 @@
 /* Clusters and their endpoints. */
 #include <xxhash.h>
 
+#include "envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.pb-c.h"
+#include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb-c.h"
+#include "envoy/extensions/load_balancing_policies/random/v3/random.pb-c.h"
+#include "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.pb-c.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h"
 #include "xds/translate.h"
 
@@ -34,15 +38,73 @@ static int cluster_kind(struct translate *t, const PB_CLUSTER(Cluster) * m, stru
 		c->kind = MESH_CLUSTER_EDS;
 		xds_path_push(&t->pj.path, "type");
 		return tr_fail(t, "EDS needs a control plane (xDS), and none is configured; give "
-				  "the endpoints in "
-				  "load_assignment of a STATIC cluster");
+				  "the endpoints in load_assignment of a STATIC cluster");
 	default: return tr_fail(t, "type %d is not known", (int)m->type);
 	}
 }
 
-static int balancing(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
+#define LEAST_REQUEST Envoy__Extensions__LoadBalancingPolicies__LeastRequest__V3__LeastRequest
+
+static const struct {
+	const ProtobufCMessageDescriptor *type;
+	enum mesh_lb lb;
+} balancers[] = {
+	{ D_EXT(load_balancing_policies__round_robin__v3__round_robin), MESH_LB_ROUND_ROBIN },
+	{ D_EXT(load_balancing_policies__least_request__v3__least_request), MESH_LB_LEAST_REQUEST },
+	{ D_EXT(load_balancing_policies__random__v3__random), MESH_LB_RANDOM },
+	{ D_EXT(load_balancing_policies__cluster_provided__v3__cluster_provided),
+	  MESH_LB_PROVIDED },
+};
+
+/* One entry of load_balancing_policy. 1: not known, the next one is tried. */
+static int balancer(struct translate *t, const PB_CLUSTER(LoadBalancingPolicy__Policy) * m,
+		    struct mesh_cluster *c)
 {
-	c->choice_count = 2;
+	const Google__Protobuf__Any *any =
+		m->typed_extension_config ? m->typed_extension_config->typed_config : NULL;
+	ProtobufCMessage *x = NULL;
+	int rc;
+
+	if (!any)
+		return tr_fail(t, "typed_extension_config.typed_config is required");
+	rc = tr_any(t, any, &x);
+	if (rc < 0)
+		return rc == -ENOENT ? 1 : rc;
+	for (size_t i = 0; i < ARRAY_LEN(balancers); i++) {
+		if (balancers[i].type != x->descriptor)
+			continue;
+		c->lb = balancers[i].lb;
+		if (c->lb == MESH_LB_LEAST_REQUEST)
+			c->choice_count = tr_u32(((const LEAST_REQUEST *)x)->choice_count, 2);
+		return 0;
+	}
+	return 1;
+}
+
+/* The first policy that is known counts, as in Envoy. */
+static int typed_balancing(struct translate *t, const PB_CLUSTER(LoadBalancingPolicy) * m,
+			   struct mesh_cluster *c)
+{
+	size_t base = xds_path_push(&t->pj.path, "load_balancing_policy");
+	int rc = 1;
+
+	for (size_t i = 0; rc == 1 && i < m->n_policies; i++) {
+		size_t mark = xds_path_push_at(&t->pj.path, "policies", i);
+
+		rc = balancer(t, m->policies[i], c);
+		if (rc >= 0)
+			xds_path_pop(&t->pj.path, mark);
+	}
+	if (rc == 1)
+		return tr_fail(t, "none of the policies is supported yet by this version");
+	if (rc == 0)
+		xds_path_pop(&t->pj.path, base);
+	return rc;
+}
+
+static int enum_balancing(struct translate *t, const PB_CLUSTER(Cluster) * m,
+			  struct mesh_cluster *c)
+{
 	switch (m->lb_policy) {
 	case K_LB(ROUND_ROBIN): c->lb = MESH_LB_ROUND_ROBIN; break;
 	case K_LB(LEAST_REQUEST): c->lb = MESH_LB_LEAST_REQUEST; break;
@@ -53,20 +115,29 @@ static int balancing(struct translate *t, const PB_CLUSTER(Cluster) * m, struct 
 		c->lb = MESH_LB_RANDOM;
 		tr_warn(t, "lb_policy",
 			"consistent hashing is not there yet; endpoints are picked at random, as "
-			"for "
-			"requests without a hash");
+			"for requests without a hash");
 		break;
-	default: return tr_unsupported(t, "lb_policy", "load_balancing_policy");
+	default: return tr_fail(t, "lb_policy %d needs load_balancing_policy", (int)m->lb_policy);
 	}
+	if (m->lb_config_case == K_CLUSTER(CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG))
+		c->choice_count = tr_u32(m->least_request_lb_config->choice_count, 2);
+	return 0;
+}
+
+static int balancing(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
+{
+	int rc;
+
+	c->choice_count = 2;
+	rc = m->load_balancing_policy ? typed_balancing(t, m->load_balancing_policy, c) :
+					enum_balancing(t, m, c);
+	if (rc < 0)
+		return rc;
+	if (c->choice_count < 2)
+		return tr_fail(t, "choice_count must be at least 2");
 	if ((c->kind == MESH_CLUSTER_ORIGINAL_DST) != (c->lb == MESH_LB_PROVIDED))
 		return tr_fail(t,
 			       "lb_policy CLUSTER_PROVIDED and type ORIGINAL_DST belong together");
-	if (m->lb_config_case == K_CLUSTER(CLUSTER__LB_CONFIG_LEAST_REQUEST_LB_CONFIG)) {
-		c->choice_count = tr_u32(m->least_request_lb_config->choice_count, 2);
-		if (c->choice_count < 2)
-			return tr_fail(t,
-				       "least_request_lb_config.choice_count must be at least 2");
-	}
 	if (m->lb_config_case == K_CLUSTER(CLUSTER__LB_CONFIG_ORIGINAL_DST_LB_CONFIG))
 		c->use_original_dst_header = m->original_dst_lb_config->use_http_header;
 	return 0;
@@ -178,8 +249,7 @@ static int http_options(struct translate *t, const PB_HTTP(HttpProtocolOptions) 
 			http1(x->http_protocol_options, c);
 		else
 			return tr_fail(t, "explicit_http_config: one of http_protocol_options and "
-					  "http2_protocol_options "
-					  "is required");
+					  "http2_protocol_options is required");
 		break;
 	case K_OPTIONS(UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG):
 		http1(o->use_downstream_protocol_config->http_protocol_options, c);
@@ -262,8 +332,7 @@ static int endpoint(struct translate *t, const PB_ENDPOINT(LbEndpoint) * m, uint
 		if (c->kind == MESH_CLUSTER_STATIC)
 			return tr_fail(t,
 				       "address.socket_address.address: \"%s\" is not an IP "
-				       "address; names need type "
-				       "STRICT_DNS or LOGICAL_DNS",
+				       "address; names need type STRICT_DNS or LOGICAL_DNS",
 				       sa->address);
 	}
 	if (c->kind == MESH_CLUSTER_STRICT_DNS || c->kind == MESH_CLUSTER_LOGICAL_DNS) {

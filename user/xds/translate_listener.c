@@ -127,8 +127,8 @@ static int matches_unique(struct translate *t, const struct mesh_listener *l)
 			if (matches_meet(&l->chains[i].match, &l->chains[k].match))
 				return tr_fail(t,
 					       "filter_chains[%u] \"%.*s\" has the same "
-					       "filter_chain_match as "
-					       "filter_chains[%u] \"%.*s\", or meets it",
+					       "filter_chain_match as filter_chains[%u] \"%.*s\", "
+					       "or meets it",
 					       i, SLICE_ARG(l->chains[i].name), k,
 					       SLICE_ARG(l->chains[k].name));
 	return 0;

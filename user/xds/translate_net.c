@@ -311,8 +311,7 @@ int tr_net_filters(struct translate *t, PB_LISTENER(Filter) * *v, size_t n, stru
 		if (!net_is_terminal(&c->filters[i]) && last)
 			return tr_fail(t,
 				       "filters: the last one must end the chain (HTTP connection "
-				       "manager, tcp_proxy, "
-				       "dubbo_proxy), \"%.*s\" does not",
+				       "manager, tcp_proxy, dubbo_proxy), \"%.*s\" does not",
 				       SLICE_ARG(c->filters[i].name));
 	}
 	return 0;

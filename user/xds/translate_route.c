@@ -67,8 +67,7 @@ static int path_match(struct translate *t, const PB_ROUTE(RouteMatch) * m, struc
 		return 0;
 	default:
 		return tr_fail(t, "one of prefix, path, safe_regex, path_separated_prefix, "
-				  "path_match_policy and "
-				  "connect_matcher is required");
+				  "path_match_policy and connect_matcher is required");
 	}
 }
 
@@ -235,8 +234,7 @@ static int domains_unique(struct translate *t, const struct mesh_route_table *r)
 			if (json_object_get(seen, d))
 				rc = tr_fail(t,
 					     "domain \"%s\" stands twice in the virtual hosts of "
-					     "route configuration "
-					     "\"%.*s\"",
+					     "route configuration \"%.*s\"",
 					     d, SLICE_ARG(r->name));
 			json_object_set_new_nocheck(seen, d, json_true());
 		}

@@ -190,6 +190,42 @@ static const struct bad more_cases[] = {
 	  "HttpProtocolOptions" },
 };
 
+#define POLICY(name) \
+	"{typed_extension_config: {name: x, typed_config: {'@type': type.googleapis.com/" name "}" \
+	"}" \
+	"}"
+#define LB(name) POLICY("envoy.extensions.load_balancing_policies." name)
+
+static const struct bad balancer_cases[] = {
+	{ CLUSTER("load_balancing_policy: {policies: []}"),
+	  "load_balancing_policy: none of the policies is supported yet by this version" },
+	{ CLUSTER("load_balancing_policy: {policies: [" POLICY("a.B") "]}"),
+	  "load_balancing_policy: none of the policies is supported yet by this version" },
+	{ CLUSTER("load_balancing_policy: {policies: [{}]}"),
+	  "load_balancing_policy.policies[0]: typed_extension_config.typed_config is required" },
+	{ CLUSTER("load_balancing_policy: {policies: [" LB(
+		  "cluster_provided.v3.ClusterProvided") "]}"),
+	  "lb_policy CLUSTER_PROVIDED and type ORIGINAL_DST belong together" },
+	{ CLUSTER("lb_policy: LOAD_BALANCING_POLICY_CONFIG"),
+	  "lb_policy 7 needs load_balancing_policy" },
+};
+
+static void balancers(void **state)
+{
+	struct mesh_view *v = NULL;
+	struct err e = { "" };
+
+	(void)state;
+	if (xds_load_text(SLICE(CLUSTER("load_balancing_policy: {policies: [" POLICY("a.B") ", " LB(
+				  "least_request.v3.LeastRequest, choice_count: "
+				  "3") ", " LB("random.v3.Random") "]}")),
+			  "t", &v, NULL, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(v->clusters[0].lb, MESH_LB_LEAST_REQUEST);
+	assert_int_equal(v->clusters[0].choice_count, 3);
+	mesh_view_unref(v);
+}
+
 static const struct bad http_cases[] = {
 	{ HCM("http_filters: []"), "typed_config: stat_prefix is required and may not be empty" },
 	{ HCM("stat_prefix: s, codec_type: HTTP3"),
@@ -401,6 +437,7 @@ static void refused(const struct bad *v, size_t n)
 TEST(yaml)
 TEST(listener)
 TEST(more)
+TEST(balancer)
 TEST(http)
 TEST(route)
 TEST(cluster)
@@ -478,10 +515,11 @@ static void report_is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(yaml),     cmocka_unit_test(listener),
-		cmocka_unit_test(more),     cmocka_unit_test(http),
-		cmocka_unit_test(route),    cmocka_unit_test(cluster),
-		cmocka_unit_test(reported), cmocka_unit_test(report_is_bounded),
+		cmocka_unit_test(yaml),      cmocka_unit_test(listener),
+		cmocka_unit_test(more),      cmocka_unit_test(balancer),
+		cmocka_unit_test(balancers), cmocka_unit_test(http),
+		cmocka_unit_test(route),     cmocka_unit_test(cluster),
+		cmocka_unit_test(reported),  cmocka_unit_test(report_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,7 @@ static const struct mesh_http_manager *manager(const char *text)
 		      "{address: 127.0.0.1, "
 		      "port_value: 80}}, filter_chains: [{filters: [{name: h, typed_config: "
 		      "{'@type': " T "network.http_connection_manager.v3.HttpConnectionManager, "
-				     "stat_prefix: s, %s}}]}]}], clusters: "
+		      "stat_prefix: s, %s}}]}]}], clusters: "
 		      "[{name: a}, {name: b}]}",
 		      text) > 0);
 	load(yaml);
