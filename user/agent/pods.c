@@ -36,6 +36,11 @@ struct agent_pod *agent_pod_new(const struct skiffd_pod *conf)
 	p->conf.addresses = arena_array(a, struct addr, conf->n_addresses);
 	if (conf->n_addresses)
 		memcpy(p->conf.addresses, conf->addresses, conf->n_addresses * sizeof(struct addr));
+	p->conf.labels = arena_array(a, struct skiffd_label, conf->n_labels);
+	for (uint32_t i = 0; i < conf->n_labels; i++) {
+		p->conf.labels[i].key = copy(a, conf->labels[i].key);
+		p->conf.labels[i].value = copy(a, conf->labels[i].value);
+	}
 	p->conf.policy = arena_array(a, struct skiffd_policy, conf->n_policy);
 	if (conf->n_policy)
 		memcpy(p->conf.policy, conf->policy, conf->n_policy * sizeof(struct skiffd_policy));

@@ -97,6 +97,12 @@ static void fill_pod(struct mesh_snapshot *s, struct mesh_pod *m, const struct a
 	m->addresses = arena_array(&s->arena, struct addr, p->n_addresses);
 	if (p->n_addresses)
 		memcpy(m->addresses, p->addresses, p->n_addresses * sizeof(struct addr));
+	m->n_labels = p->conf.n_labels;
+	m->labels = arena_array(&s->arena, struct mesh_label, p->conf.n_labels);
+	for (uint32_t i = 0; i < p->conf.n_labels; i++) {
+		m->labels[i].key = arena_slice(&s->arena, slice_str(p->conf.labels[i].key));
+		m->labels[i].value = arena_slice(&s->arena, slice_str(p->conf.labels[i].value));
+	}
 	m->fail_open = p->conf.fail_open;
 	m->view = p->view ? mesh_view_ref(p->view) : NULL;
 }

@@ -46,6 +46,10 @@ const struct mesh_listener *mesh_view_listener(const struct mesh_view *v, enum m
 
 enum mesh_accelerate { MESH_ACCELERATE_AUTO, MESH_ACCELERATE_BOTH, MESH_ACCELERATE_OFF };
 
+struct mesh_label {
+	struct slice key, value;
+};
+
 /* A managed pod. */
 struct mesh_pod {
 	struct slice name, namespace_, service_account;
@@ -53,6 +57,8 @@ struct mesh_pod {
 	uint32_t id;	    /* stable while the pod is managed; > 0 */
 	struct addr *addresses;
 	uint32_t n_addresses;
+	struct mesh_label *labels;
+	uint32_t n_labels;
 	bool fail_open;
 	enum mesh_accelerate accelerate;
 	struct mesh_view *view;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The answer's way: from an upstream (or from Skiff itself) through the filters back to the client; the end. */
 #include <errno.h>
-#include <stdatomic.h>
 
 #include "proxy/conn_msg.h"
+#include "proxy/istio.h"
 #include "proxy/stream.h"
 #include "proxy/uconn.h"
 
@@ -384,6 +384,23 @@ void stream_reset(struct stream *st, uint32_t flags, const char *details)
 
 /* ---- the end ------------------------------------------------------------------------------------------------ */
 
+void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, uint32_t status)
+{
+	bool is_source = st->c->direction == MESH_OUTBOUND && h == &st->hops[0];
+	struct istio_event ev = {
+		.pod = h->pod, .cluster = h->cluster ? h->cluster->conf : NULL, .is_source = is_source,
+		.protocol = protocol, .status = status, .flags = h->info.flags, .info = &h->info,
+	};
+
+	if (!h->pod->id)
+		return;
+	if (st->n_hops > 1)
+		ev.peer = is_source ? st->hops[1].pod : st->hops[0].pod;
+	else
+		ev.peer = worker_pod_by_addr(st->w, is_source ? &h->info.upstream_remote : &st->c->remote);
+	istio_count_request(st->w, &ev);
+}
+
 static void hop_end(struct hop *h)
 {
 	struct stream *st = h->st;
@@ -425,7 +442,7 @@ void stream_end(struct stream *st)
 	uconn_unwant(st);
 	uconn_release(st, false);
 	if (buf_len(&st->body))
-		atomic_fetch_sub_explicit(&c->pod->buffer_bytes, buf_len(&st->body), memory_order_relaxed);
+		stream_drop_body(st);
 	if (st->down_reading_stopped && !c->closed)
 		io_stream_read_start(c->io);
 	for (uint32_t i = st->n_hops; i-- > 0;)

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "proxy/conn.h"
+#include "proxy/istio.h"
 #include "route/route.h"
 
 #define TCP_CONNECT_TIMEOUT_MS 5000
@@ -405,6 +406,15 @@ static void tcp_done(struct conn *c)
 		stats_add(w->stats, t->conf->stats.cx_rx_bytes, c->rx);
 		stats_add(w->stats, t->conf->stats.cx_tx_bytes, c->tx);
 		worker_log(w, &t->conf->logs, &t->info);
+	}
+	if (c->pod->id) {
+		struct istio_event ev = {
+			.pod = c->pod, .cluster = t->cluster ? t->cluster->conf : NULL, .protocol = "tcp",
+			.is_source = c->direction == MESH_OUTBOUND, .flags = t->info.flags, .info = &t->info,
+		};
+
+		ev.peer = worker_pod_by_addr(w, ev.is_source ? &t->info.upstream_remote : &c->remote);
+		istio_count_connection(w, &ev);
 	}
 	if (t->cluster) {
 		stats_add(w->stats, t->cluster->shared->stats.cx_rx_bytes, t->info.upstream_wire_rx);

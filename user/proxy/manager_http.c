@@ -469,6 +469,7 @@ static void http_end(struct stream *st, struct hop *h)
 	uint32_t code = h->info.status;
 
 	stats_dec(st->w->stats, s->rq_active);
+	stream_count_istio(st, h, is_grpc(st) ? "grpc" : "http", code);
 	if (!code)
 		return;
 	http_count_code(st->w->stats, hp(h), code);

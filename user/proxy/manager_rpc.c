@@ -53,6 +53,7 @@ static void rpc_response(struct stream *st, struct hop *h)
 	const struct rpc_stats *s = &rp(h)->stats;
 
 	h->info.details = SLICE("via_upstream");
+	h->info.status = st->resp.status;
 	count(h, s->response);
 	count(h, s->response_decoding_success);
 	count(h, st->resp.kind == L7_ERROR ? s->response_error :
@@ -86,6 +87,7 @@ static void rpc_reply(struct stream *st, struct hop *h, const struct l7_reply *r
 static void rpc_end(struct stream *st, struct hop *h)
 {
 	stats_dec(st->w->stats, rp(h)->stats.request_active);
+	stream_count_istio(st, h, rp(h)->codec->name, h->info.status);
 	stats_record(st->w->stats, rp(h)->stats.request_time, (h->info.end_ns - h->info.start_ns) / 1000);
 }
 

@@ -16,6 +16,7 @@
 #include "proxy/engine.h"
 
 struct conn;
+struct istio_series;
 struct stream;
 
 /* ---- log sinks ----------------------------------------------------------------------------------- */
@@ -59,6 +60,7 @@ struct engine {
 	struct log_sink sinks[LOG_SINKS_MAX];
 	uint32_t n_sinks;
 	_Atomic uint32_t connections;
+	_Atomic uint64_t buffer_bytes;
 	_Atomic uint64_t next_id; /* connection ids */
 	_Atomic bool draining;
 	struct addr local_address; /* Envoy's "local address": first non-loopback IPv4 */
@@ -112,7 +114,7 @@ struct worker {
 	struct list free_streams;
 	struct list dead_streams; /* recycled at the end of the turn */
 	uint32_t n_free_streams;
-	struct arena scratch;	/* reset every turn */
+	struct istio_series *istio, *istio_last; /* istio.c */
 	struct buf log_bufs[LOG_SINKS_MAX];
 	struct io_timer log_timer;
 	uint64_t date_sec;

@@ -432,8 +432,7 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 	}
 	if (buf_len(&st->body)) {
 		u->codec->encode_body(u->cstate, st->up_id, buf_slice(&st->body), uconn_out(u));
-		atomic_fetch_sub_explicit(&st->c->pod->buffer_bytes, buf_len(&st->body), memory_order_relaxed);
-		buf_done(&st->body);
+		stream_drop_body(st);
 	}
 	if (st->req_end && !whole)
 		up_end(st);
@@ -506,13 +505,25 @@ static int on_head(void *owner, struct l7_msg *m, bool end)
 	return event_result(c);
 }
 
+void stream_drop_body(struct stream *st)
+{
+	uint64_t n = buf_len(&st->body);
+
+	atomic_fetch_sub_explicit(&st->c->pod->buffer_bytes, n, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&st->w->e->buffer_bytes, n, memory_order_relaxed);
+	buf_done(&st->body);
+}
+
 static bool hold_body(struct stream *st, struct slice data)
 {
 	struct epod *pod = st->c->pod;
+	struct engine *e = st->w->e;
 	uint64_t have = atomic_fetch_add_explicit(&pod->buffer_bytes, data.len, memory_order_relaxed);
+	uint64_t all = atomic_fetch_add_explicit(&e->buffer_bytes, data.len, memory_order_relaxed);
 
 	buf_add_slice(&st->body, data);
-	if (have + data.len > st->w->e->opts.limits.buffer_bytes_per_pod) {
+	if (have + data.len > e->opts.limits.buffer_bytes_per_pod || all + data.len > e->opts.limits.buffer_bytes) {
+		stats_inc(st->w->stats, stats_register(STAT_COUNTER, "overload.buffer_limit_reached"));
 		stream_reply(st, L7_REPLY_OVERLOAD, L7_FLAG(OM), "overload", "overload");
 		return false;
 	}

@@ -121,6 +121,9 @@ void stream_reply(struct stream *st, enum l7_reply_code code, uint32_t flags, co
 		  const char *body);
 void stream_reply_full(struct stream *st, struct hop *h, struct l7_reply *r, uint32_t flags);
 
+/* Forgets the held request body, and its share of the limits. */
+void stream_drop_body(struct stream *st);
+
 /* ---- from the managers ------------------------------------------------------------------------------ */
 /* Sends @st->resp down from hop @h on (filters in reverse), then @body whole when @end. */
 void stream_answer(struct stream *st, struct hop *h, struct slice body, bool end);
@@ -138,6 +141,9 @@ int stream_up_end(struct stream *st, struct l7_props *trailers);
 /* Before the head of the answer: a reset gives 503, after it the client is reset too. */
 void stream_up_reset(struct stream *st, uint32_t flags, const char *details);
 void stream_up_drained(struct stream *st);
+
+/* Counts the end of @st in @h by Istio's metrics, when a pod stands behind it. */
+void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, uint32_t status);
 
 /* Runs on: filters, router. Called at the start and when a filter or pool lets go on. */
 void stream_run(struct stream *st);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "proxy/conn.h"
+#include "proxy/istio.h"
 #include "proxy/uconn.h"
 
 /* ---- pods ------------------------------------------------------------------------------------------- */
@@ -273,7 +274,7 @@ static void worker_done(struct worker *w)
 	worker_log_flush(w);
 	for (uint32_t i = 0; i < LOG_SINKS_MAX; i++)
 		buf_done(&w->log_bufs[i]);
-	arena_done(&w->scratch);
+	istio_done(w);
 }
 
 void *worker_main(void *arg)
