@@ -150,10 +150,18 @@ static void stream_rearm(struct source *s)
 	watch(s, events, EPOLL_CTL_MOD);
 }
 
-static void stream_kill(struct source *s)
+/* Ends both sides; @doing NULL: all is done, else what failed, with errno. */
+static void stream_kill(struct source *s, const char *doing)
 {
+	char line[128];
+
 	if (s->dead)
 		return;
+	if (doing) {
+		snprintf(line, sizeof(line), "RELAY: pod %s %s: %s", s->pod->name, doing,
+			 strerror(errno));
+		say("event", line);
+	}
 	s->dead = s->peer->dead = true;
 	close(s->fd);
 	close(s->peer->fd);
@@ -169,7 +177,7 @@ static void stream_flush(struct source *s)
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n < 0) {
-			stream_kill(s);
+			stream_kill(s, "send");
 			return;
 		}
 		s->from += (size_t)n;
@@ -180,7 +188,7 @@ static void stream_flush(struct source *s)
 		shutdown(s->peer->fd, SHUT_WR);
 	}
 	if (s->shut && s->peer->shut)
-		stream_kill(s);
+		stream_kill(s, NULL);
 }
 
 static void stream_read(struct source *s)
@@ -193,7 +201,7 @@ static void stream_read(struct source *s)
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n < 0) {
-		stream_kill(s);
+		stream_kill(s, "recv");
 		return;
 	}
 	if (n == 0)
@@ -209,7 +217,7 @@ static void stream_event(struct source *s, uint32_t events)
 	if (!s->dead && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		stream_read(s);
 	if (!s->dead && events & EPOLLERR && s->to > 0)
-		stream_kill(s);
+		stream_kill(s, "error while waiting");
 	if (!s->dead) {
 		stream_rearm(s);
 		stream_rearm(s->peer);
@@ -242,7 +250,7 @@ static void relay(struct pod *pod, int fd, const struct addr *dst)
 	watch(a, 0, EPOLL_CTL_ADD);
 	watch(b, 0, EPOLL_CTL_ADD);
 	if (connect(b->fd, (struct sockaddr *)&ss, size) < 0 && errno != EINPROGRESS) {
-		stream_kill(a);
+		stream_kill(a, "connect");
 		return;
 	}
 	stream_rearm(a);
