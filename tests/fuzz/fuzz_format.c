@@ -58,9 +58,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	l7_msg_init(&resp, L7_RESPONSE, &a);
 	resp.status = 200;
 	add(&resp, "grpc-status", "5");
-	const struct l7_info full = { .request = &req, .response = &resp, .trailers = &resp.props, .status = 200,
-				      .start_wall_ns = 1795444928276703000ull, .start_ns = 1, .end_ns = 5000000,
-				      .flags = L7_FLAG(UF), .cluster = SLICE("c") };
+	const struct l7_info full = { .request = &req,
+				      .response = &resp,
+				      .trailers = &resp.props,
+				      .status = 200,
+				      .start_wall_ns = 1795444928276703000ull,
+				      .start_ns = 1,
+				      .end_ns = 5000000,
+				      .flags = L7_FLAG(UF),
+				      .cluster = SLICE("c") };
 
 	evaluate(f, &none);
 	evaluate(f, &full);

@@ -46,7 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(slice_is_equal(query_of(path), query_of(once)));
 	if (hcm.normalize_path)
 		check_segments(route_path_only(once, NULL));
-	/* Unescaping once may uncover another escape ("%252f"): that one is left for the next hop. */
+	/* Unescaping once may uncover another escape ("%252f"): that one is left for the next hop.
+	 */
 	hcm.escaped_slashes = MESH_SLASHES_KEEP;
 	must(route_path_normalize(&hcm, once, &a, &twice) == 0);
 	must(slice_is_equal(once, twice));

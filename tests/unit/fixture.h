@@ -71,10 +71,10 @@ static inline struct slice values_of(struct arena *a, const struct l7_msg *m, co
 {
 	struct slice all = S("");
 
-	l7_props_each(&m->props, i)
-		if (slice_is_equal(m->props.v[i].name, S(name)))
-			all = all.len ? arena_printf(a, "%.*s|%.*s", SLICE_ARG(all), SLICE_ARG(m->props.v[i].value)) :
-					arena_printf(a, "%.*s", SLICE_ARG(m->props.v[i].value));
+	l7_props_each(&m->props, i) if (slice_is_equal(m->props.v[i].name, S(name)))
+		all = all.len ? arena_printf(a, "%.*s|%.*s", SLICE_ARG(all),
+					     SLICE_ARG(m->props.v[i].value)) :
+				arena_printf(a, "%.*s", SLICE_ARG(m->props.v[i].value));
 	return all;
 }
 

@@ -124,7 +124,8 @@ size_t addr_format(const struct addr *a, char out[static ADDR_TEXT_MAX])
 	char ip[ADDR_TEXT_MAX];
 
 	addr_format_ip(a, ip);
-	return (size_t)snprintf(out, ADDR_TEXT_MAX, addr_is_v4(a) ? "%s:%u" : "[%s]:%u", ip, a->port);
+	return (size_t)snprintf(out, ADDR_TEXT_MAX, addr_is_v4(a) ? "%s:%u" : "[%s]:%u", ip,
+				a->port);
 }
 
 int addr_from_sockaddr(const struct sockaddr *sa, struct addr *ret_a)

@@ -70,9 +70,11 @@ static inline void list_splice(struct list *to, struct list *from)
 }
 
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
-#define list_for_each(pos, head) for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
+#define list_for_each(pos, head) \
+	for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
 /* The loop's body may remove @pos. */
 #define list_for_each_safe(pos, tmp, head) \
-	for (struct list *pos = (head)->next, *tmp = pos->next; pos != (head); pos = tmp, tmp = pos->next)
+	for (struct list *pos = (head)->next, *tmp = pos->next; pos != (head); \
+	     pos = tmp, tmp = pos->next)
 
 #endif

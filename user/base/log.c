@@ -62,8 +62,8 @@ void log_line(enum log_level level, const char *room, const char *fmt, ...)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
 	at = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &tm);
-	at += (size_t)snprintf(line + at, sizeof(line) - at, ".%03ldZ %s %s: ", ts.tv_nsec / 1000000,
-			       names[level], room);
+	at += (size_t)snprintf(line + at, sizeof(line) - at,
+			       ".%03ldZ %s %s: ", ts.tv_nsec / 1000000, names[level], room);
 	va_start(ap, fmt);
 	n = vsnprintf(line + at, sizeof(line) - at - 1, fmt, ap);
 	va_end(ap);

@@ -243,9 +243,10 @@ int regex_check_subst(const struct regex *re, struct slice subst, struct err *e)
 		if (subst.ptr[i] == '\\')
 			continue;
 		if (subst.ptr[i] < '0' || subst.ptr[i] > '9')
-			return err_set(e, -EINVAL,
-				       "substitution '%.*s': a backslash needs a digit or a backslash",
-				       SLICE_ARG(subst));
+			return err_set(
+				e, -EINVAL,
+				"substitution '%.*s': a backslash needs a digit or a backslash",
+				SLICE_ARG(subst));
 		if ((uint32_t)(subst.ptr[i] - '0') > re->groups)
 			return err_set(e, -EINVAL,
 				       "substitution '%.*s' names group %c, the pattern has %u",

@@ -21,7 +21,8 @@ static struct stats_set *sets;
 static uint32_t next_id = 1;
 static const double bounds[] = STATS_BOUNDS;
 
-_Static_assert(ARRAY_LEN(bounds) + 1 == STATS_BUCKETS, "a bucket for each bound and one for the rest");
+_Static_assert(ARRAY_LEN(bounds) + 1 == STATS_BUCKETS,
+	       "a bucket for each bound and one for the rest");
 
 /* A histogram's cells lie together in one chunk. */
 static stat_id take_ids(uint32_t n)

@@ -18,7 +18,11 @@ enum stat_kind { STAT_COUNTER, STAT_GAUGE, STAT_HISTOGRAM };
 typedef uint32_t stat_id; /* 0 is a sink that nobody reads */
 
 /* Bucket bounds of a histogram in ms, as Envoy's and Istio's boards expect. */
-#define STATS_BOUNDS { 0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000 }
+#define STATS_BOUNDS \
+	{ \
+		0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, \
+			300000, 600000, 1800000, 3600000 \
+	}
 #define STATS_BUCKETS 20 /* bounds and +Inf; followed by the sum in us */
 
 struct stats_set; /* one worker's values */

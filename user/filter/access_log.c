@@ -40,7 +40,8 @@ static bool grpc_is_match(const struct mesh_log_filter *f, const struct l7_info 
 	return found != (f->op == MESH_NE);
 }
 
-static bool any_wanted(const struct mesh_log_filter *f, const struct l7_info *in, struct rng *rng, bool stop_at)
+static bool any_wanted(const struct mesh_log_filter *f, const struct l7_info *in, struct rng *rng,
+		       bool stop_at)
 {
 	for (uint32_t i = 0; i < f->n_sub; i++)
 		if (filter_log_is_wanted(&f->sub[i], in, rng) == stop_at)
@@ -48,7 +49,8 @@ static bool any_wanted(const struct mesh_log_filter *f, const struct l7_info *in
 	return !stop_at;
 }
 
-bool filter_log_is_wanted(const struct mesh_log_filter *f, const struct l7_info *in, struct rng *rng)
+bool filter_log_is_wanted(const struct mesh_log_filter *f, const struct l7_info *in,
+			  struct rng *rng)
 {
 	if (!f)
 		return true;
@@ -62,7 +64,8 @@ bool filter_log_is_wanted(const struct mesh_log_filter *f, const struct l7_info 
 	case MESH_LOG_TRACEABLE:
 		return false; /* and samples no traces */
 	case MESH_LOG_RUNTIME:
-		return f->fraction >= 1000000 || (f->fraction && rng_below(rng, 1000000) < f->fraction);
+		return f->fraction >= 1000000 ||
+		       (f->fraction && rng_below(rng, 1000000) < f->fraction);
 	case MESH_LOG_AND:
 		return any_wanted(f, in, rng, false);
 	case MESH_LOG_OR:
@@ -79,7 +82,8 @@ bool filter_log_is_wanted(const struct mesh_log_filter *f, const struct l7_info 
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-static bool append_json(const struct mesh_json_format *j, const struct l7_info *in, bool omit, struct buf *out);
+static bool append_json(const struct mesh_json_format *j, const struct l7_info *in, bool omit,
+			struct buf *out);
 
 static int by_key(const struct mesh_json_format *a, const struct mesh_json_format *b)
 {
@@ -112,8 +116,8 @@ static bool is_sorted(const struct mesh_json_format *j)
 	return true;
 }
 
-static bool append_member(const struct mesh_json_format *m, const struct l7_info *in, bool omit, bool first,
-			  struct buf *out)
+static bool append_member(const struct mesh_json_format *m, const struct l7_info *in, bool omit,
+			  bool first, struct buf *out)
 {
 	size_t before = buf_len(out);
 
@@ -146,7 +150,8 @@ static uint32_t append_object(const struct mesh_json_format *j, const struct l7_
 	return n;
 }
 
-static void append_list(const struct mesh_json_format *j, const struct l7_info *in, bool omit, struct buf *out)
+static void append_list(const struct mesh_json_format *j, const struct l7_info *in, bool omit,
+			struct buf *out)
 {
 	uint32_t n = 0;
 
@@ -170,7 +175,8 @@ static void append_number(double v, struct buf *out)
 }
 
 /* false: nothing to show (only with @omit). */
-static bool append_json(const struct mesh_json_format *j, const struct l7_info *in, bool omit, struct buf *out)
+static bool append_json(const struct mesh_json_format *j, const struct l7_info *in, bool omit,
+			struct buf *out)
 {
 	switch (j->kind) {
 	case MESH_JSON_FORMAT:

@@ -44,7 +44,8 @@ static uint32_t seconds_to_token(double tokens, double rate)
 	return tokens >= 1 ? 0 : (uint32_t)fmin(ceil((1 - tokens) / rate), UINT32_MAX);
 }
 
-bool filter_bucket_take(struct filter_bucket *b, uint64_t now_ns, uint32_t *ret_left, uint32_t *ret_reset_s)
+bool filter_bucket_take(struct filter_bucket *b, uint64_t now_ns, uint32_t *ret_left,
+			uint32_t *ret_reset_s)
 {
 	double now = (double)now_ns / NSEC_PER_SEC;
 	double empty_at = atomic_load_explicit(&b->empty_at_s, memory_order_relaxed);
@@ -56,9 +57,9 @@ bool filter_bucket_take(struct filter_bucket *b, uint64_t now_ns, uint32_t *ret_
 		taken = tokens >= 1;
 		if (!taken)
 			break;
-	} while (!atomic_compare_exchange_weak_explicit(&b->empty_at_s, &empty_at,
-							now - (tokens - 1) / b->rate,
-							memory_order_relaxed, memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&b->empty_at_s, &empty_at, now - (tokens - 1) / b->rate, memory_order_relaxed,
+		memory_order_relaxed));
 	tokens -= taken;
 	if (ret_left)
 		*ret_left = whole(tokens);

@@ -22,14 +22,16 @@ struct policies {
 	uint32_t n;
 };
 
-static void *shared_new(const struct mesh_filter *conf, const void *config, struct slice stat_prefix)
+static void *shared_new(const struct mesh_filter *conf, const void *config,
+			struct slice stat_prefix)
 {
 	struct shared *s = xcalloc(1, sizeof(*s));
 
 	(void)conf;
 	(void)config;
 	s->valid = stats_registerf(STAT_COUNTER, "%.*s.cors.origin_valid", SLICE_ARG(stat_prefix));
-	s->invalid = stats_registerf(STAT_COUNTER, "%.*s.cors.origin_invalid", SLICE_ARG(stat_prefix));
+	s->invalid =
+		stats_registerf(STAT_COUNTER, "%.*s.cors.origin_invalid", SLICE_ARG(stat_prefix));
 	return s;
 }
 
@@ -42,7 +44,8 @@ static void policies_add(struct policies *p, const struct mesh_cors *c)
 		p->v[p->n++] = c;
 }
 
-static void policies_add_level(struct policies *p, const struct mesh_overrides *o, struct slice name)
+static void policies_add_level(struct policies *p, const struct mesh_overrides *o,
+			       struct slice name)
 {
 	for (uint32_t i = 0; i < o->n; i++)
 		if (slice_is_equal(o->v[i].name, name))
@@ -137,21 +140,24 @@ static struct slice echo(struct slice allowed, const struct l7_msg *m, struct sl
 	return p ? p->value : SLICE_NONE;
 }
 
-static enum filter_verdict preflight(struct filter_ctx *ctx, const struct policies *p, const struct l7_msg *m,
-				     struct slice origin)
+static enum filter_verdict preflight(struct filter_ctx *ctx, const struct policies *p,
+				     const struct l7_msg *m, struct slice origin)
 {
 	const struct l7_prop *private_network =
 		l7_props_find(&m->props, SLICE("access-control-request-private-network"));
 	struct l7_props *props = &ctx->reply.props;
 
-	ctx->reply = (struct l7_reply){ .code = L7_REPLY_DIRECT, .status = 200, .details = SLICE("cors_response") };
+	ctx->reply = (struct l7_reply){ .code = L7_REPLY_DIRECT,
+					.status = 200,
+					.details = SLICE("cors_response") };
 	l7_props_init(props, ctx->arena);
 	set(props, SLICE("access-control-allow-methods"),
 	    echo(TEXT(p, methods), m, SLICE("access-control-request-method")));
 	set(props, SLICE("access-control-allow-headers"),
 	    echo(TEXT(p, headers), m, SLICE("access-control-request-headers")));
 	set(props, SLICE("access-control-max-age"), TEXT(p, max_age));
-	if (private_network && slice_is_equal(private_network->value, SLICE("true")) && has_private_network(p))
+	if (private_network && slice_is_equal(private_network->value, SLICE("true")) &&
+	    has_private_network(p))
 		set(props, SLICE("access-control-allow-private-network"), SLICE("true"));
 	if (origin.len)
 		mark(p, origin, props);

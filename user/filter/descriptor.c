@@ -23,7 +23,8 @@ static bool query_value(struct slice path, struct slice name, struct slice *ret_
 }
 
 /* Envoy leaves an entry out when its value is empty, and the whole descriptor with it. */
-static enum outcome from_value(bool found, struct slice v, const struct mesh_rl_action *act, struct slice *ret_v)
+static enum outcome from_value(bool found, struct slice v, const struct mesh_rl_action *act,
+			       struct slice *ret_v)
 {
 	if (found && v.len) {
 		*ret_v = v;
@@ -43,7 +44,8 @@ static enum outcome remote_address(const struct filter_ctx *ctx, struct slice *r
 
 /* The value of one action; its key is the configured one or @fallback. */
 static enum outcome action_value(const struct mesh_rl_action *act, const struct filter_ctx *ctx,
-				 const struct l7_msg *m, struct slice *ret_v, struct slice *fallback)
+				 const struct l7_msg *m, struct slice *ret_v,
+				 struct slice *fallback)
 {
 	struct slice v = SLICE_NONE;
 	bool found;

@@ -21,7 +21,8 @@ struct state {
 	struct shared *shared;
 };
 
-static void *shared_new(const struct mesh_filter *conf, const void *config, struct slice stat_prefix)
+static void *shared_new(const struct mesh_filter *conf, const void *config,
+			struct slice stat_prefix)
 {
 	struct shared *s;
 

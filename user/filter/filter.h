@@ -49,7 +49,8 @@ struct filter_ctx {
 	void **conn_slot;
 	struct arena *conn_arena;
 	struct l7_reply reply;		     /* for FILTER_REPLY */
-	/* Arms the stream's filter timer: after @ms the engine calls filter->timer. For FILTER_PAUSE. */
+	/* Arms the stream's filter timer: after @ms the engine calls filter->timer. For
+	 * FILTER_PAUSE. */
 	void (*set_timer)(struct filter_ctx *ctx, uint32_t ms);
 	void *engine;			     /* the engine's own */
 };
@@ -61,7 +62,8 @@ struct filter {
 
 	/* Makes and frees the shared state of one instance (or one route override) of @config.
 	 * Main thread. NULL: has none. */
-	void *(*shared_new)(const struct mesh_filter *conf, const void *config, struct slice stat_prefix);
+	void *(*shared_new)(const struct mesh_filter *conf, const void *config,
+			    struct slice stat_prefix);
 	void (*shared_free)(void *shared);
 
 	enum filter_verdict (*request)(struct filter_ctx *ctx, struct l7_msg *m);
@@ -105,7 +107,8 @@ struct filter_bucket *filter_bucket_new(const struct mesh_token_bucket *conf);
 void filter_bucket_free(struct filter_bucket *b);
 void filter_bucket_init(struct filter_bucket *b, const struct mesh_token_bucket *conf);
 /* Takes one token. Returns false when empty. @ret_left / @ret_reset_s may be NULL. */
-bool filter_bucket_take(struct filter_bucket *b, uint64_t now_ns, uint32_t *ret_left, uint32_t *ret_reset_s);
+bool filter_bucket_take(struct filter_bucket *b, uint64_t now_ns, uint32_t *ret_left,
+			uint32_t *ret_reset_s);
 
 /* The filters that this room has (named in cmd/builtin.c). */
 extern const struct filter filter_router;
@@ -117,7 +120,8 @@ extern const struct filter filter_header_mutation;
 /* ---- access log ------------------------------------------------------------------------------ */
 
 /* Does @f (NULL: yes) let the stream be logged? */
-bool filter_log_is_wanted(const struct mesh_log_filter *f, const struct l7_info *in, struct rng *rng);
+bool filter_log_is_wanted(const struct mesh_log_filter *f, const struct l7_info *in,
+			  struct rng *rng);
 /* Appends one line. JSON lines end in '\n'; a text format brings its own line end, or has none. */
 void filter_log_line(const struct mesh_access_log *log, const struct l7_info *in, struct buf *out);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which buckets a request takes from: every matching descriptor's, slowest first, then the default. */
+/* Which buckets a request takes from: every matching descriptor's, slowest first, then the default.
+ */
 #include "filter/limiter.h"
 
 #include <sys/random.h>
@@ -65,8 +66,8 @@ static XXH128_hash_t values_hash(const struct limiter *l, const struct filter_de
 	XXH128_hash_t h = { l->seed, l->seed };
 
 	for (uint32_t i = 0; i < d->n; i++) {
-		XXH128_hash_t one = XXH3_128bits_withSeed(d->entries[i].value.ptr, d->entries[i].value.len,
-							  h.low64 + i);
+		XXH128_hash_t one = XXH3_128bits_withSeed(d->entries[i].value.ptr,
+							  d->entries[i].value.len, h.low64 + i);
 
 		h.low64 = one.low64 ^ (h.high64 << 1);
 		h.high64 = one.high64 + h.low64;
@@ -98,8 +99,8 @@ static struct limiter_value *value_get(struct limiter *l, struct limiter_entry *
 	return v;
 }
 
-static bool entry_take(struct limiter *l, struct limiter_entry *e, const struct filter_descriptor *d,
-		       uint64_t now_ns, struct limiter_state *st)
+static bool entry_take(struct limiter *l, struct limiter_entry *e,
+		       const struct filter_descriptor *d, uint64_t now_ns, struct limiter_state *st)
 {
 	bool taken;
 

@@ -28,7 +28,8 @@ struct conn_limit {
 	struct conn_limit *next;
 };
 
-static void *shared_new(const struct mesh_filter *conf, const void *config, struct slice stat_prefix)
+static void *shared_new(const struct mesh_filter *conf, const void *config,
+			struct slice stat_prefix)
 {
 	const struct mesh_local_ratelimit *c = config;
 	struct shared *s;
@@ -86,7 +87,8 @@ static struct limiter *limiter_for(struct filter_ctx *ctx)
 
 /* The filter's own rate_limits, or else those of the route and (when it has none, or includes
  * them) of the virtual host. */
-static uint32_t descriptors(const struct filter_ctx *ctx, const struct l7_msg *m, struct filter_descriptor *d)
+static uint32_t descriptors(const struct filter_ctx *ctx, const struct l7_msg *m,
+			    struct filter_descriptor *d)
 {
 	const struct mesh_local_ratelimit *c = ctx->config;
 	const struct mesh_route *r = ctx->route;
@@ -95,12 +97,14 @@ static uint32_t descriptors(const struct filter_ctx *ctx, const struct l7_msg *m
 	if (!c->n_descriptors)
 		return 0;
 	if (c->n_rate_limits)
-		return filter_descriptors(c->rate_limits, c->n_rate_limits, ctx, m, d, DESCRIPTORS_MAX);
+		return filter_descriptors(c->rate_limits, c->n_rate_limits, ctx, m, d,
+					  DESCRIPTORS_MAX);
 	if (r)
-		n = filter_descriptors(r->rate_limits, r->n_rate_limits, ctx, m, d, DESCRIPTORS_MAX);
+		n = filter_descriptors(r->rate_limits, r->n_rate_limits, ctx, m, d,
+				       DESCRIPTORS_MAX);
 	if (r && ctx->vhost && (r->include_vh_rate_limits || !r->n_rate_limits))
-		n += filter_descriptors(ctx->vhost->rate_limits, ctx->vhost->n_rate_limits, ctx, m, d + n,
-					DESCRIPTORS_MAX - n);
+		n += filter_descriptors(ctx->vhost->rate_limits, ctx->vhost->n_rate_limits, ctx, m,
+					d + n, DESCRIPTORS_MAX - n);
 	return n;
 }
 
@@ -113,11 +117,15 @@ static enum filter_verdict refuse(struct filter_ctx *ctx, const struct l7_msg *m
 	answer.status = c->status >= 400 ? c->status : STATUS_DEFAULT;
 	route_headers_apply(&c->response_add, &answer, ctx->info, ctx->arena);
 	if (c->resource_exhausted && l7_msg_is_grpc(m))
-		l7_props_add(&answer.props, L7_KEY_GRPC_STATUS, l7_key_name(L7_KEY_GRPC_STATUS), SLICE("8"));
+		l7_props_add(&answer.props, L7_KEY_GRPC_STATUS, l7_key_name(L7_KEY_GRPC_STATUS),
+			     SLICE("8"));
 	ctx->info->flags |= L7_FLAG(RL);
 	ctx->reply = (struct l7_reply){
-		.code = L7_REPLY_RATE_LIMITED, .status = answer.status, .body = SLICE("local_rate_limited"),
-		.details = SLICE("local_rate_limited"), .props = answer.props,
+		.code = L7_REPLY_RATE_LIMITED,
+		.status = answer.status,
+		.body = SLICE("local_rate_limited"),
+		.details = SLICE("local_rate_limited"),
+		.props = answer.props,
 	};
 	return FILTER_REPLY;
 }

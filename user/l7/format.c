@@ -86,16 +86,18 @@ static int compile_command(const struct command *c, size_t at, struct part *p, s
 	int r = 0;
 
 	if (!op)
-		return err_set(e, -EINVAL, "format: unknown operator %%%.*s%% at %zu", SLICE_ARG(c->name), at);
+		return err_set(e, -EINVAL, "format: unknown operator %%%.*s%% at %zu",
+			       SLICE_ARG(c->name), at);
 	if (op->args == ARGS_NONE && c->has_args)
-		return err_set(e, -EINVAL, "format: %%%s%% at %zu takes no parameters", op->name, at);
+		return err_set(e, -EINVAL, "format: %%%s%% at %zu takes no parameters", op->name,
+			       at);
 	if (op->args == ARGS_MUST && !c->args.len)
 		return err_set(e, -EINVAL, "format: %%%s%% at %zu needs parameters", op->name, at);
 	if (c->has_length && !op->has_length)
 		return err_set(e, -EINVAL, "format: %%%s%% at %zu takes no length", op->name, at);
 	if (c->has_length && (slice_to_u64(c->length, &length) < 0 || length > L7_FORMAT_VALUE_MAX))
-		return err_set(e, -EINVAL, "format: length of %%%s%% at %zu is over %d", op->name, at,
-			       L7_FORMAT_VALUE_MAX);
+		return err_set(e, -EINVAL, "format: length of %%%s%% at %zu is over %d", op->name,
+			       at, L7_FORMAT_VALUE_MAX);
 	*p = (struct part){ .append = op->append, .option = op->option, .max_len = length };
 	p->text = c->args;
 	if (op->prepare)
@@ -114,7 +116,8 @@ static void add_literal(struct l7_format *f, struct slice text)
 	struct part *last = f->n ? &f->parts[f->n - 1] : NULL;
 	char *end = last && !last->append ? (char *)last->text.ptr + last->text.len : NULL;
 
-	if (end && last->text.ptr >= f->copy && text.ptr >= end && text.ptr < f->copy + f->copy_len) {
+	if (end && last->text.ptr >= f->copy && text.ptr >= end &&
+	    text.ptr < f->copy + f->copy_len) {
 		memmove(end, text.ptr, text.len);
 		last->text.len += text.len;
 		return;
@@ -123,7 +126,8 @@ static void add_literal(struct l7_format *f, struct slice text)
 }
 
 /* Takes what stands at the front of @s: "%%", a command or plain text. Bytes used, or -EINVAL. */
-static ssize_t compile_piece(struct l7_format *f, struct slice s, size_t at, struct arena *a, struct err *e)
+static ssize_t compile_piece(struct l7_format *f, struct slice s, size_t at, struct arena *a,
+			     struct err *e)
 {
 	struct command c;
 	struct part p;
@@ -150,17 +154,20 @@ static ssize_t compile_piece(struct l7_format *f, struct slice s, size_t at, str
 	if (p.append)
 		f->parts[f->n++] = p;
 	else
-		f->parts[f->n++] = (struct part){ .text = slice_first(p.text, p.max_len), .max_len = SIZE_MAX };
+		f->parts[f->n++] = (struct part){ .text = slice_first(p.text, p.max_len),
+						  .max_len = SIZE_MAX };
 	return (ssize_t)c.used;
 }
 
-int l7_format_compile(struct slice text, struct arena *a, const struct l7_format **ret_f, struct err *e)
+int l7_format_compile(struct slice text, struct arena *a, const struct l7_format **ret_f,
+		      struct err *e)
 {
 	struct l7_format *f;
 	size_t n = 1, at = 0;
 
 	if (text.len > L7_FORMAT_MAX)
-		return err_set(e, -EINVAL, "format: %zu bytes are over the limit of %d", text.len, L7_FORMAT_MAX);
+		return err_set(e, -EINVAL, "format: %zu bytes are over the limit of %d", text.len,
+			       L7_FORMAT_MAX);
 	for (size_t i = 0; i < text.len; i++)
 		n += text.ptr[i] == '%';
 	f = arena_new(a, struct l7_format);
@@ -214,7 +221,8 @@ static enum value_kind append_part(const struct part *p, const struct l7_info *i
 	return kind;
 }
 
-void l7_format_text(const struct l7_format *f, const struct l7_info *in, bool omit_empty, struct buf *out)
+void l7_format_text(const struct l7_format *f, const struct l7_info *in, bool omit_empty,
+		    struct buf *out)
 {
 	for (uint32_t i = 0; i < f->n; i++)
 		if (append_part(&f->parts[i], in, out) == VALUE_ABSENT && !omit_empty)

@@ -16,12 +16,15 @@
 
 struct l7_format;
 
-/* Compiles @text into @a. -EINVAL with the operator and its place in @e for an unknown or malformed one. */
-int l7_format_compile(struct slice text, struct arena *a, const struct l7_format **ret_f, struct err *e);
+/* Compiles @text into @a. -EINVAL with the operator and its place in @e for an unknown or malformed
+ * one. */
+int l7_format_compile(struct slice text, struct arena *a, const struct l7_format **ret_f,
+		      struct err *e);
 /* The format that access logs have when none is given. */
 const struct l7_format *l7_format_default(struct arena *a);
 /* Appends the text. An absent value is "-", or nothing with @omit_empty. */
-void l7_format_text(const struct l7_format *f, const struct l7_info *in, bool omit_empty, struct buf *out);
+void l7_format_text(const struct l7_format *f, const struct l7_info *in, bool omit_empty,
+		    struct buf *out);
 /* Appends the value as JSON: a number where the format is one operator that yields one (Envoy types
  * them), null where it is one absent operator, else a string. With @omit_empty an absent single
  * value appends nothing and the answer is false. */

@@ -56,7 +56,8 @@ int prepare_path(struct part *p, struct slice args, struct arena *a, struct err 
 enum value_kind append_request(const struct part *p, const struct l7_info *in, struct buf *out);
 enum value_kind append_response(const struct part *p, const struct l7_info *in, struct buf *out);
 enum value_kind append_trailer(const struct part *p, const struct l7_info *in, struct buf *out);
-enum value_kind append_without_query(const struct part *p, const struct l7_info *in, struct buf *out);
+enum value_kind append_without_query(const struct part *p, const struct l7_info *in,
+				     struct buf *out);
 enum value_kind append_path(const struct part *p, const struct l7_info *in, struct buf *out);
 enum value_kind append_query_param(const struct part *p, const struct l7_info *in, struct buf *out);
 enum value_kind append_query(const struct part *p, const struct l7_info *in, struct buf *out);

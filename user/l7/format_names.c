@@ -69,7 +69,8 @@ int prepare_path(struct part *p, struct slice args, struct arena *a, struct err 
 	else if (slice_is_equal(from, SLICE("PATH")))
 		p->option |= PATH_CURRENT;
 	else
-		return err_set(e, -EINVAL, "'%.*s' is none of ORIG, PATH, ORIG_OR_PATH", SLICE_ARG(from));
+		return err_set(e, -EINVAL, "'%.*s' is none of ORIG, PATH, ORIG_OR_PATH",
+			       SLICE_ARG(from));
 	return 0;
 }
 
@@ -83,7 +84,8 @@ static bool prop_is(const struct l7_prop *prop, const struct name_ref *ref)
 }
 
 /* The first value; all of them where the name is a list. */
-static enum value_kind append_props(const struct name_ref *ref, const struct l7_props *props, struct buf *out)
+static enum value_kind append_props(const struct name_ref *ref, const struct l7_props *props,
+				    struct buf *out)
 {
 	bool found = false;
 
@@ -106,7 +108,8 @@ static enum value_kind append_field(struct slice s, struct buf *out)
 	return s.len ? VALUE_TEXT : VALUE_ABSENT;
 }
 
-static enum value_kind append_ref(const struct name_ref *ref, const struct l7_msg *m, struct buf *out)
+static enum value_kind append_ref(const struct name_ref *ref, const struct l7_msg *m,
+				  struct buf *out)
 {
 	switch (ref->field) {
 	case REF_PROP:
@@ -163,7 +166,8 @@ enum value_kind append_trailer(const struct part *p, const struct l7_info *in, s
 	return kind;
 }
 
-enum value_kind append_without_query(const struct part *p, const struct l7_info *in, struct buf *out)
+enum value_kind append_without_query(const struct part *p, const struct l7_info *in,
+				     struct buf *out)
 {
 	size_t before = buf_len(out);
 	enum value_kind kind = append_request(p, in, out);

@@ -14,7 +14,17 @@
 
 /* ---- points in time and durations ------------------------------------------------------------ */
 
-enum point { DS_RX_BEG, DS_RX_END, US_TX_BEG, US_TX_END, US_RX_BEG, US_RX_END, DS_TX_BEG, DS_TX_END, POINTS };
+enum point {
+	DS_RX_BEG,
+	DS_RX_END,
+	US_TX_BEG,
+	US_TX_END,
+	US_RX_BEG,
+	US_RX_END,
+	DS_TX_BEG,
+	DS_TX_END,
+	POINTS
+};
 
 #define BETWEEN(from, to) ((uint32_t)(from) << 8 | (uint32_t)(to))
 
@@ -40,7 +50,8 @@ static enum value_kind append_span(const struct part *p, const struct l7_info *i
 }
 
 /* Until now while the stream still lives. */
-static enum value_kind append_duration(const struct part *p, const struct l7_info *in, struct buf *out)
+static enum value_kind append_duration(const struct part *p, const struct l7_info *in,
+				       struct buf *out)
 {
 	uint64_t end = in->end_ns ? in->end_ns : clock_mono_ns();
 
@@ -54,9 +65,9 @@ static enum value_kind append_duration(const struct part *p, const struct l7_inf
 /* "DS_RX_BEG:DS_TX_END:ms". */
 static int prepare_span(struct part *p, struct slice args, struct arena *a, struct err *e)
 {
-	static const char *const points[] = { "DS_RX_BEG", "DS_RX_END", "US_TX_BEG", "US_TX_END", "US_RX_BEG",
-					      "US_RX_END", "DS_TX_BEG", "DS_TX_END", "US_CX_BEG", "US_CX_END",
-					      "US_HS_END" };
+	static const char *const points[] = { "DS_RX_BEG", "DS_RX_END", "US_TX_BEG", "US_TX_END",
+					      "US_RX_BEG", "US_RX_END", "DS_TX_BEG", "DS_TX_END",
+					      "US_CX_BEG", "US_CX_END", "US_HS_END" };
 	struct slice unit = args;
 	struct slice names[2] = { slice_split(&unit, ':'), SLICE_NONE };
 	uint32_t at[2] = { UINT32_MAX, UINT32_MAX };
@@ -74,7 +85,8 @@ static int prepare_span(struct part *p, struct slice args, struct arena *a, stru
 		     slice_is_equal(unit, SLICE("us")) ? 1000 :
 		     slice_is_equal(unit, SLICE("ns")) ? 1 :
 							   0;
-	return p->option2 ? 0 : err_set(e, -EINVAL, "'%.*s' is none of ms, us, ns", SLICE_ARG(unit));
+	return p->option2 ? 0 :
+			    err_set(e, -EINVAL, "'%.*s' is none of ms, us, ns", SLICE_ARG(unit));
 }
 
 enum { TIME_START = 1, TIME_LOCAL = 2 };
@@ -145,7 +157,8 @@ static int prepare_details(struct part *p, struct slice args, struct arena *a, s
 	return 0;
 }
 
-static enum value_kind append_protocol(const struct part *p, const struct l7_info *in, struct buf *out)
+static enum value_kind append_protocol(const struct part *p, const struct l7_info *in,
+				       struct buf *out)
 {
 	struct slice s = in->protocol.len || !in->request ? in->protocol : in->request->protocol;
 
@@ -154,7 +167,8 @@ static enum value_kind append_protocol(const struct part *p, const struct l7_inf
 	return s.len ? VALUE_TEXT : VALUE_ABSENT;
 }
 
-static enum value_kind append_cluster(const struct part *p, const struct l7_info *in, struct buf *out)
+static enum value_kind append_cluster(const struct part *p, const struct l7_info *in,
+				      struct buf *out)
 {
 	struct slice s = in->cluster_stat_name.len ? in->cluster_stat_name : in->cluster;
 
@@ -197,14 +211,16 @@ static enum value_kind append_addr(const struct part *p, const struct l7_info *i
 	return VALUE_TEXT;
 }
 
-static enum value_kind append_addr_ip(const struct part *p, const struct l7_info *in, struct buf *out)
+static enum value_kind append_addr_ip(const struct part *p, const struct l7_info *in,
+				      struct buf *out)
 {
 	const struct part ip = { .option = p->option, .option2 = ADDR_IP };
 
 	return append_addr(&ip, in, out);
 }
 
-static enum value_kind append_addr_port(const struct part *p, const struct l7_info *in, struct buf *out)
+static enum value_kind append_addr_port(const struct part *p, const struct l7_info *in,
+					struct buf *out)
 {
 	const struct part port = { .option = p->option, .option2 = ADDR_PORT };
 
@@ -214,9 +230,11 @@ static enum value_kind append_addr_port(const struct part *p, const struct l7_in
 /* ---- identities, constants, sizes ------------------------------------------------------------ */
 
 /* Envoy's stream id is the request id. */
-static enum value_kind append_stream_id(const struct part *p, const struct l7_info *in, struct buf *out)
+static enum value_kind append_stream_id(const struct part *p, const struct l7_info *in,
+					struct buf *out)
 {
-	struct slice id = in->request ? l7_props_value(&in->request->props, L7_KEY_X_REQUEST_ID) : SLICE_NONE;
+	struct slice id = in->request ? l7_props_value(&in->request->props, L7_KEY_X_REQUEST_ID) :
+					SLICE_NONE;
 
 	(void)p;
 	if (id.len)
@@ -226,7 +244,8 @@ static enum value_kind append_stream_id(const struct part *p, const struct l7_in
 	return id.len || in->stream_id ? VALUE_TEXT : VALUE_ABSENT;
 }
 
-static enum value_kind append_unique_id(const struct part *p, const struct l7_info *in, struct buf *out)
+static enum value_kind append_unique_id(const struct part *p, const struct l7_info *in,
+					struct buf *out)
 {
 	unsigned char r[16];
 
@@ -241,14 +260,16 @@ static enum value_kind append_unique_id(const struct part *p, const struct l7_in
 	return VALUE_TEXT;
 }
 
-static enum value_kind append_log_type(const struct part *p, const struct l7_info *in, struct buf *out)
+static enum value_kind append_log_type(const struct part *p, const struct l7_info *in,
+				       struct buf *out)
 {
 	(void)p;
 	buf_add_slice(out, in->request ? SLICE("DownstreamEnd") : SLICE("TcpConnectionEnd"));
 	return VALUE_TEXT;
 }
 
-static enum value_kind append_absent(const struct part *p, const struct l7_info *in, struct buf *out)
+static enum value_kind append_absent(const struct part *p, const struct l7_info *in,
+				     struct buf *out)
 {
 	(void)p;
 	(void)in;
@@ -304,9 +325,9 @@ static enum value_kind append_size(const struct part *p, const struct l7_info *i
 	if (p->option == SIZE_TRAILERS)
 		n = in->trailers ? props_size(in->trailers) : 0;
 	else if (m)
-		n = props_size(&m->props) + field_size(":path", m->path) + field_size(":method", m->method) +
-		    field_size(":authority", m->host) + field_size(":scheme", m->scheme) +
-		    (m->status ? strlen(":status200") : 0);
+		n = props_size(&m->props) + field_size(":path", m->path) +
+		    field_size(":method", m->method) + field_size(":authority", m->host) +
+		    field_size(":scheme", m->scheme) + (m->status ? strlen(":status200") : 0);
 	buf_add_u64(out, n);
 	return VALUE_NUMBER;
 }
@@ -353,7 +374,8 @@ static const struct op ops[] = {
 	PLAIN("RESPONSE_TRAILERS_BYTES", append_size, SIZE_TRAILERS),
 	PLAIN("PROTOCOL", append_protocol, 0),
 	NUMBER32("RESPONSE_CODE", status),
-	{ "RESPONSE_CODE_DETAILS", append_words, ARGS_MAY, false, MEMBER(details), prepare_details },
+	{ "RESPONSE_CODE_DETAILS", append_words, ARGS_MAY, false, MEMBER(details),
+	  prepare_details },
 	TEXT("CONNECTION_TERMINATION_DETAILS", termination_details),
 	PLAIN("RESPONSE_FLAGS", append_flags, 0),
 	PLAIN("RESPONSE_FLAGS_LONG", append_flags, 1),
@@ -368,7 +390,8 @@ static const struct op ops[] = {
 	ADDRESS("DOWNSTREAM_DIRECT_REMOTE", downstream_direct),
 	ADDRESS("DOWNSTREAM_LOCAL", downstream_local),
 	ADDRESS("DOWNSTREAM_DIRECT_LOCAL", downstream_local),
-	{ "REQUESTED_SERVER_NAME", append_slice, ARGS_MAY, false, MEMBER(requested_server_name), NULL },
+	{ "REQUESTED_SERVER_NAME", append_slice, ARGS_MAY, false, MEMBER(requested_server_name),
+	  NULL },
 	TEXT("ROUTE_NAME", route_name),
 	TEXT("FILTER_CHAIN_NAME", filter_chain),
 	TEXT("LISTENER_NAME", listener),

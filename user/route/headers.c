@@ -74,7 +74,8 @@ static void overwrite_value(struct l7_msg *m, struct slice name, struct slice va
 /* false: the action leaves the message alone. */
 static bool is_wanted(const struct mesh_header_add *add, struct l7_msg *m, struct pending *p)
 {
-	p->overwrite = add->action == MESH_OVERWRITE_OR_ADD || add->action == MESH_OVERWRITE_IF_EXISTS;
+	p->overwrite = add->action == MESH_OVERWRITE_OR_ADD ||
+		       add->action == MESH_OVERWRITE_IF_EXISTS;
 	if (!p->value.len && !add->keep_empty)
 		return false;
 	if (add->action == MESH_ADD_IF_ABSENT)
@@ -94,8 +95,8 @@ static struct slice format_value(const struct mesh_header_add *add, const struct
 	return arena_slice(a, buf_slice(scratch));
 }
 
-void route_headers_apply(const struct mesh_header_ops *ops, struct l7_msg *m, const struct l7_info *in,
-			 struct arena *a)
+void route_headers_apply(const struct mesh_header_ops *ops, struct l7_msg *m,
+			 const struct l7_info *in, struct arena *a)
 {
 	struct buf scratch = { 0 };
 	struct pending *p;

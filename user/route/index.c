@@ -90,7 +90,8 @@ static int domain_add(struct route_index *x, const struct mesh_vhost *vh, struct
 
 	if (slice_is_equal(text, SLICE("*"))) {
 		if (x->any)
-			return err_set(e, -EEXIST, "virtual host '%.*s': only one may have the domain '*'",
+			return err_set(e, -EEXIST,
+				       "virtual host '%.*s': only one may have the domain '*'",
 				       SLICE_ARG(vh->name));
 		x->any = vh;
 		return 0;
@@ -108,7 +109,8 @@ static int domain_add(struct route_index *x, const struct mesh_vhost *vh, struct
 	}
 	at = slot(x, kind, text);
 	if (at->text.ptr)
-		return err_set(e, -EEXIST, "virtual host '%.*s': domain '%.*s' is already in '%.*s'",
+		return err_set(e, -EEXIST,
+			       "virtual host '%.*s': domain '%.*s' is already in '%.*s'",
 			       SLICE_ARG(vh->name), SLICE_ARG(domain), SLICE_ARG(at->vhost->name));
 	*at = (struct entry){ text, kind, vh };
 	return 0;
@@ -171,10 +173,13 @@ static struct slice without_port(struct slice host)
 	const char *colon = host.len ? memrchr(host.ptr, ':', host.len) : NULL;
 	const char *bracket = host.len ? memrchr(host.ptr, ']', host.len) : NULL;
 
-	return colon && (!bracket || bracket < colon) ? slice_first(host, (size_t)(colon - host.ptr)) : host;
+	return colon && (!bracket || bracket < colon) ?
+		       slice_first(host, (size_t)(colon - host.ptr)) :
+		       host;
 }
 
-const struct mesh_vhost *route_index_find(const struct mesh_route_table *t, struct slice host, struct arena *a)
+const struct mesh_vhost *route_index_find(const struct mesh_route_table *t, struct slice host,
+					  struct arena *a)
 {
 	const struct route_index *x = t->index;
 	char small[HOST_ON_STACK];

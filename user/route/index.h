@@ -6,6 +6,7 @@
 #include "route/route.h"
 
 /* The virtual host for @host by Envoy's search, or NULL. @a: for hosts of unusual length. */
-const struct mesh_vhost *route_index_find(const struct mesh_route_table *t, struct slice host, struct arena *a);
+const struct mesh_vhost *route_index_find(const struct mesh_route_table *t, struct slice host,
+					  struct arena *a);
 
 #endif

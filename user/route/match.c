@@ -116,13 +116,15 @@ static void try_props(const struct mesh_header_match *h, const struct l7_props *
 	l7_props_each(p, i) {
 		const struct l7_prop *prop = &p->v[i];
 
-		if (h->key != L7_KEY_NONE && prop->key != L7_KEY_NONE ? prop->key == h->key :
-									 slice_is_equal(prop->name, h->name))
+		if (h->key != L7_KEY_NONE && prop->key != L7_KEY_NONE ?
+			    prop->key == h->key :
+			    slice_is_equal(prop->name, h->name))
 			try_value(h, prop->value, f);
 	}
 }
 
-static struct found try_header(const struct mesh_header_match *h, const struct l7_msg *m, struct arena *a)
+static struct found try_header(const struct mesh_header_match *h, const struct l7_msg *m,
+			       struct arena *a)
 {
 	struct found f = { 0 };
 	struct slice v;

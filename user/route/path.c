@@ -67,7 +67,8 @@ static void up(struct out *o)
 		o->stray = NO_STRAY;
 }
 
-/* A dot at the front of @s: takes it, and the segment when it is "." or "..". Returns bytes used. */
+/* A dot at the front of @s: takes it, and the segment when it is "." or "..". Returns bytes used.
+ */
 static size_t take_dot(struct out *o, struct slice s)
 {
 	size_t first = dot(s);

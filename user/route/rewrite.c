@@ -8,7 +8,8 @@
 #define LEVELS 4
 
 /* The levels in the order in which they are applied; a later one can undo an earlier one. */
-static uint32_t levels(const struct route_decision *d, const struct mesh_mutations *v[static LEVELS])
+static uint32_t levels(const struct route_decision *d,
+		       const struct mesh_mutations *v[static LEVELS])
 {
 	const struct mesh_mutations *up[] = {
 		d->route ? &d->route->mutations : NULL,
@@ -29,8 +30,8 @@ static uint32_t levels(const struct route_decision *d, const struct mesh_mutatio
 	return n;
 }
 
-void route_response_finalize(const struct route_decision *d, struct l7_msg *m, const struct l7_info *in,
-			     struct arena *a)
+void route_response_finalize(const struct route_decision *d, struct l7_msg *m,
+			     const struct l7_info *in, struct arena *a)
 {
 	const struct mesh_mutations *v[LEVELS];
 	uint32_t n = levels(d, v);
@@ -63,11 +64,12 @@ static void forwarded_host_append(struct l7_msg *m, struct arena *a)
 	if (!m->host.len || (old.len && slice_is_equal(last, m->host)))
 		return;
 	l7_props_set(&m->props, L7_KEY_X_FORWARDED_HOST,
-		     old.len ? arena_join(a, (struct slice[]){ old, SLICE(","), m->host }, 3) : m->host);
+		     old.len ? arena_join(a, (struct slice[]){ old, SLICE(","), m->host }, 3) :
+			       m->host);
 }
 
-static void host_set(const struct mesh_route *r, struct l7_msg *m, struct slice host, bool keep_original,
-		     struct arena *a)
+static void host_set(const struct mesh_route *r, struct l7_msg *m, struct slice host,
+		     bool keep_original, struct arena *a)
 {
 	if (!host.len)
 		return;
@@ -89,7 +91,8 @@ static struct slice host_new(const struct mesh_route *r, const struct l7_msg *m,
 		p = l7_props_find(&m->props, r->host_literal);
 		return p ? p->value : SLICE_NONE;
 	case MESH_HOST_PATH_REGEX:
-		return substitute(r->host_regex, route_path_only(m->path, NULL), r->host_literal, a);
+		return substitute(r->host_regex, route_path_only(m->path, NULL), r->host_literal,
+				  a);
 	case MESH_HOST_KEEP:
 	case MESH_HOST_AUTO:
 		break;
@@ -128,15 +131,16 @@ static struct slice path_replace(struct slice path, size_t n, struct slice with,
 	return arena_join(a, (struct slice[]){ with, slice_skip(path, n) }, 2);
 }
 
-static struct slice path_regex_replace(struct slice path, const struct regex *re, struct slice subst,
-				       struct arena *a)
+static struct slice path_regex_replace(struct slice path, const struct regex *re,
+				       struct slice subst, struct arena *a)
 {
 	struct slice only = route_path_only(path, NULL);
 
 	return path_replace(path, only.len, substitute(re, only, subst, a), a);
 }
 
-static void path_rewrite(const struct mesh_route *r, struct l7_msg *m, bool keep_original, struct arena *a)
+static void path_rewrite(const struct mesh_route *r, struct l7_msg *m, bool keep_original,
+			 struct arena *a)
 {
 	struct slice old = m->path;
 	struct slice only = route_path_only(old, NULL);
@@ -155,8 +159,9 @@ static void path_rewrite(const struct mesh_route *r, struct l7_msg *m, bool keep
 		l7_props_set(&m->props, L7_KEY_X_ENVOY_ORIGINAL_PATH, old);
 }
 
-void route_request_finalize(const struct route_decision *d, struct l7_msg *m, const struct l7_info *in,
-			    struct arena *a, bool insert_envoy_original_path)
+void route_request_finalize(const struct route_decision *d, struct l7_msg *m,
+			    const struct l7_info *in, struct arena *a,
+			    bool insert_envoy_original_path)
 {
 	const struct mesh_mutations *v[LEVELS];
 	uint32_t n = levels(d, v);
@@ -180,16 +185,19 @@ static struct slice redirect_path(const struct mesh_redirect *r, const struct me
 {
 	struct slice path = m->path;
 	ptrdiff_t query = slice_find(path, '?');
-	bool own_query = r->path_kind == MESH_REDIRECT_PATH_REPLACE && slice_find(r->path, '?') >= 0;
+	bool own_query = r->path_kind == MESH_REDIRECT_PATH_REPLACE &&
+			 slice_find(r->path, '?') >= 0;
 
 	switch (r->path_kind) {
 	case MESH_REDIRECT_PATH_KEEP:
 		break;
 	case MESH_REDIRECT_PATH_REPLACE:
-		path = own_query || query < 0 ? r->path : path_replace(path, (size_t)query, r->path, a);
+		path = own_query || query < 0 ? r->path :
+						path_replace(path, (size_t)query, r->path, a);
 		break;
 	case MESH_REDIRECT_PATH_PREFIX:
-		path = path_replace(path, matched_len(route, route_path_only(path, NULL)), r->path, a);
+		path = path_replace(path, matched_len(route, route_path_only(path, NULL)), r->path,
+				    a);
 		break;
 	case MESH_REDIRECT_PATH_REGEX:
 		path = path_regex_replace(path, r->regex, r->path, a);
@@ -212,7 +220,8 @@ static struct slice redirect_host(const struct l7_msg *m, struct slice scheme, b
 		return host;
 	port = slice_skip(host, (size_t)(colon - host.ptr));
 	if (!slice_is_equal(scheme, proto))
-		cut |= (slice_is_equal(proto, SLICE("https")) && slice_is_equal(port, SLICE(":443"))) ||
+		cut |= (slice_is_equal(proto, SLICE("https")) &&
+			slice_is_equal(port, SLICE(":443"))) ||
 		       (slice_is_equal(proto, SLICE("http")) && slice_is_equal(port, SLICE(":80")));
 	return cut ? slice_first(host, host.len - port.len) : host;
 }

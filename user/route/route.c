@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The choice: virtual host, route, cluster; and what the chosen levels say of filters and upgrades. */
+/* The choice: virtual host, route, cluster; and what the chosen levels say of filters and upgrades.
+ */
 #include "route/route.h"
 
 #include "base/regex.h"
@@ -12,7 +13,8 @@ static bool has_path_prefix(struct slice path, const struct mesh_route *r)
 {
 	struct slice head = slice_first(path, r->path.len);
 
-	return r->ignore_case ? slice_is_equal_nocase(head, r->path) : slice_is_equal(head, r->path);
+	return r->ignore_case ? slice_is_equal_nocase(head, r->path) :
+				slice_is_equal(head, r->path);
 }
 
 /* @path without query. */
@@ -74,14 +76,16 @@ static uint32_t pick_at(const struct mesh_weighted *w, uint32_t n, uint32_t at)
 	return n - 1;
 }
 
-uint32_t route_weighted_pick(const struct mesh_weighted *w, uint32_t n, uint32_t total, struct rng *rng)
+uint32_t route_weighted_pick(const struct mesh_weighted *w, uint32_t n, uint32_t total,
+			     struct rng *rng)
 {
 	must(n && total);
 	return pick_at(w, n, rng_below(rng, total));
 }
 
-static const struct mesh_weighted *choose_weighted(const struct mesh_route *r, const struct l7_msg *m,
-						   struct arena *a, struct rng *rng)
+static const struct mesh_weighted *choose_weighted(const struct mesh_route *r,
+						   const struct l7_msg *m, struct arena *a,
+						   struct rng *rng)
 {
 	struct slice v;
 	uint64_t at;
@@ -90,7 +94,8 @@ static const struct mesh_weighted *choose_weighted(const struct mesh_route *r, c
 		return NULL;
 	if (r->weighted_header.len && l7_msg_value(m, r->weighted_header, a, &v) &&
 	    slice_to_u64(v, &at) == 0)
-		return &r->weighted[pick_at(r->weighted, r->n_weighted, (uint32_t)(at % r->total_weight))];
+		return &r->weighted[pick_at(r->weighted, r->n_weighted,
+					    (uint32_t)(at % r->total_weight))];
 	return &r->weighted[route_weighted_pick(r->weighted, r->n_weighted, r->total_weight, rng)];
 }
 
@@ -129,10 +134,12 @@ bool route_needs_tls(const struct mesh_vhost *vh, bool is_tls, bool is_external)
 {
 	if (is_tls)
 		return false;
-	return vh->require_tls == MESH_TLS_ALL || (vh->require_tls == MESH_TLS_EXTERNAL_ONLY && is_external);
+	return vh->require_tls == MESH_TLS_ALL ||
+	       (vh->require_tls == MESH_TLS_EXTERNAL_ONLY && is_external);
 }
 
-static const struct mesh_filter_override *override_find(const struct mesh_overrides *o, struct slice name)
+static const struct mesh_filter_override *override_find(const struct mesh_overrides *o,
+							struct slice name)
 {
 	for (uint32_t i = 0; i < o->n; i++)
 		if (slice_is_equal(o->v[i].name, name))
@@ -140,7 +147,8 @@ static const struct mesh_filter_override *override_find(const struct mesh_overri
 	return NULL;
 }
 
-const struct mesh_filter_override *route_override(const struct route_decision *d, struct slice filter_name)
+const struct mesh_filter_override *route_override(const struct route_decision *d,
+						  struct slice filter_name)
 {
 	const struct mesh_overrides *levels[] = {
 		d->weighted ? &d->weighted->overrides : NULL,
@@ -159,7 +167,8 @@ const struct mesh_filter_override *route_override(const struct route_decision *d
 	return NULL;
 }
 
-static const struct mesh_upgrade *upgrade_find(const struct mesh_upgrade *u, uint32_t n, struct slice type)
+static const struct mesh_upgrade *upgrade_find(const struct mesh_upgrade *u, uint32_t n,
+					       struct slice type)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (slice_is_equal_nocase(u[i].type, type))

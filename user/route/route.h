@@ -15,11 +15,12 @@ bool route_string_is_match(const struct mesh_string *s, struct slice text);
 /* All of @h match (an empty list matches). @a: for joined values. */
 bool route_headers_are_match(const struct mesh_header_match *h, uint32_t n, const struct l7_msg *m,
 			     struct arena *a);
-/* Looks the names of @h up once, so that matching need not. Called by route_table_index for routes. */
+/* Looks the names of @h up once, so that matching need not. Called by route_table_index for routes.
+ */
 void route_headers_resolve(struct mesh_header_match *h, uint32_t n);
 bool route_queries_are_match(const struct mesh_query_match *q, uint32_t n, struct slice path);
 
-/* ---- header changes --------------------------------------------------------------------------- */
+/* ---- header changes -------------------------------------------------------------------------- */
 
 /*
  * Applies one level's changes to @m as Envoy does: removals first; then all values are formatted
@@ -30,14 +31,14 @@ bool route_queries_are_match(const struct mesh_query_match *q, uint32_t n, struc
 void route_headers_apply(const struct mesh_header_ops *ops, struct l7_msg *m,
 			 const struct l7_info *in, struct arena *a);
 
-/* ---- HTTP ------------------------------------------------------------------------------------- */
+/* ---- HTTP ------------------------------------------------------------------------------------ */
 
 struct route_decision {
 	const struct mesh_route_table *table;
 	const struct mesh_vhost *vhost;	      /* NULL: no virtual host */
 	const struct mesh_route *route;	      /* NULL: no route */
 	const struct mesh_weighted *weighted; /* the entry chosen, or NULL */
-	struct slice cluster;		      /* name; empty for redirect/direct or a missing cluster_header */
+	struct slice cluster; /* name; empty for redirect/direct or a missing cluster_header */
 };
 
 /* Builds the domain index of @t in @a (hash of exact names, suffix and prefix wildcards by length).
@@ -56,10 +57,11 @@ void route_match(const struct mesh_route_table *t, const struct l7_msg *m, struc
  * MESH_HOST_AUTO), then path rewrite. @insert_envoy_original_path: keeps what was replaced in
  * x-envoy-original-host and x-envoy-original-path (off with suppress_envoy_headers).
  */
-void route_request_finalize(const struct route_decision *d, struct l7_msg *m, const struct l7_info *in,
-			    struct arena *a, bool insert_envoy_original_path);
-void route_response_finalize(const struct route_decision *d, struct l7_msg *m, const struct l7_info *in,
-			     struct arena *a);
+void route_request_finalize(const struct route_decision *d, struct l7_msg *m,
+			    const struct l7_info *in, struct arena *a,
+			    bool insert_envoy_original_path);
+void route_response_finalize(const struct route_decision *d, struct l7_msg *m,
+			     const struct l7_info *in, struct arena *a);
 /* host rewrite MESH_HOST_AUTO, once the endpoint is known; an empty @hostname changes nothing.
  * @keep_original: sets x-envoy-original-host. */
 void route_host_auto(const struct route_decision *d, struct l7_msg *m, struct slice hostname,
@@ -71,8 +73,10 @@ struct slice route_redirect_location(const struct mesh_redirect *r, const struct
 struct slice route_tls_location(const struct l7_msg *m, struct arena *a);
 /* require_tls: does the request have to be sent to https (301)? */
 bool route_needs_tls(const struct mesh_vhost *vh, bool is_tls, bool is_external);
-/* The settings in force of @filter: route, then virtual host, then table; NULL: none. Weighted first. */
-const struct mesh_filter_override *route_override(const struct route_decision *d, struct slice filter_name);
+/* The settings in force of @filter: route, then virtual host, then table; NULL: none. Weighted
+ * first. */
+const struct mesh_filter_override *route_override(const struct route_decision *d,
+						  struct slice filter_name);
 /* Is this upgrade allowed here? @hcm: the manager's list. */
 bool route_upgrade_is_allowed(const struct route_decision *d, const struct mesh_upgrade *hcm,
 			      uint32_t n_hcm, struct slice type);
@@ -80,7 +84,8 @@ bool route_upgrade_is_allowed(const struct route_decision *d, const struct mesh_
 /* The path without query and fragment, and the query without '?'. */
 struct slice route_path_only(struct slice path, struct slice *ret_query);
 /* RFC 3986 normalization as Envoy's normalize_path (dot segments, %-decoding of unreserved,
- * backslashes), merge_slashes, escaped slashes. 0; -EINVAL: answer 400; 1: redirect to @ret_path. */
+ * backslashes), merge_slashes, escaped slashes. 0; -EINVAL: answer 400; 1: redirect to @ret_path.
+ */
 int route_path_normalize(const struct mesh_http_manager *hcm, struct slice path, struct arena *a,
 			 struct slice *ret_path);
 
@@ -96,6 +101,7 @@ void route_rpc_match(const struct mesh_rpc_table *tables, uint32_t n, const stru
 		     struct arena *a, struct rng *rng, struct route_rpc_decision *ret_d);
 
 /* Picks by weight: index in @w. @total > 0. */
-uint32_t route_weighted_pick(const struct mesh_weighted *w, uint32_t n, uint32_t total, struct rng *rng);
+uint32_t route_weighted_pick(const struct mesh_weighted *w, uint32_t n, uint32_t total,
+			     struct rng *rng);
 
 #endif

@@ -13,7 +13,8 @@ static bool interface_is_match(struct slice pattern, struct slice name)
 	if (pattern.len && pattern.ptr[0] == '*')
 		return name.len > pattern.len - 1 && slice_has_suffix(name, slice_skip(pattern, 1));
 	if (pattern.len && pattern.ptr[pattern.len - 1] == '*')
-		return name.len > pattern.len - 1 && slice_has_prefix(name, slice_first(pattern, pattern.len - 1));
+		return name.len > pattern.len - 1 &&
+		       slice_has_prefix(name, slice_first(pattern, pattern.len - 1));
 	return slice_is_equal(pattern, name);
 }
 
@@ -25,9 +26,12 @@ static bool table_is_match(const struct mesh_rpc_table *t, const struct l7_msg *
 }
 
 /* Attachment names keep their case on the wire; matchers have them in lower case. */
-static bool attachment_is_match(const struct mesh_header_match *h, const struct l7_msg *m, struct arena *a)
+static bool attachment_is_match(const struct mesh_header_match *h, const struct l7_msg *m,
+				struct arena *a)
 {
-	struct l7_msg one = { .kind = m->kind, .host = m->host, .method = m->method, .path = m->path };
+	struct l7_msg one = {
+		.kind = m->kind, .host = m->host, .method = m->method, .path = m->path
+	};
 
 	l7_props_init(&one.props, a);
 	l7_props_each(&m->props, i)
@@ -46,14 +50,16 @@ static bool route_is_match(const struct mesh_rpc_route *r, const struct l7_msg *
 	return true;
 }
 
-static void choose(struct route_rpc_decision *d, const struct l7_msg *m, struct arena *a, struct rng *rng)
+static void choose(struct route_rpc_decision *d, const struct l7_msg *m, struct arena *a,
+		   struct rng *rng)
 {
 	const struct mesh_rpc_route *r = d->route;
 
 	d->cluster = r->cluster;
 	if (!r->n_weighted || !r->total_weight)
 		return;
-	d->weighted = &r->weighted[route_weighted_pick(r->weighted, r->n_weighted, r->total_weight, rng)];
+	d->weighted =
+		&r->weighted[route_weighted_pick(r->weighted, r->n_weighted, r->total_weight, rng)];
 	d->cluster = d->weighted->name;
 	if (!d->cluster.len && d->weighted->header.len &&
 	    !l7_msg_value(m, d->weighted->header, a, &d->cluster))

@@ -69,7 +69,8 @@ static void set_loads(struct lb_set *s, struct census v[static LB_LEVELS])
 	sum = sum < 100 ? sum : 100;
 	for (uint32_t i = 0; i < s->n_levels; i++) {
 		weight[i] = v[i].available;
-		s->levels[i].panic = sum < 100 && v[i].healthy * 100ull < (uint64_t)s->panic_threshold * v[i].total;
+		s->levels[i].panic = sum < 100 && v[i].healthy * 100ull <
+							  (uint64_t)s->panic_threshold * v[i].total;
 		s->levels[i].n = s->levels[i].panic ? v[i].total : v[i].healthy;
 		all_panic = all_panic && s->levels[i].panic;
 	}

@@ -48,7 +48,8 @@ void lb_edf_build(struct lb_set *s, bool divide_by_active, struct rng *rng)
 		if (!l->weighted)
 			continue;
 		for (uint32_t k = 0; k < l->n; k++)
-			s->hosts[l->first + k]->deadline = step(s->hosts[l->first + k], divide_by_active);
+			s->hosts[l->first + k]->deadline =
+				step(s->hosts[l->first + k], divide_by_active);
 		for (uint32_t k = l->n; k-- > 0;)
 			sift_down(s->hosts + l->first, l->n, k);
 		warm_up = rng_below(rng, WARM_UP_MAX);

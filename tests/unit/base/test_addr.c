@@ -14,8 +14,11 @@ static void text(void **state)
 		{ "[fe80::1]:0", "[fe80::1]:0" },	   { "[::ffff:1.2.3.4]:9", "1.2.3.4:9" },
 		{ "0.0.0.0:1", "0.0.0.0:1" },
 	};
-	static const char *const bad[] = { "", ":", "10.0.0.1", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:x", "::1:80",
-					   "[::1]", "[::1", "[::1]80", "[]:80", "10.0.0:80", "10.0.0.1:80:90", "host:80" };
+	static const char *const bad[] = {
+		"",           ":",         "10.0.0.1",       "10.0.0.1:", "10.0.0.1:65536",
+		"10.0.0.1:x", "::1:80",    "[::1]",          "[::1",      "[::1]80",
+		"[]:80",      "10.0.0:80", "10.0.0.1:80:90", "host:80"
+	};
 	char out[ADDR_TEXT_MAX];
 	struct addr a;
 
@@ -40,12 +43,20 @@ static void prefixes(void **state)
 		const char *prefix, *ip;
 		bool in;
 	} cases[] = {
-		{ "10.0.0.0/8", "10.255.1.2", true }, { "10.0.0.0/8", "11.0.0.0", false }, { "10.0.0.0/9", "10.128.0.0", false },
-		{ "0.0.0.0/0", "1.2.3.4", true },     { "0.0.0.0/0", "::1", false },	   { "::/0", "1.2.3.4", true },
-		{ "10.1.2.3", "10.1.2.3", true },     { "10.1.2.3", "10.1.2.2", false },   { "fe80::/10", "febf::1", true },
-		{ "fe80::/10", "fec0::1", false },    { "::1/128", "::1", true },
+		{ "10.0.0.0/8", "10.255.1.2", true },
+		{ "10.0.0.0/8", "11.0.0.0", false },
+		{ "10.0.0.0/9", "10.128.0.0", false },
+		{ "0.0.0.0/0", "1.2.3.4", true },
+		{ "0.0.0.0/0", "::1", false },
+		{ "::/0", "1.2.3.4", true },
+		{ "10.1.2.3", "10.1.2.3", true },
+		{ "10.1.2.3", "10.1.2.2", false },
+		{ "fe80::/10", "febf::1", true },
+		{ "fe80::/10", "fec0::1", false },
+		{ "::1/128", "::1", true },
 	};
-	static const char *const bad[] = { "", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/x", "10.0.0/8" };
+	static const char *const bad[] = { "",       "/8",         "10.0.0.0/", "10.0.0.0/33",
+					   "::/129", "10.0.0.0/x", "10.0.0/8" };
 	struct addr net, a;
 	unsigned int bits;
 
@@ -101,7 +112,8 @@ static void kinds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(text), cmocka_unit_test(prefixes),
-					    cmocka_unit_test(kernel_form), cmocka_unit_test(kinds) };
+					    cmocka_unit_test(kernel_form),
+					    cmocka_unit_test(kinds) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

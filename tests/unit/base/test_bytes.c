@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 
-/* ---- slice ------------------------------------------------------------------------------------ */
+/* ---- slice ----------------------------------------------------------------------------------- */
 
 static void slices(void **state)
 {
@@ -43,7 +43,7 @@ static void slices(void **state)
 	free(copy);
 }
 
-/* ---- buf -------------------------------------------------------------------------------------- */
+/* ---- buf ------------------------------------------------------------------------------------- */
 
 static void buf_empty(void **state)
 {
@@ -110,7 +110,7 @@ static void buf_shrinks(void **state)
 	buf_done(&b);
 }
 
-/* ---- arena ------------------------------------------------------------------------------------ */
+/* ---- arena ----------------------------------------------------------------------------------- */
 
 static void arena_blocks(void **state)
 {
@@ -168,8 +168,9 @@ static void arena_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(slices),	cmocka_unit_test(buf_empty),	cmocka_unit_test(buf_queue),
-		cmocka_unit_test(buf_text),	cmocka_unit_test(buf_shrinks),	cmocka_unit_test(arena_blocks),
+		cmocka_unit_test(slices),         cmocka_unit_test(buf_empty),
+		cmocka_unit_test(buf_queue),      cmocka_unit_test(buf_text),
+		cmocka_unit_test(buf_shrinks),    cmocka_unit_test(arena_blocks),
 		cmocka_unit_test(arena_oversize), cmocka_unit_test(arena_text),
 	};
 

@@ -37,7 +37,8 @@ static void substitute(void **state)
 	static const struct {
 		const char *pattern, *text, *subst, *want;
 	} cases[] = {
-		{ "^/service/([^/]+)(/.*)$", "/service/foo/v1/api", "\\2/instance/\\1", "/v1/api/instance/foo" },
+		{ "^/service/([^/]+)(/.*)$", "/service/foo/v1/api", "\\2/instance/\\1",
+		  "/v1/api/instance/foo" },
 		{ "^/service/([^/]+)(/.*)$", "/service/foo", "\\2/instance/\\1", "/service/foo" },
 		{ "one", "/every/one/one", "two", "/every/two/two" },
 		{ "^.*$", "/whole/a", "/x\\0", "/x/whole/a" },
@@ -55,7 +56,8 @@ static void substitute(void **state)
 		struct regex *re = regex_of(cases[i].pattern);
 		struct buf out = { 0 };
 
-		assert_int_equal(regex_substitute(re, S(cases[i].text), S(cases[i].subst), &out), 0);
+		assert_int_equal(regex_substitute(re, S(cases[i].text), S(cases[i].subst), &out),
+				 0);
 		assert_slice(buf_slice(&out), cases[i].want);
 		buf_done(&out);
 		regex_free(re);
@@ -71,7 +73,8 @@ static void substitute_is_limited(void **state)
 	(void)state;
 	memset(text, 'a', sizeof(text));
 	memset(subst, 'b', sizeof(subst));
-	assert_int_equal(regex_substitute(re, slice_of(text, sizeof(text)), slice_of(subst, sizeof(subst)), &out),
+	assert_int_equal(regex_substitute(re, slice_of(text, sizeof(text)),
+					  slice_of(subst, sizeof(subst)), &out),
 			 -E2BIG);
 	buf_done(&out);
 	regex_free(re);
@@ -79,8 +82,10 @@ static void substitute_is_limited(void **state)
 
 static void refusals(void **state)
 {
-	static const char *const bad[] = { "(", "[a", "a**", "a++", "a{2}*", "(?=a)", "(?!a)", "(?<=a)", "(?<!a)",
-					   "(a)\\1", "(?R)", "(?>a)", "(*SKIP)a", "a\\K", "(?P>x)", "\\" };
+	static const char *const bad[] = { "(",        "[a",     "a**",    "a++",
+					   "a{2}*",    "(?=a)",  "(?!a)",  "(?<=a)",
+					   "(?<!a)",   "(a)\\1", "(?R)",   "(?>a)",
+					   "(*SKIP)a", "a\\K",   "(?P>x)", "\\" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -95,8 +100,9 @@ static void refusals(void **state)
 
 static void accepted(void **state)
 {
-	static const char *const good[] = { "a+?", "a*?", "a{2,3}?", "(?P<n>a)", "(?:a)", "(?i)a", "(?i:a)", "[*+]+",
-					    "\\++", "a}+", "[]a]+", "[^]a]", "\\d+\\.\\w*", "[a\\]]+", "\\pL" };
+	static const char *const good[] = { "a+?",   "a*?",    "a{2,3}?",     "(?P<n>a)", "(?:a)",
+					    "(?i)a", "(?i:a)", "[*+]+",       "\\++",     "a}+",
+					    "[]a]+", "[^]a]",  "\\d+\\.\\w*", "[a\\]]+",  "\\pL" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
@@ -144,9 +150,14 @@ static void too_long(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole_text), cmocka_unit_test(substitute), cmocka_unit_test(substitute_is_limited),
-		cmocka_unit_test(refusals),   cmocka_unit_test(accepted),   cmocka_unit_test(subst_check),
-		cmocka_unit_test(runaway),    cmocka_unit_test(too_long),
+		cmocka_unit_test(whole_text),
+		cmocka_unit_test(substitute),
+		cmocka_unit_test(substitute_is_limited),
+		cmocka_unit_test(refusals),
+		cmocka_unit_test(accepted),
+		cmocka_unit_test(subst_check),
+		cmocka_unit_test(runaway),
+		cmocka_unit_test(too_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

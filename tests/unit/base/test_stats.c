@@ -35,7 +35,8 @@ static void counters(void **state)
 static void kinds(void **state)
 {
 	struct stats_set *a = stats_set_new();
-	stat_id counter = stats_register(STAT_COUNTER, "t.kind"), next = stats_register(STAT_COUNTER, "t.next");
+	stat_id counter = stats_register(STAT_COUNTER, "t.kind"),
+		next = stats_register(STAT_COUNTER, "t.next");
 	stat_id wrong = stats_register(STAT_HISTOGRAM, "t.kind");
 
 	(void)state;
@@ -53,7 +54,8 @@ struct seen {
 	bool sorted, found;
 };
 
-static void see(void *arg, const char *name, enum stat_kind kind, uint64_t value, const uint64_t *hist)
+static void see(void *arg, const char *name, enum stat_kind kind, uint64_t value,
+		const uint64_t *hist)
 {
 	struct seen *s = arg;
 
@@ -72,7 +74,13 @@ static void histogram(void **state)
 	static const struct {
 		uint64_t us;
 		int bucket;
-	} cases[] = { { 0, 0 }, { 500, 0 }, { 501, 1 }, { 1000, 1 }, { 5001, 3 }, { 3600000000ull, 18 }, { 3600000001ull, 19 } };
+	} cases[] = { { 0, 0 },
+		      { 500, 0 },
+		      { 501, 1 },
+		      { 1000, 1 },
+		      { 5001, 3 },
+		      { 3600000000ull, 18 },
+		      { 3600000001ull, 19 } };
 	struct stats_set *a = stats_set_new();
 	stat_id id = stats_register(STAT_HISTOGRAM, "t.hist");
 	struct seen s = { .sorted = true };
@@ -183,8 +191,9 @@ static void lists(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(counters), cmocka_unit_test(kinds),	  cmocka_unit_test(histogram),
-		cmocka_unit_test(many),	    cmocka_unit_test(concurrent), cmocka_unit_test(lists),
+		cmocka_unit_test(counters),   cmocka_unit_test(kinds),
+		cmocka_unit_test(histogram),  cmocka_unit_test(many),
+		cmocka_unit_test(concurrent), cmocka_unit_test(lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

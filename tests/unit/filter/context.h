@@ -47,10 +47,20 @@ static inline void bench_stream(struct bench *b)
 	b->req = request_of(&b->a, "h.test", "/");
 	b->info = (struct l7_info){ .request = &b->req };
 	b->ctx = (struct filter_ctx){
-		.conf = &b->conf, .config = b->conf.config, .shared = b->shared,
-		.state = arena_zalloc(&b->a, b->ops->state_size + 1), .info = &b->info, .arena = &b->a,
-		.rng = &b->rng, .stats = b->stats, .now_ns = 1000 * NSEC_PER_SEC, .stat_prefix = S("http.test"),
-		.conn_slot = &b->slot, .conn_arena = &b->conn_arena, .set_timer = bench_timer, .engine = b,
+		.conf = &b->conf,
+		.config = b->conf.config,
+		.shared = b->shared,
+		.state = arena_zalloc(&b->a, b->ops->state_size + 1),
+		.info = &b->info,
+		.arena = &b->a,
+		.rng = &b->rng,
+		.stats = b->stats,
+		.now_ns = 1000 * NSEC_PER_SEC,
+		.stat_prefix = S("http.test"),
+		.conn_slot = &b->slot,
+		.conn_arena = &b->conn_arena,
+		.set_timer = bench_timer,
+		.engine = b,
 	};
 }
 

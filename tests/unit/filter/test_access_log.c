@@ -16,14 +16,18 @@ static void filters(void **state)
 {
 	struct arena a = { 0 };
 	struct l7_msg m = request_of(&a, "h", "/");
-	struct l7_info in = { .request = &m, .status = 404, .start_ns = 1, .end_ns = 1 + 20 * NSEC_PER_MSEC };
+	struct l7_info in = {
+		.request = &m, .status = 404, .start_ns = 1, .end_ns = 1 + 20 * NSEC_PER_MSEC
+	};
 	struct mesh_log_filter ge = { .kind = MESH_LOG_STATUS, .op = MESH_GE, .value = 400 };
 	struct mesh_log_filter eq = { .kind = MESH_LOG_STATUS, .op = MESH_EQ, .value = 200 };
 	struct mesh_log_filter le = { .kind = MESH_LOG_DURATION, .op = MESH_LE, .value = 19 };
 	struct mesh_log_filter ne = { .kind = MESH_LOG_DURATION, .op = MESH_NE, .value = 19 };
-	struct mesh_log_filter flags = { .kind = MESH_LOG_FLAGS }, rl = { .kind = MESH_LOG_FLAGS, .flags = L7_FLAG(RL) };
+	struct mesh_log_filter flags = { .kind = MESH_LOG_FLAGS },
+			       rl = { .kind = MESH_LOG_FLAGS, .flags = L7_FLAG(RL) };
 	struct mesh_log_filter header = { .kind = MESH_LOG_HEADER,
-					  .header = { .name = S("x-a"), .string = { .text = S("1") } } };
+					  .header = { .name = S("x-a"),
+						      .string = { .text = S("1") } } };
 	struct mesh_log_filter half = { .kind = MESH_LOG_RUNTIME, .fraction = 500000 };
 	struct mesh_log_filter grpc = { .kind = MESH_LOG_GRPC_STATUS, .value = 1 << 5 };
 	struct mesh_log_filter both[] = { ge, eq };
@@ -63,7 +67,9 @@ static void filters(void **state)
 
 static struct mesh_json_format leaf(struct arena *a, const char *key, const char *format)
 {
-	return (struct mesh_json_format){ .kind = MESH_JSON_FORMAT, .key = S(key), .format = format_of(a, format) };
+	return (struct mesh_json_format){ .kind = MESH_JSON_FORMAT,
+					  .key = S(key),
+					  .format = format_of(a, format) };
 }
 
 static void check(const struct mesh_access_log *log, const struct l7_info *in, const char *want)
@@ -80,24 +86,32 @@ static void json(void **state)
 	struct arena a = { 0 };
 	struct l7_msg m = request_of(&a, "h", "/p");
 	struct l7_info in = { .request = &m, .status = 200 };
-	struct mesh_json_format inner[] = { leaf(&a, "y", "x"), leaf(&a, "c", "%REQ(none)%"), leaf(&a, "d", "a%REQ(none)%b"),
+	struct mesh_json_format inner[] = { leaf(&a, "y", "x"), leaf(&a, "c", "%REQ(none)%"),
+					    leaf(&a, "d", "a%REQ(none)%b"),
 					    leaf(&a, "D", "%REQ(none)%%REQ(none)%") };
 	struct mesh_json_format none = leaf(&a, "v", "%REQ(none)%");
-	struct mesh_json_format list[] = { leaf(&a, "", "%REQ(none)%"), leaf(&a, "", "x"),
+	struct mesh_json_format list[] = { leaf(&a, "", "%REQ(none)%"),
+					   leaf(&a, "", "x"),
 					   { .kind = MESH_JSON_NUMBER, .number = 2.5 },
-					   { .kind = MESH_JSON_BOOL, .flag = true }, { .kind = MESH_JSON_NULL } };
+					   { .kind = MESH_JSON_BOOL, .flag = true },
+					   { .kind = MESH_JSON_NULL } };
 	struct mesh_json_format v[] = {
 		leaf(&a, "z", "%PROTOCOL%"),
 		{ .kind = MESH_JSON_NUMBER, .key = S("b"), .number = 1 },
 		{ .kind = MESH_JSON_OBJECT, .key = S("a"), .sub = inner, .n_sub = 4 },
 		{ .kind = MESH_JSON_LIST, .key = S("l"), .sub = list, .n_sub = 5 },
 		{ .kind = MESH_JSON_NUMBER, .key = S("B"), .number = 0.1 },
-		leaf(&a, "q", "%REQ(:PATH)%"), leaf(&a, "code", "%RESPONSE_CODE%"), leaf(&a, "emp", ""),
-		{ .kind = MESH_JSON_LIST, .key = S("earr") }, { .kind = MESH_JSON_OBJECT, .key = S("eobj") },
+		leaf(&a, "q", "%REQ(:PATH)%"),
+		leaf(&a, "code", "%RESPONSE_CODE%"),
+		leaf(&a, "emp", ""),
+		{ .kind = MESH_JSON_LIST, .key = S("earr") },
+		{ .kind = MESH_JSON_OBJECT, .key = S("eobj") },
 		{ .kind = MESH_JSON_OBJECT, .key = S("objn"), .sub = &none, .n_sub = 1 },
 		{ .kind = MESH_JSON_NULL, .key = S("nulls") },
 	};
-	struct mesh_json_format root = { .kind = MESH_JSON_OBJECT, .sub = v, .n_sub = ARRAY_LEN(v) };
+	struct mesh_json_format root = { .kind = MESH_JSON_OBJECT,
+					 .sub = v,
+					 .n_sub = ARRAY_LEN(v) };
 	struct mesh_json_format empty = { .kind = MESH_JSON_OBJECT, .sub = &none, .n_sub = 1 };
 	struct mesh_access_log log = { .json = &root };
 
@@ -105,12 +119,15 @@ static void json(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
 		list[i].key = SLICE_NONE;
 	check(&log, &in,
-	      "{\"B\":0.1,\"a\":{\"D\":\"--\",\"c\":null,\"d\":\"a-b\",\"y\":\"x\"},\"b\":1,\"code\":200,\"earr\":[],"
-	      "\"emp\":\"\",\"eobj\":{},\"l\":[null,\"x\",2.5,true,null],\"nulls\":null,\"objn\":{\"v\":null},"
+	      "{\"B\":0.1,\"a\":{\"D\":\"--\",\"c\":null,\"d\":\"a-b\",\"y\":\"x\"},"
+	      "\"b\":1,\"code\":200,\"earr\":[],"
+	      "\"emp\":\"\",\"eobj\":{},\"l\":[null,\"x\",2.5,true,null],\"nulls\":null,"
+	      "\"objn\":{\"v\":null},"
 	      "\"q\":\"/p\",\"z\":\"HTTP/1.1\"}\n");
 	log.omit_empty = true;
 	check(&log, &in,
-	      "{\"B\":0.1,\"a\":{\"D\":\"\",\"d\":\"ab\",\"y\":\"x\"},\"b\":1,\"code\":200,\"earr\":[],\"emp\":\"\","
+	      "{\"B\":0.1,\"a\":{\"D\":\"\",\"d\":\"ab\",\"y\":\"x\"},\"b\":1,"
+	      "\"code\":200,\"earr\":[],\"emp\":\"\","
 	      "\"l\":[\"x\",2.5,true],\"q\":\"/p\",\"z\":\"HTTP/1.1\"}\n");
 	log.json = &empty;
 	check(&log, &in, "{}\n");
@@ -134,7 +151,8 @@ static void text(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(filters), cmocka_unit_test(json), cmocka_unit_test(text) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(filters), cmocka_unit_test(json),
+					    cmocka_unit_test(text) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,18 +9,31 @@ static struct mesh_string exact_a = { .text = { "https://a.test", 14 } },
 			  star = { .text = { "*", 1 } },
 			  https = { .kind = MESH_STRING_PREFIX, .text = { "https://", 8 } };
 
-static const struct mesh_cors vhost = { .origins = &vhost_origin, .n_origins = 1, .methods = { "GET", 3 },
-					.forward_not_matching = true, .enabled = ALL };
-static const struct mesh_cors full = { .origins = &exact_a, .n_origins = 1, .methods = { "GET, POST, PUT", 14 },
-				       .headers = { "x-a, content-type", 17 }, .expose = { "x-e, x-f", 8 },
-				       .max_age = { "600", 3 }, .credentials = true, .forward_not_matching = true,
+static const struct mesh_cors vhost = { .origins = &vhost_origin,
+					.n_origins = 1,
+					.methods = { "GET", 3 },
+					.forward_not_matching = true,
+					.enabled = ALL };
+static const struct mesh_cors full = { .origins = &exact_a,
+				       .n_origins = 1,
+				       .methods = { "GET, POST, PUT", 14 },
+				       .headers = { "x-a, content-type", 17 },
+				       .expose = { "x-e, x-f", 8 },
+				       .max_age = { "600", 3 },
+				       .credentials = true,
+				       .forward_not_matching = true,
 				       .enabled = ALL };
 static const struct mesh_cors any = { .origins = &star, .n_origins = 1, .methods = { "*", 1 },
 				      .forward_not_matching = true, .enabled = ALL };
-static const struct mesh_cors private_network = { .origins = &https, .n_origins = 1, .private_network = true,
-						  .forward_not_matching = true, .enabled = ALL };
+static const struct mesh_cors private_network = { .origins = &https,
+						  .n_origins = 1,
+						  .private_network = true,
+						  .forward_not_matching = true,
+						  .enabled = ALL };
 static const struct mesh_cors not_forward = { .origins = &exact_a, .n_origins = 1, .enabled = ALL };
-static const struct mesh_cors off = { .origins = &https, .n_origins = 1, .forward_not_matching = true };
+static const struct mesh_cors off = { .origins = &https,
+				      .n_origins = 1,
+				      .forward_not_matching = true };
 
 enum { SIMPLE, PREFLIGHT, NO_METHOD, PRIVATE };
 
@@ -41,7 +54,8 @@ static struct slice show(struct bench *b, const struct l7_props *p)
 	return s;
 }
 
-static struct slice ask(struct bench *b, const struct mesh_cors *route, const char *origin, int kind)
+static struct slice ask(struct bench *b, const struct mesh_cors *route, const char *origin,
+			int kind)
 {
 	struct mesh_filter_override ro = { .name = S("f"), .kind = "cors", .config = route };
 	struct mesh_filter_override vo = { .name = S("f"), .kind = "cors", .config = &vhost };
@@ -88,18 +102,22 @@ static void cors(void **state)
 		{ &full, NULL, SIMPLE, UNTOUCHED },
 		{ &full, "https://A.test", SIMPLE, UNTOUCHED },
 		{ &full, "https://a.test", PREFLIGHT,
-		  "allow-methods=GET, POST, PUT;allow-headers=x-a, content-type;max-age=600;" SIMPLE_FULL },
+		  "allow-methods=GET, POST, PUT;allow-headers=x-a, content-type;"
+		  "max-age=600;" SIMPLE_FULL },
 		{ &full, "https://evil.test", PREFLIGHT, UNTOUCHED },
 		{ &full, NULL, PREFLIGHT, UNTOUCHED },
 		{ &full, "https://a.test", NO_METHOD, SIMPLE_FULL },
 		{ &any, "https://q.test", SIMPLE, "allow-origin=https://q.test;" },
-		{ &any, "https://q.test", PREFLIGHT, "allow-methods=PUT;allow-origin=https://q.test;" },
+		{ &any, "https://q.test", PREFLIGHT,
+		  "allow-methods=PUT;allow-origin=https://q.test;" },
 		{ NULL, "https://vhost.test", SIMPLE, "allow-origin=https://vhost.test;" },
-		{ NULL, "https://vhost.test", PREFLIGHT, "allow-methods=GET;allow-origin=https://vhost.test;" },
+		{ NULL, "https://vhost.test", PREFLIGHT,
+		  "allow-methods=GET;allow-origin=https://vhost.test;" },
 		{ &full, "https://vhost.test", PREFLIGHT, UNTOUCHED },
 		{ &private_network, "https://a.test", PRIVATE,
 		  "allow-methods=GET;allow-private-network=true;allow-origin=https://a.test;" },
-		{ &private_network, "https://a.test", PREFLIGHT, "allow-methods=GET;allow-origin=https://a.test;" },
+		{ &private_network, "https://a.test", PREFLIGHT,
+		  "allow-methods=GET;allow-origin=https://a.test;" },
 		{ &not_forward, "https://evil.test", PREFLIGHT, "allow-methods=GET;" },
 		{ &off, "https://a.test", SIMPLE, UNTOUCHED },
 		{ &off, "https://a.test", PREFLIGHT, UNTOUCHED },
@@ -109,7 +127,8 @@ static void cors(void **state)
 	(void)state;
 	bench_init(&b, &filter_cors, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		assert_slice(ask(&b, cases[i].route, cases[i].origin, cases[i].kind), cases[i].want);
+		assert_slice(ask(&b, cases[i].route, cases[i].origin, cases[i].kind),
+			     cases[i].want);
 	assert_true(stats_value_by_name("http.test.cors.origin_valid") >= 8);
 	assert_true(stats_value_by_name("http.test.cors.origin_invalid") >= 4);
 	/* Without any policy the filter does nothing. */
@@ -122,9 +141,11 @@ static void cors(void **state)
 static void header_mutation(void **state)
 {
 	struct arena a = { 0 };
-	struct mesh_header_add add = { .name = S("x-new"), .value = format_of(&a, "%REQ(:METHOD)%") };
+	struct mesh_header_add add = { .name = S("x-new"),
+				       .value = format_of(&a, "%REQ(:METHOD)%") };
 	struct slice gone = S("x-old");
-	struct mesh_header_mutation c = { .mutations = { .request = { &add, 1, &gone, 1 }, .response = { &add, 1, &gone, 1 } } };
+	struct mesh_header_mutation c = { .mutations = { .request = { &add, 1, &gone, 1 },
+							 .response = { &add, 1, &gone, 1 } } };
 	struct bench b;
 	struct l7_msg resp;
 
@@ -146,7 +167,8 @@ static void header_mutation(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(cors), cmocka_unit_test(header_mutation) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(cors),
+					    cmocka_unit_test(header_mutation) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

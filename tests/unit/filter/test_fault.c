@@ -4,7 +4,8 @@
 
 #define ALL 1000000u
 
-static enum filter_verdict with(struct bench *b, const char *n1, const char *v1, const char *n2, const char *v2)
+static enum filter_verdict with(struct bench *b, const char *n1, const char *v1, const char *n2,
+				const char *v2)
 {
 	bench_stream(b);
 	if (n1)
@@ -48,7 +49,9 @@ static void half(void **state)
 
 static void grpc(void **state)
 {
-	struct mesh_fault c = { .has_abort = true, .abort_status = 14, .abort_is_grpc = true, .abort_fraction = ALL };
+	struct mesh_fault c = {
+		.has_abort = true, .abort_status = 14, .abort_is_grpc = true, .abort_fraction = ALL
+	};
 	struct bench b;
 
 	(void)state;
@@ -67,8 +70,12 @@ static void grpc(void **state)
 
 static void by_header(void **state)
 {
-	struct mesh_fault c = { .has_abort = true, .abort_by_header = true, .abort_fraction = ALL, .has_delay = true,
-				.delay_by_header = true, .delay_fraction = ALL };
+	struct mesh_fault c = { .has_abort = true,
+				.abort_by_header = true,
+				.abort_fraction = ALL,
+				.has_delay = true,
+				.delay_by_header = true,
+				.delay_fraction = ALL };
 	struct bench b;
 
 	(void)state;
@@ -79,7 +86,8 @@ static void by_header(void **state)
 	assert_int_equal(with(&b, ABORT, "word", NULL, NULL), FILTER_NEXT);
 	assert_int_equal(with(&b, NULL, NULL, NULL, NULL), FILTER_NEXT);
 	assert_int_equal(with(&b, ABORT, "429", PERCENTAGE, "0"), FILTER_NEXT);
-	assert_int_equal(with(&b, "x-envoy-fault-abort-grpc-request", "7", "content-type", "application/grpc"),
+	assert_int_equal(with(&b, "x-envoy-fault-abort-grpc-request", "7", "content-type",
+			      "application/grpc"),
 			 FILTER_REPLY);
 	assert_slice(reply_value(&b, "grpc-status"), "7");
 	assert_int_equal(with(&b, "x-envoy-fault-delay-request", "250", NULL, NULL), FILTER_PAUSE);
@@ -93,8 +101,12 @@ static void by_header(void **state)
 
 static void delay_then_abort(void **state)
 {
-	struct mesh_fault c = { .has_delay = true, .delay_ms = 200, .delay_fraction = ALL, .has_abort = true,
-				.abort_status = 500, .abort_fraction = ALL };
+	struct mesh_fault c = { .has_delay = true,
+				.delay_ms = 200,
+				.delay_fraction = ALL,
+				.has_abort = true,
+				.abort_status = 500,
+				.abort_fraction = ALL };
 	struct bench b;
 
 	(void)state;
@@ -111,7 +123,11 @@ static void conditions(void **state)
 {
 	struct mesh_header_match on = { .name = S("x-fault"), .string = { .text = S("on") } };
 	struct slice node = S("some-node");
-	struct mesh_fault c = { .has_abort = true, .abort_status = 503, .abort_fraction = ALL, .headers = &on, .n_headers = 1 };
+	struct mesh_fault c = { .has_abort = true,
+				.abort_status = 503,
+				.abort_fraction = ALL,
+				.headers = &on,
+				.n_headers = 1 };
 	struct bench b;
 
 	(void)state;
@@ -122,7 +138,8 @@ static void conditions(void **state)
 	c.nodes = &node;
 	c.n_nodes = 1;
 	assert_int_equal(with(&b, NULL, NULL, NULL, NULL), FILTER_NEXT);
-	assert_int_equal(with(&b, "x-envoy-downstream-service-node", "some-node", NULL, NULL), FILTER_REPLY);
+	assert_int_equal(with(&b, "x-envoy-downstream-service-node", "some-node", NULL, NULL),
+			 FILTER_REPLY);
 	c.n_nodes = 0;
 	c.upstream_cluster = S("b2");
 	assert_int_equal(with(&b, NULL, NULL, NULL, NULL), FILTER_NEXT);
@@ -134,7 +151,9 @@ static void conditions(void **state)
 
 static void max_active(void **state)
 {
-	struct mesh_fault c = { .has_delay = true, .delay_ms = 10, .delay_fraction = ALL, .max_active = 1 };
+	struct mesh_fault c = {
+		.has_delay = true, .delay_ms = 10, .delay_fraction = ALL, .max_active = 1
+	};
 	struct bench b;
 	struct filter_ctx first;
 
@@ -156,8 +175,12 @@ static void max_active(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(aborts),     cmocka_unit_test(half),		  cmocka_unit_test(grpc),
-		cmocka_unit_test(by_header),  cmocka_unit_test(delay_then_abort), cmocka_unit_test(conditions),
+		cmocka_unit_test(aborts),
+		cmocka_unit_test(half),
+		cmocka_unit_test(grpc),
+		cmocka_unit_test(by_header),
+		cmocka_unit_test(delay_then_abort),
+		cmocka_unit_test(conditions),
 		cmocka_unit_test(max_active),
 	};
 

@@ -7,9 +7,13 @@
 
 static struct mesh_local_ratelimit limit_of(uint32_t max, uint64_t interval_ns)
 {
-	return (struct mesh_local_ratelimit){ .stat_prefix = S("rl"), .has_bucket = true,
-					      .bucket = { max, max, interval_ns }, .status = 429, .enabled = ALL,
-					      .enforced = ALL, .always_consume_default = true };
+	return (struct mesh_local_ratelimit){ .stat_prefix = S("rl"),
+					      .has_bucket = true,
+					      .bucket = { max, max, interval_ns },
+					      .status = 429,
+					      .enabled = ALL,
+					      .enforced = ALL,
+					      .always_consume_default = true };
 }
 
 /* How many of @n requests pass. */
@@ -51,7 +55,8 @@ static void switches(void **state)
 {
 	struct mesh_local_ratelimit c = limit_of(1, HOUR);
 	struct arena a = { 0 };
-	struct mesh_header_add would = { .name = S("x-would-limit"), .value = format_of(&a, "true") };
+	struct mesh_header_add would = { .name = S("x-would-limit"),
+					 .value = format_of(&a, "true") };
 	struct bench b;
 
 	(void)state;
@@ -124,7 +129,8 @@ static void headers(void **state)
 
 static void bucket(void **state)
 {
-	struct filter_bucket *b = filter_bucket_new(&(struct mesh_token_bucket){ 1, 1, 300 * NSEC_PER_MSEC });
+	struct filter_bucket *b =
+		filter_bucket_new(&(struct mesh_token_bucket){ 1, 1, 300 * NSEC_PER_MSEC });
 	uint64_t t = 5 * NSEC_PER_SEC;
 	uint32_t left, reset;
 
@@ -164,19 +170,26 @@ static void per_connection(void **state)
 	bench_done(&b);
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------ */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
-static struct mesh_rl_entry alice = { { "user", 4 }, { "alice", 5 } }, bob = { { "user", 4 }, { "bob", 3 } },
-			    slow = { { "generic_key", 11 }, { "slow", 4 } }, any_user = { { "user", 4 }, { NULL, 0 } },
-			    pair[] = { { { "kind", 4 }, { "k1", 2 } }, { { "user", 4 }, { "carl", 4 } } },
+static struct mesh_rl_entry alice = { { "user", 4 }, { "alice", 5 } },
+			    bob = { { "user", 4 }, { "bob", 3 } },
+			    slow = { { "generic_key", 11 }, { "slow", 4 } },
+			    any_user = { { "user", 4 }, { NULL, 0 } },
+			    pair[] = { { { "kind", 4 }, { "k1", 2 } },
+				       { { "user", 4 }, { "carl", 4 } } },
 			    remote = { { "remote_address", 14 }, { "127.0.0.9", 9 } },
 			    post = { { "header_match", 12 }, { "post", 4 } };
 
-static struct mesh_rl_action by_user = { .kind = MESH_RL_REQUEST_HEADERS, .header = { "x-user", 6 }, .key = { "user", 4 } };
-static struct mesh_header_match is_post = { .name = { ":method", 7 }, .string = { .text = { "POST", 4 } } };
+static struct mesh_rl_action by_user = { .kind = MESH_RL_REQUEST_HEADERS,
+					 .header = { "x-user", 6 },
+					 .key = { "user", 4 } };
+static struct mesh_header_match is_post = { .name = { ":method", 7 },
+					    .string = { .text = { "POST", 4 } } };
 
 /* Requests of @user (or method) on a route with these actions; how many of @n pass. */
-static int with_actions(struct bench *b, struct mesh_rl_action *v, uint32_t n_v, const char *user, int n)
+static int with_actions(struct bench *b, struct mesh_rl_action *v, uint32_t n_v, const char *user,
+			int n)
 {
 	struct mesh_rl_descriptor_source src = { v, n_v };
 	struct mesh_route route = { .rate_limits = &src, .n_rate_limits = 1 };
@@ -198,14 +211,20 @@ static int with_actions(struct bench *b, struct mesh_rl_action *v, uint32_t n_v,
 static void descriptors(void **state)
 {
 	struct mesh_rl_descriptor d[] = {
-		{ &alice, 1, { 1, 1, HOUR } }, { &bob, 1, { 2, 1, HOUR } },    { &slow, 1, { 1, 1, HOUR } },
-		{ pair, 2, { 1, 1, HOUR } },   { &remote, 1, { 1, 1, HOUR } }, { &post, 1, { 1, 1, HOUR } },
+		{ &alice, 1, { 1, 1, HOUR } },  { &bob, 1, { 2, 1, HOUR } },
+		{ &slow, 1, { 1, 1, HOUR } },   { pair, 2, { 1, 1, HOUR } },
+		{ &remote, 1, { 1, 1, HOUR } }, { &post, 1, { 1, 1, HOUR } },
 	};
 	struct mesh_rl_action generic = { .kind = MESH_RL_GENERIC_KEY, .value = S("slow") };
-	struct mesh_rl_action named[] = { { .kind = MESH_RL_GENERIC_KEY, .key = S("kind"), .value = S("k1") }, by_user };
+	struct mesh_rl_action named[] = {
+		{ .kind = MESH_RL_GENERIC_KEY, .key = S("kind"), .value = S("k1") }, by_user
+	};
 	struct mesh_rl_action address = { .kind = MESH_RL_REMOTE_ADDRESS };
-	struct mesh_rl_action match = { .kind = MESH_RL_HEADER_VALUE_MATCH, .value = S("post"), .expect_match = true,
-					.headers = &is_post, .n_headers = 1 };
+	struct mesh_rl_action match = { .kind = MESH_RL_HEADER_VALUE_MATCH,
+					.value = S("post"),
+					.expect_match = true,
+					.headers = &is_post,
+					.n_headers = 1 };
 	struct mesh_rl_action skip[] = { by_user, generic };
 	struct mesh_local_ratelimit c = limit_of(1000, HOUR);
 	struct bench b;
@@ -231,7 +250,8 @@ static void descriptors(void **state)
 /* A descriptor without a value has a bucket for each value; the oldest make room. */
 static void wildcard(void **state)
 {
-	struct mesh_rl_descriptor d[] = { { &any_user, 1, { 1, 1, HOUR } }, { &bob, 1, { 3, 1, HOUR } } };
+	struct mesh_rl_descriptor d[] = { { &any_user, 1, { 1, 1, HOUR } },
+					  { &bob, 1, { 3, 1, HOUR } } };
 	struct mesh_local_ratelimit c = limit_of(1000, HOUR);
 	struct bench b;
 	char name[16];
@@ -275,9 +295,11 @@ static void default_bucket(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(two_then_refused), cmocka_unit_test(switches), cmocka_unit_test(answer),
-		cmocka_unit_test(headers),	    cmocka_unit_test(bucket),	cmocka_unit_test(per_connection),
-		cmocka_unit_test(descriptors),	    cmocka_unit_test(wildcard), cmocka_unit_test(default_bucket),
+		cmocka_unit_test(two_then_refused), cmocka_unit_test(switches),
+		cmocka_unit_test(answer),           cmocka_unit_test(headers),
+		cmocka_unit_test(bucket),           cmocka_unit_test(per_connection),
+		cmocka_unit_test(descriptors),      cmocka_unit_test(wildcard),
+		cmocka_unit_test(default_bucket),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

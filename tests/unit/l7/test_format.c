@@ -30,11 +30,23 @@ static void world_init(struct world *w)
 	l7_props_init(&w->trailers, &w->a);
 	l7_props_add(&w->trailers, L7_KEY_NONE, S("x-t"), S("tail"));
 	w->in = (struct l7_info){
-		.request = &w->req, .response = &w->resp, .trailers = &w->trailers, .status = 200,
-		.start_wall_ns = 1795444928276703000ull, .start_ns = 1000000000ull, .request_end_ns = 1003000000ull,
-		.end_ns = 1012345678ull, .bytes_sent = 4, .details = S("some thing"), .protocol = S("HTTP/1.1"),
-		.connection_id = 70, .filter_chain = S("fc"), .listener = S("l"), .cluster = S("b1"),
-		.cluster_stat_name = S("alt"), .upstream_failure = S("TLS error: bad"),
+		.request = &w->req,
+		.response = &w->resp,
+		.trailers = &w->trailers,
+		.status = 200,
+		.start_wall_ns = 1795444928276703000ull,
+		.start_ns = 1000000000ull,
+		.request_end_ns = 1003000000ull,
+		.end_ns = 1012345678ull,
+		.bytes_sent = 4,
+		.details = S("some thing"),
+		.protocol = S("HTTP/1.1"),
+		.connection_id = 70,
+		.filter_chain = S("fc"),
+		.listener = S("l"),
+		.cluster = S("b1"),
+		.cluster_stat_name = S("alt"),
+		.upstream_failure = S("TLS error: bad"),
 	};
 	assert_int_equal(addr_parse(S("127.0.0.1:55410"), &w->in.downstream_remote), 0);
 	assert_int_equal(addr_parse(S("[::1]:29900"), &w->in.downstream_local), 0);
@@ -57,7 +69,8 @@ static const struct {
 	{ "%TRAILER(none)%", "-", "", "null" },
 	{ "%START_TIME%", "2026-11-23T14:42:08.276Z", NULL, "\"2026-11-23T14:42:08.276Z\"" },
 	{ "%START_TIME(%s.%3f)%", "1795444928.276", NULL, "\"1795444928.276\"" },
-	{ "%START_TIME(%Y-%m-%dT%H:%M:%S.%f%z)%", "2026-11-23T14:42:08.276703000+0000", NULL, NULL },
+	{ "%START_TIME(%Y-%m-%dT%H:%M:%S.%f%z)%", "2026-11-23T14:42:08.276703000+0000", NULL,
+	  NULL },
 	{ "%START_TIME(%3f|%6f|%9f|%1f)%", "276|276703|276703000|2", NULL, NULL },
 	{ "%START_TIME(%E4S %E*S %E0S)%", "08.2767 08.276703 08", NULL, NULL },
 	{ "%START_TIME(100%%)%", "100%", NULL, NULL },
@@ -146,16 +159,25 @@ static void refused(void **state)
 	static const struct {
 		const char *format, *word;
 	} bad[] = {
-		{ "%NOT_THERE%", "NOT_THERE" },	   { "a %VIRTUAL_HOST_NAME% b", "VIRTUAL_HOST_NAME" },
-		{ "%REQ%", "REQ" },		   { "%REQ()%", "REQ" },
-		{ "%REQ(a?b?c)%", "REQ" },	   { "%PROTOCOL(x)%", "PROTOCOL" },
-		{ "%PROTOCOL:3%", "PROTOCOL" },	   { "%RESPONSE_CODE:3%", "RESPONSE_CODE" },
-		{ "100%", "3" },		   { "%", "0" },
-		{ "%REQ(a)", "0" },		   { "%REQ(a):x%", "0" },
-		{ "%req(a)%", "0" },		   { "%PATH(XX)%", "XX" },
-		{ "%GRPC_STATUS(WORD)%", "WORD" }, { "%COMMON_DURATION(A:B:ms)%", "A:B:ms" },
+		{ "%NOT_THERE%", "NOT_THERE" },
+		{ "a %VIRTUAL_HOST_NAME% b", "VIRTUAL_HOST_NAME" },
+		{ "%REQ%", "REQ" },
+		{ "%REQ()%", "REQ" },
+		{ "%REQ(a?b?c)%", "REQ" },
+		{ "%PROTOCOL(x)%", "PROTOCOL" },
+		{ "%PROTOCOL:3%", "PROTOCOL" },
+		{ "%RESPONSE_CODE:3%", "RESPONSE_CODE" },
+		{ "100%", "3" },
+		{ "%", "0" },
+		{ "%REQ(a)", "0" },
+		{ "%REQ(a):x%", "0" },
+		{ "%req(a)%", "0" },
+		{ "%PATH(XX)%", "XX" },
+		{ "%GRPC_STATUS(WORD)%", "WORD" },
+		{ "%COMMON_DURATION(A:B:ms)%", "A:B:ms" },
 		{ "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:s)%", "ms, us, ns" },
-		{ "%START_TIME(\n)%", "START_TIME" }, { "%REQ(a):99999999999%", "length" },
+		{ "%START_TIME(\n)%", "START_TIME" },
+		{ "%REQ(a):99999999999%", "length" },
 	};
 	struct arena a = { 0 };
 
@@ -194,8 +216,10 @@ static void default_line(void **state)
 	(void)state;
 	world_init(&w);
 	l7_format_text(l7_format_default(&w.a), &w.in, false, &out);
-	assert_slice(buf_slice(&out), "[2026-11-23T14:42:08.276Z] \"POST /path?q=1&r=a%20b HTTP/1.1\" 200 - 0 4 12 - "
-				      "\"-\" \"ua\" \"0aea6c92-8840-43ba-95a0-6ef8a9f742d0\" \"h.test\" \"-\"\n");
+	assert_slice(
+		buf_slice(&out),
+		"[2026-11-23T14:42:08.276Z] \"POST /path?q=1&r=a%20b HTTP/1.1\" 200 - 0 4 12 - "
+		"\"-\" \"ua\" \"0aea6c92-8840-43ba-95a0-6ef8a9f742d0\" \"h.test\" \"-\"\n");
 	buf_clear(&out);
 	/* A plain connection has no messages. */
 	w.in.request = w.in.response = NULL;
@@ -203,7 +227,10 @@ static void default_line(void **state)
 	w.in.status = 0;
 	w.in.flags = L7_FLAG(UF) | L7_FLAG(URX);
 	l7_format_text(l7_format_default(&w.a), &w.in, false, &out);
-	assert_slice(buf_slice(&out), "[2026-11-23T14:42:08.276Z] \"- - -\" 0 UF,URX 0 4 12 - \"-\" \"-\" \"-\" \"-\" \"-\"\n");
+	assert_slice(
+		buf_slice(&out),
+		"[2026-11-23T14:42:08.276Z] \"- - -\" 0 UF,URX 0 4 12 - \"-\" \"-\" "
+		"\"-\" \"-\" \"-\"\n");
 	buf_done(&out);
 	arena_done(&w.a);
 }
@@ -228,7 +255,9 @@ static void grpc(void **state)
 	msg_add(&w.req, "content-type", "application/grpc+proto");
 	l7_format_text(format_of(&w.a, "%GRPC_STATUS% "), &w.in, false, &out);
 	msg_add(&w.resp, "grpc-status", "5");
-	l7_format_text(format_of(&w.a, "%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% "), &w.in, false, &out);
+	l7_format_text(
+		format_of(&w.a, "%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% "),
+		&w.in, false, &out);
 	l7_props_add(&w.trailers, L7_KEY_GRPC_STATUS, S("grpc-status"), S("99"));
 	l7_format_text(format_of(&w.a, "%GRPC_STATUS% %GRPC_STATUS_NUMBER%"), &w.in, false, &out);
 	assert_slice(buf_slice(&out), "Unknown NotFound NOT_FOUND 5 99 99");
@@ -240,7 +269,8 @@ static void json_text(void **state)
 {
 	static const char *const texts[][2] = {
 		{ "plain", "\"plain\"" },
-		{ "a\"b\\c/\xc3\xa9\xe2\x80\xa8\x01\x7f", "\"a\\\"b\\\\c/\xc3\xa9\xe2\x80\xa8\\u0001\x7f\"" },
+		{ "a\"b\\c/\xc3\xa9\xe2\x80\xa8\x01\x7f",
+		  "\"a\\\"b\\\\c/\xc3\xa9\xe2\x80\xa8\\u0001\x7f\"" },
 		{ "\b\t\n\f\r", "\"\\b\\t\\n\\f\\r\"" },
 		{ "a\xc3\xa9\"\\b\xff", "\"a\\u00c3\\u00a9\\u0022\\u005cb\\u00ff\"" },
 		{ "\xc0\xaf", "\"\\u00c0\\u00af\"" },

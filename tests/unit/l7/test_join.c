@@ -9,15 +9,26 @@ static void every_name_is_found(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		assert_int_equal(l7_name_is_joined(table[i].name, true), (table[i].where & REQ) != 0);
-		assert_int_equal(l7_name_is_joined(table[i].name, false), (table[i].where & RESP) != 0);
+		assert_int_equal(l7_name_is_joined(table[i].name, true),
+				 (table[i].where & REQ) != 0);
+		assert_int_equal(l7_name_is_joined(table[i].name, false),
+				 (table[i].where & RESP) != 0);
 	}
 }
 
 static void others_are_not(void **state)
 {
-	static const char *const names[] = { "", "x", "cookie", "set-cookie", "x-a", "dnt", "accept-language",
-					     "a-name-that-is-longer-than-all-of-the-names-in-the-table", "Via" };
+	static const char *const names[] = {
+		"",
+		"x",
+		"cookie",
+		"set-cookie",
+		"x-a",
+		"dnt",
+		"accept-language",
+		"a-name-that-is-longer-than-all-of-the-names-in-the-table",
+		"Via"
+	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -28,7 +39,8 @@ static void others_are_not(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(every_name_is_found), cmocka_unit_test(others_are_not) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(every_name_is_found),
+					    cmocka_unit_test(others_are_not) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

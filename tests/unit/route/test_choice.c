@@ -4,11 +4,13 @@
 
 #include "route/route.h"
 
-static struct mesh_weighted weights[] = { { .name = { "b1", 2 }, .weight = 30 }, { .name = { "b2", 2 }, .weight = 70 } };
+static struct mesh_weighted weights[] = { { .name = { "b1", 2 }, .weight = 30 },
+					  { .name = { "b2", 2 }, .weight = 70 } };
 
 static struct slice any = { "*", 1 };
 
-static struct route_decision ask(struct mesh_route *r, uint32_t n, const char *name, const char *value, struct rng *rng)
+static struct route_decision ask(struct mesh_route *r, uint32_t n, const char *name,
+				 const char *value, struct rng *rng)
 {
 	static struct arena a; /* for what the decision points to */
 	struct mesh_vhost vh = { .domains = &any, .n_domains = 1, .routes = r, .n_routes = n };
@@ -28,7 +30,9 @@ static struct route_decision ask(struct mesh_route *r, uint32_t n, const char *n
 
 static void by_weight(void **state)
 {
-	struct mesh_route r = { .fraction = 1000000, .weighted = weights, .n_weighted = 2, .total_weight = 100 };
+	struct mesh_route r = {
+		.fraction = 1000000, .weighted = weights, .n_weighted = 2, .total_weight = 100
+	};
 	struct rng rng = { 42 };
 	int n = 0;
 
@@ -42,9 +46,12 @@ static void by_weight(void **state)
 
 static void by_header_value(void **state)
 {
-	static const char *const cases[][2] = { { "0", "b1" }, { "29", "b1" }, { "30", "b2" }, { "99", "b2" },
-						{ "100", "b1" }, { "130", "b2" } };
-	struct mesh_route r = { .fraction = 1000000, .weighted = weights, .n_weighted = 2, .total_weight = 100,
+	static const char *const cases[][2] = { { "0", "b1" },  { "29", "b1" },  { "30", "b2" },
+						{ "99", "b2" }, { "100", "b1" }, { "130", "b2" } };
+	struct mesh_route r = { .fraction = 1000000,
+				.weighted = weights,
+				.n_weighted = 2,
+				.total_weight = 100,
 				.weighted_header = S("x-pick") };
 	struct rng rng = { 42 };
 	int n = 0;
@@ -91,8 +98,10 @@ static struct mesh_filter_override override_of(const char *name, const char *kin
 
 static void overrides(void **state)
 {
-	struct mesh_filter_override t_o = override_of("f", "table"), v_o = override_of("f", "vhost"),
-				    r_o = override_of("f", "route"), w_o = override_of("f", "weighted");
+	struct mesh_filter_override t_o = override_of("f", "table"),
+				    v_o = override_of("f", "vhost"),
+				    r_o = override_of("f", "route"),
+				    w_o = override_of("f", "weighted");
 	struct mesh_route_table t = { .overrides = { &t_o, 1 } };
 	struct mesh_vhost vh = { .overrides = { &v_o, 1 } };
 	struct mesh_route r = { .overrides = { &r_o, 1 } };
@@ -125,10 +134,10 @@ static void upgrades(void **state)
 	assert_true(route_upgrade_is_allowed(&d, hcm, 2, S("foo")));
 }
 
-/* ---- RPC -------------------------------------------------------------------------------------- */
+/* ---- RPC ------------------------------------------------------------------------------------- */
 
-static struct l7_msg call(struct arena *a, const char *service, const char *method, const char *group,
-			  const char *version)
+static struct l7_msg call(struct arena *a, const char *service, const char *method,
+			  const char *group, const char *version)
 {
 	struct l7_msg m;
 
@@ -145,10 +154,14 @@ static void rpc(void **state)
 	struct mesh_header_match gray = { .name = S("gray"), .string = { .text = S("yes") } };
 	struct mesh_rpc_route v1[] = {
 		{ .name = S("gray"), .headers = &gray, .n_headers = 1, .cluster = S("gray") },
-		{ .name = S("say"), .has_method = true, .method = { .kind = MESH_STRING_PREFIX, .text = S("say") },
+		{ .name = S("say"),
+		  .has_method = true,
+		  .method = { .kind = MESH_STRING_PREFIX, .text = S("say") },
 		  .cluster = S("say") },
 	};
-	struct mesh_rpc_route rest = { .name = S("rest"), .weighted = weights, .n_weighted = 2, .total_weight = 100 };
+	struct mesh_rpc_route rest = {
+		.name = S("rest"), .weighted = weights, .n_weighted = 2, .total_weight = 100
+	};
 	struct mesh_rpc_table t[] = {
 		{ .interface = S("org.a.Hello"), .version = S("1.0"), .routes = v1, .n_routes = 2 },
 		{ .interface = S("org.b.*"), .group = S("g"), .routes = &rest, .n_routes = 1 },
@@ -157,18 +170,24 @@ static void rpc(void **state)
 	static const struct {
 		const char *service, *method, *group, *version, *gray, *want;
 	} cases[] = {
-		{ "org.a.Hello", "sayHello", "", "1.0", NULL, "say" }, { "org.a.Hello", "sayHello", "", "2.0", NULL, NULL },
-		{ "org.a.Hello", "bye", "", "1.0", NULL, NULL },	{ "org.a.Hello", "bye", "", "1.0", "yes", "gray" },
-		{ "org.a.Hello2", "sayHello", "", "1.0", NULL, NULL },	{ "org.b.X", "m", "g", "", NULL, "rest" },
-		{ "org.b.X", "m", "", "", NULL, NULL },			{ "org.b.", "m", "g", "", NULL, NULL },
-		{ "a.Last", "m", "", "9", NULL, "rest" },		{ ".Last", "m", "", "9", NULL, NULL },
+		{ "org.a.Hello", "sayHello", "", "1.0", NULL, "say" },
+		{ "org.a.Hello", "sayHello", "", "2.0", NULL, NULL },
+		{ "org.a.Hello", "bye", "", "1.0", NULL, NULL },
+		{ "org.a.Hello", "bye", "", "1.0", "yes", "gray" },
+		{ "org.a.Hello2", "sayHello", "", "1.0", NULL, NULL },
+		{ "org.b.X", "m", "g", "", NULL, "rest" },
+		{ "org.b.X", "m", "", "", NULL, NULL },
+		{ "org.b.", "m", "g", "", NULL, NULL },
+		{ "a.Last", "m", "", "9", NULL, "rest" },
+		{ ".Last", "m", "", "9", NULL, NULL },
 	};
 	struct rng rng = { 7 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct arena a = { 0 };
-		struct l7_msg m = call(&a, cases[i].service, cases[i].method, cases[i].group, cases[i].version);
+		struct l7_msg m = call(&a, cases[i].service, cases[i].method, cases[i].group,
+				       cases[i].version);
 		struct route_rpc_decision d;
 
 		if (cases[i].gray)
@@ -188,8 +207,12 @@ static void rpc(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(by_weight),   cmocka_unit_test(by_header_value), cmocka_unit_test(by_cluster_header),
-		cmocka_unit_test(by_fraction), cmocka_unit_test(overrides),	  cmocka_unit_test(upgrades),
+		cmocka_unit_test(by_weight),
+		cmocka_unit_test(by_header_value),
+		cmocka_unit_test(by_cluster_header),
+		cmocka_unit_test(by_fraction),
+		cmocka_unit_test(overrides),
+		cmocka_unit_test(upgrades),
 		cmocka_unit_test(rpc),
 	};
 

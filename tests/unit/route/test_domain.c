@@ -25,7 +25,8 @@ static const struct hosts hosts[] = {
 
 static struct mesh_route_table table_of(const struct hosts *h, uint32_t n, struct arena *a)
 {
-	struct mesh_route_table t = { .n_vhosts = n, .vhosts = arena_array(a, struct mesh_vhost, n) };
+	struct mesh_route_table t = { .n_vhosts = n,
+				      .vhosts = arena_array(a, struct mesh_vhost, n) };
 
 	for (uint32_t i = 0; i < n; i++) {
 		t.vhosts[i].name = S(h[i].name);
@@ -36,7 +37,8 @@ static struct mesh_route_table table_of(const struct hosts *h, uint32_t n, struc
 	return t;
 }
 
-static void check(const struct mesh_route_table *t, const char *host, const char *want, struct arena *a)
+static void check(const struct mesh_route_table *t, const char *host, const char *want,
+		  struct arena *a)
 {
 	struct l7_msg m = request_of(a, host, "/");
 	struct rng rng = { 1 };
@@ -50,13 +52,34 @@ static void check(const struct mesh_route_table *t, const char *host, const char
 static void domains(void **state)
 {
 	static const char *const cases[][2] = {
-		{ "a.test", "exact" }, { "A.TEST", "exact" }, { "upper.test", "exact" }, { "a.test:80", "any" },
-		{ "a.test:8080", "any" }, { "with.port:8080", "exact" }, { "with.port", "any" }, { "with.port:81", "any" },
-		{ "a.test:", "any" }, { "x.a.test", "suffix" }, { "y.x.a.test", "suffix" }, { "x.b.a.test", "longer" },
-		{ "x.a.test:80", "any" }, { "X.A.Test", "suffix" }, { ".a.test", "any" }, { "x-dash.test", "dash" },
-		{ "-dash.test", "any" }, { "pre.x", "prefix" }, { "pre.fix.org", "longprefix" }, { "pre.x:99", "prefix" },
-		{ "pre.", "any" }, { "a.test.", "any" }, { "other.test", "any" }, { "10.1.2.3", "ip" },
-		{ "10.1.2.3:80", "any" }, { "[::1]", "ip" }, { "[::1]:80", "any" }, { "", "any" },
+		{ "a.test", "exact" },
+		{ "A.TEST", "exact" },
+		{ "upper.test", "exact" },
+		{ "a.test:80", "any" },
+		{ "a.test:8080", "any" },
+		{ "with.port:8080", "exact" },
+		{ "with.port", "any" },
+		{ "with.port:81", "any" },
+		{ "a.test:", "any" },
+		{ "x.a.test", "suffix" },
+		{ "y.x.a.test", "suffix" },
+		{ "x.b.a.test", "longer" },
+		{ "x.a.test:80", "any" },
+		{ "X.A.Test", "suffix" },
+		{ ".a.test", "any" },
+		{ "x-dash.test", "dash" },
+		{ "-dash.test", "any" },
+		{ "pre.x", "prefix" },
+		{ "pre.fix.org", "longprefix" },
+		{ "pre.x:99", "prefix" },
+		{ "pre.", "any" },
+		{ "a.test.", "any" },
+		{ "other.test", "any" },
+		{ "10.1.2.3", "ip" },
+		{ "10.1.2.3:80", "any" },
+		{ "[::1]", "ip" },
+		{ "[::1]:80", "any" },
+		{ "", "any" },
 	};
 	struct arena a = { 0 };
 	struct mesh_route_table t = table_of(hosts, ARRAY_LEN(hosts), &a);
@@ -92,8 +115,9 @@ static void without_any(void **state)
 static void ignore_port(void **state)
 {
 	static const char *const cases[][2] = {
-		{ "a.test:80", "exact" }, { "with.port:8080", "any" }, { "a.test:", "exact" }, { "x.a.test:80", "suffix" },
-		{ "pre.x:99", "prefix" }, { "10.1.2.3:80", "ip" }, { "[::1]:80", "ip" }, { "[::1]", "ip" },
+		{ "a.test:80", "exact" },    { "with.port:8080", "any" }, { "a.test:", "exact" },
+		{ "x.a.test:80", "suffix" }, { "pre.x:99", "prefix" },    { "10.1.2.3:80", "ip" },
+		{ "[::1]:80", "ip" },        { "[::1]", "ip" },
 	};
 	struct arena a = { 0 };
 	struct mesh_route_table t = table_of(hosts, ARRAY_LEN(hosts), &a);
@@ -132,7 +156,8 @@ static void many(void **state)
 {
 	const uint32_t n = 20000;
 	struct arena a = { 0 };
-	struct mesh_route_table t = { .n_vhosts = n, .vhosts = arena_array(&a, struct mesh_vhost, n) };
+	struct mesh_route_table t = { .n_vhosts = n,
+				      .vhosts = arena_array(&a, struct mesh_vhost, n) };
 	struct rng rng = { 1 };
 	struct route_decision d;
 	struct err e;
@@ -157,8 +182,9 @@ static void many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(domains),    cmocka_unit_test(without_any), cmocka_unit_test(ignore_port),
-		cmocka_unit_test(duplicates), cmocka_unit_test(many),
+		cmocka_unit_test(domains),     cmocka_unit_test(without_any),
+		cmocka_unit_test(ignore_port), cmocka_unit_test(duplicates),
+		cmocka_unit_test(many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

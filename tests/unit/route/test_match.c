@@ -5,99 +5,149 @@
 #include "base/clock.h"
 #include "route/route.h"
 
-#define TEXT(k, t) { .name = { "x-a", 3 }, .string = { .kind = MESH_STRING_##k, .text = { t, sizeof(t) - 1 } } }
+#define TEXT(k, t) \
+	{ \
+		.name = { "x-a", 3 }, .string = { \
+			.kind = MESH_STRING_##k, \
+			.text = { t, sizeof(t) - 1 } \
+		} \
+	}
 #define NOCASE(k, t) \
-	{ .name = { "x-a", 3 }, .string = { .kind = MESH_STRING_##k, .ignore_case = true, .text = { t, sizeof(t) - 1 } } }
+	{ \
+		.name = { "x-a", 3 }, .string = { \
+			.kind = MESH_STRING_##k, \
+			.ignore_case = true, \
+			.text = { t, sizeof(t) - 1 } \
+		} \
+	}
 
 static struct regex *o_words, *o_any;
 
 struct header_case {
-	struct mesh_header_match h;
+	const struct mesh_header_match *h;
 	const char *v1, *v2; /* values of x-a; NULL: no such header */
 	bool want;
 };
 
-static void check(struct header_case c, int line, bool resolve)
+static void check(const struct header_case *c, int number, bool resolve)
 {
 	struct arena a = { 0 };
 	struct l7_msg m = request_of(&a, "h.test", "/path?q=1");
+	struct mesh_header_match h = *c->h;
 
-	if (c.v1)
-		msg_add(&m, "x-a", c.v1);
-	if (c.v2)
-		msg_add(&m, "x-a", c.v2);
+	if (c->v1)
+		msg_add(&m, "x-a", c->v1);
+	if (c->v2)
+		msg_add(&m, "x-a", c->v2);
 	if (resolve)
-		route_headers_resolve(&c.h, 1);
-	if (route_headers_are_match(&c.h, 1, &m, &a) != c.want)
-		fail_msg("case %d: not %d", line, c.want);
+		route_headers_resolve(&h, 1);
+	if (route_headers_are_match(&h, 1, &m, &a) != c->want)
+		fail_msg("case %d: not %d", number, c->want);
 	arena_done(&a);
 }
 
-static void headers(void **state)
-{
-	const struct mesh_header_match exact = TEXT(EXACT, "one"), prefix = TEXT(PREFIX, "on"),
-				       contains = TEXT(CONTAINS, "n"), comma = TEXT(CONTAINS, ","),
-				       empty = TEXT(EXACT, "");
-	struct mesh_header_match not_exact = exact, regex = TEXT(REGEX, ""), not_regex, range = exact, not_range,
-				 present = exact, absent, not_present, not_absent, miss_empty = empty, miss_not;
+#define REGEX { .name = { "x-a", 3 }, .string = { .kind = MESH_STRING_REGEX } }
+#define RANGE(from, to) \
+	{ .name = { "x-a", 3 }, .kind = MESH_HEADER_RANGE, .range_start = from, .range_end = to }
+#define PRESENT(is) { .name = { "x-a", 3 }, .kind = MESH_HEADER_PRESENT, .present = is }
 
-	(void)state;
-	not_exact.invert = true;
+static struct mesh_header_match exact = TEXT(EXACT, "one"), prefix = TEXT(PREFIX, "on"),
+				suffix = TEXT(SUFFIX, "ne"), contains = TEXT(CONTAINS, "n"),
+				comma = TEXT(CONTAINS, ","), empty = TEXT(EXACT, ""),
+				exact_nc = NOCASE(EXACT, "One"), prefix_nc = NOCASE(PREFIX, "ON"),
+				contains_nc = NOCASE(CONTAINS, "N"), regex = REGEX,
+				range = RANGE(-10, 10), present = PRESENT(true),
+				absent = PRESENT(false);
+/* The same inverted, or with a missing header taken as empty: filled by matchers_init. */
+static struct mesh_header_match not_exact, not_regex, not_range, not_present, not_absent,
+	miss_empty, miss_not;
+
+static struct mesh_header_match inverted(struct mesh_header_match h)
+{
+	h.invert = true;
+	return h;
+}
+
+static void matchers_init(void)
+{
+	struct mesh_header_match narrow = RANGE(1, 3);
+
 	regex.string.regex = o_words;
-	not_regex = regex;
+	not_regex = inverted(regex);
 	not_regex.string.regex = o_any;
-	not_regex.invert = true;
-	range.kind = MESH_HEADER_RANGE;
-	range.range_start = -10;
-	range.range_end = 10;
-	not_range = range;
-	not_range.range_start = 1;
-	not_range.range_end = 3;
-	not_range.invert = true;
-	present.kind = MESH_HEADER_PRESENT;
-	present.present = true;
-	absent = present;
-	absent.present = false;
-	not_present = present;
-	not_present.invert = true;
-	not_absent = absent;
-	not_absent.invert = true;
+	not_exact = inverted(exact);
+	not_range = inverted(narrow);
+	not_present = inverted(present);
+	not_absent = inverted(absent);
+	miss_empty = empty;
 	miss_empty.treat_missing_as_empty = true;
 	miss_not = not_exact;
 	miss_not.treat_missing_as_empty = true;
-	const struct header_case cases[] = {
-		{ exact, "one", NULL, true },	    { exact, "two", NULL, false },
-		{ exact, NULL, NULL, false },	    { exact, "One", NULL, false },
-		{ exact, "one", "two", true },	    { exact, "two", "one", true },
-		{ exact, "one,two", NULL, false },  { exact, "", "one", true },
-		{ NOCASE(EXACT, "One"), "oNE", NULL, true },
-		{ prefix, "onward", NULL, true },   { prefix, "no", NULL, false },
-		{ prefix, "x", "once", true },	    { NOCASE(PREFIX, "ON"), "online", NULL, true },
-		{ TEXT(SUFFIX, "ne"), "alone", NULL, true }, { TEXT(SUFFIX, "ne"), "alone!", NULL, false },
-		{ contains, "one", NULL, true },    { contains, "two", NULL, false },
-		{ NOCASE(CONTAINS, "N"), "one", NULL, true }, { comma, "one", "two", false },
-		{ regex, "one", NULL, true },	    { regex, "one1", NULL, false },
-		{ regex, "xx", "oyy", true },	    { range, "-10", NULL, true },
-		{ range, "10", NULL, false },	    { range, "9", NULL, true },
-		{ range, "9x", NULL, false },	    { range, NULL, NULL, false },
-		{ range, "1.5", NULL, false },	    { range, "+5", NULL, true },
-		{ range, "50", "5", true },	    { range, "99999999999999999999", NULL, false },
-		{ present, "", NULL, true },	    { present, NULL, NULL, false },
-		{ absent, NULL, NULL, true },	    { absent, "x", NULL, false },
-		{ not_exact, "two", NULL, true },   { not_exact, "one", NULL, false },
-		{ not_exact, NULL, NULL, false },   { not_exact, "one", "two", false },
-		{ not_exact, "x", "two", true },    { not_present, NULL, NULL, true },
-		{ not_present, "x", NULL, false },  { not_absent, "x", NULL, true },
-		{ not_absent, NULL, NULL, false },  { not_range, "5", NULL, true },
-		{ not_range, "2", NULL, false },    { not_range, NULL, NULL, false },
-		{ not_regex, "two", NULL, true },   { not_regex, NULL, NULL, false },
-		{ miss_empty, NULL, NULL, true },   { miss_empty, "x", NULL, false },
-		{ miss_not, NULL, NULL, true },	    { empty, "", "one", true },
-	};
+}
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		check(cases[i], (int)i, false);
-		check(cases[i], (int)i, true);
+static const struct header_case header_cases[] = {
+	{ &exact, "one", NULL, true },
+	{ &exact, "two", NULL, false },
+	{ &exact, NULL, NULL, false },
+	{ &exact, "One", NULL, false },
+	{ &exact, "one", "two", true },
+	{ &exact, "two", "one", true },
+	{ &exact, "one,two", NULL, false },
+	{ &exact, "", "one", true },
+	{ &exact_nc, "oNE", NULL, true },
+	{ &prefix, "onward", NULL, true },
+	{ &prefix, "no", NULL, false },
+	{ &prefix, "x", "once", true },
+	{ &prefix_nc, "online", NULL, true },
+	{ &suffix, "alone", NULL, true },
+	{ &suffix, "alone!", NULL, false },
+	{ &contains, "one", NULL, true },
+	{ &contains, "two", NULL, false },
+	{ &contains_nc, "one", NULL, true },
+	{ &comma, "one", "two", false },
+	{ &regex, "one", NULL, true },
+	{ &regex, "one1", NULL, false },
+	{ &regex, "xx", "oyy", true },
+	{ &range, "-10", NULL, true },
+	{ &range, "10", NULL, false },
+	{ &range, "9", NULL, true },
+	{ &range, "9x", NULL, false },
+	{ &range, NULL, NULL, false },
+	{ &range, "1.5", NULL, false },
+	{ &range, "+5", NULL, true },
+	{ &range, "50", "5", true },
+	{ &range, "99999999999999999999", NULL, false },
+	{ &present, "", NULL, true },
+	{ &present, NULL, NULL, false },
+	{ &absent, NULL, NULL, true },
+	{ &absent, "x", NULL, false },
+	{ &not_exact, "two", NULL, true },
+	{ &not_exact, "one", NULL, false },
+	{ &not_exact, NULL, NULL, false },
+	{ &not_exact, "one", "two", false },
+	{ &not_exact, "x", "two", true },
+	{ &not_present, NULL, NULL, true },
+	{ &not_present, "x", NULL, false },
+	{ &not_absent, "x", NULL, true },
+	{ &not_absent, NULL, NULL, false },
+	{ &not_range, "5", NULL, true },
+	{ &not_range, "2", NULL, false },
+	{ &not_range, NULL, NULL, false },
+	{ &not_regex, "two", NULL, true },
+	{ &not_regex, NULL, NULL, false },
+	{ &miss_empty, NULL, NULL, true },
+	{ &miss_empty, "x", NULL, false },
+	{ &miss_not, NULL, NULL, true },
+	{ &empty, "", "one", true },
+};
+
+static void headers(void **state)
+{
+	(void)state;
+	matchers_init();
+	for (size_t i = 0; i < ARRAY_LEN(header_cases); i++) {
+		check(&header_cases[i], (int)i, false);
+		check(&header_cases[i], (int)i, true);
 	}
 }
 
@@ -108,10 +158,12 @@ static void fields_and_lists(void **state)
 		const char *name, *want;
 		bool match;
 	} cases[] = {
-		{ ":method", "GET", true },  { ":path", "/path?q=1", true },   { ":authority", "h.test", true },
-		{ "host", "h.test", true },  { ":scheme", "http", true },      { ":method", "POST", false },
-		{ "user-agent", "a", false }, { "user-agent", "a,b", true },   { ":nothing", "", false },
-		{ "cookie", "b=2", true },   { "cookie", "a=1,b=2", false },
+		{ ":method", "GET", true },       { ":path", "/path?q=1", true },
+		{ ":authority", "h.test", true }, { "host", "h.test", true },
+		{ ":scheme", "http", true },      { ":method", "POST", false },
+		{ "user-agent", "a", false },     { "user-agent", "a,b", true },
+		{ ":nothing", "", false },        { "cookie", "b=2", true },
+		{ "cookie", "a=1,b=2", false },
 	};
 	struct arena a = { 0 };
 	struct l7_msg m = request_of(&a, "h.test", "/path?q=1");
@@ -122,7 +174,8 @@ static void fields_and_lists(void **state)
 	msg_add(&m, "cookie", "a=1");
 	msg_add(&m, "cookie", "b=2");
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct mesh_header_match h = { .name = S(cases[i].name), .string = { .text = S(cases[i].want) } };
+		struct mesh_header_match h = { .name = S(cases[i].name),
+					       .string = { .text = S(cases[i].want) } };
 
 		if (route_headers_are_match(&h, 1, &m, &a) != cases[i].match)
 			fail_msg("%s %s", cases[i].name, cases[i].want);
@@ -133,27 +186,41 @@ static void fields_and_lists(void **state)
 static void queries(void **state)
 {
 	struct regex *digits = regex_of("[0-9]+");
-	const struct mesh_query_match exact = { .name = { "a", 1 }, .string = { .text = { "one", 3 } } },
-				      empty = { .name = { "a", 1 } },
-				      present = { .name = { "a", 1 }, .is_present_match = true, .present = true },
-				      number = { .name = { "a", 1 },
-						 .string = { .kind = MESH_STRING_REGEX, .regex = digits } };
+	const struct mesh_query_match q_exact = { .name = { "a", 1 },
+						.string = { .text = { "one", 3 } } },
+				      q_empty = { .name = { "a", 1 } },
+				      q_present = { .name = { "a", 1 },
+						  .is_present_match = true,
+						  .present = true },
+				      q_number = { .name = { "a", 1 },
+						 .string = { .kind = MESH_STRING_REGEX,
+							     .regex = digits } };
 	const struct {
 		const struct mesh_query_match *q;
 		const char *path;
 		bool want;
 	} cases[] = {
-		{ &exact, "/exact?a=one", true },	{ &exact, "/exact?a=two", false },
-		{ &exact, "/exact", false },		{ &exact, "/exact?b=1&a=one", true },
-		{ &exact, "/exact?a=one&a=two", true }, { &exact, "/exact?a=two&a=one", false },
-		{ &exact, "/exact?A=one", false },	{ &exact, "/exact?a=%6fne", false },
-		{ &exact, "/exact?%61=one", false },	{ &exact, "/exact?a=one+", false },
-		{ &exact, "/exact?b=1;a=one", false },	{ &exact, "/exact?x?a=one", false },
-		{ &exact, "/exact?&&a=one&", true },	{ &present, "/present?a", true },
-		{ &present, "/present?a=", true },	{ &present, "/present?ab=1", false },
-		{ &number, "/regex?a=42", true },	{ &number, "/regex?a=42x", false },
-		{ &empty, "/empty?a=", true },		{ &empty, "/empty?a", true },
-		{ &empty, "/empty", false },
+		{ &q_exact, "/exact?a=one", true },
+		{ &q_exact, "/exact?a=two", false },
+		{ &q_exact, "/exact", false },
+		{ &q_exact, "/exact?b=1&a=one", true },
+		{ &q_exact, "/exact?a=one&a=two", true },
+		{ &q_exact, "/exact?a=two&a=one", false },
+		{ &q_exact, "/exact?A=one", false },
+		{ &q_exact, "/exact?a=%6fne", false },
+		{ &q_exact, "/exact?%61=one", false },
+		{ &q_exact, "/exact?a=one+", false },
+		{ &q_exact, "/exact?b=1;a=one", false },
+		{ &q_exact, "/exact?x?a=one", false },
+		{ &q_exact, "/exact?&&a=one&", true },
+		{ &q_present, "/present?a", true },
+		{ &q_present, "/present?a=", true },
+		{ &q_present, "/present?ab=1", false },
+		{ &q_number, "/regex?a=42", true },
+		{ &q_number, "/regex?a=42x", false },
+		{ &q_empty, "/empty?a=", true },
+		{ &q_empty, "/empty?a", true },
+		{ &q_empty, "/empty", false },
 	};
 
 	(void)state;
@@ -165,8 +232,24 @@ static void queries(void **state)
 
 static struct mesh_route route_of(enum mesh_path_kind kind, const char *path, const char *name)
 {
-	return (struct mesh_route){ .name = S(name), .path_kind = kind, .path = S(path), .fraction = 1000000 };
+	return (struct mesh_route){
+		.name = S(name), .path_kind = kind, .path = S(path), .fraction = 1000000
+	};
 }
+
+static const char *const path_cases[][2] = {
+	{ "/exact", "exact" }, { "/exact?a=b", "exact" }, { "/exact?", "exact" },
+	{ "/exact/", "rest" }, { "/exacter", "rest" }, { "/EXACT", "rest" },
+	{ "/%65xact", "rest" }, { "/exact/slash/", "exact-slash" }, { "/exact/slash", "rest" },
+	{ "//exact", "rest" }, { "/prefix", "prefix" }, { "/prefix/x", "prefix-slash" },
+	{ "/prefixes", "prefix" }, { "/prefix?x=/prefix/", "prefix" }, { "/sep", "separated" },
+	{ "/sep/x/y", "separated" }, { "/sep/", "separated" }, { "/separate", "rest" },
+	{ "/sep?x", "separated" }, { "/sep/?x", "separated" }, { "/re/123", "regex" },
+	{ "/re/123x", "rest" }, { "/x/re/123", "rest" }, { "/re/123?q=1", "regex" },
+	{ "/alt/b/c/d", "regex-alt" }, { "/alt/c", "rest" }, { "/fOLDED/x", "prefix-nocase" },
+	{ "/foldsep/x", "separated-nocase" }, { "/foldsepx", "rest" }, { "/twice", "first" },
+	{ "/", "rest" }, { "/?x=/exact", "rest" }, { "/exact;v=1", "rest" }, { "", "rest" },
+};
 
 static void paths(void **state)
 {
@@ -186,19 +269,10 @@ static void paths(void **state)
 		route_of(MESH_PATH_PREFIX, "", "rest"),
 	};
 	struct slice any = S("*");
-	struct mesh_vhost vh = { .domains = &any, .n_domains = 1, .routes = r, .n_routes = ARRAY_LEN(r) };
-	struct mesh_route_table t = { .vhosts = &vh, .n_vhosts = 1 };
-	static const char *const cases[][2] = {
-		{ "/exact", "exact" }, { "/exact?a=b", "exact" }, { "/exact?", "exact" }, { "/exact/", "rest" },
-		{ "/exacter", "rest" }, { "/EXACT", "rest" }, { "/%65xact", "rest" }, { "/exact/slash/", "exact-slash" },
-		{ "/exact/slash", "rest" }, { "//exact", "rest" }, { "/prefix", "prefix" }, { "/prefix/x", "prefix-slash" },
-		{ "/prefixes", "prefix" }, { "/prefix?x=/prefix/", "prefix" }, { "/sep", "separated" },
-		{ "/sep/x/y", "separated" }, { "/sep/", "separated" }, { "/separate", "rest" }, { "/sep?x", "separated" },
-		{ "/sep/?x", "separated" }, { "/re/123", "regex" }, { "/re/123x", "rest" }, { "/x/re/123", "rest" },
-		{ "/re/123?q=1", "regex" }, { "/alt/b/c/d", "regex-alt" }, { "/alt/c", "rest" }, { "/fOLDED/x", "prefix-nocase" },
-		{ "/foldsep/x", "separated-nocase" }, { "/foldsepx", "rest" }, { "/twice", "first" }, { "/", "rest" },
-		{ "/?x=/exact", "rest" }, { "/exact;v=1", "rest" }, { "", "rest" },
+	struct mesh_vhost vh = {
+		.domains = &any, .n_domains = 1, .routes = r, .n_routes = ARRAY_LEN(r)
 	};
+	struct mesh_route_table t = { .vhosts = &vh, .n_vhosts = 1 };
 	struct arena a = { 0 };
 	struct rng rng = { 1 };
 	struct err e;
@@ -208,13 +282,13 @@ static void paths(void **state)
 	r[6].path_regex = alt;
 	r[7].ignore_case = r[8].ignore_case = true;
 	assert_int_equal(route_table_index(&t, &a, &e), 0);
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct l7_msg m = request_of(&a, "h", cases[i][0]);
+	for (size_t i = 0; i < ARRAY_LEN(path_cases); i++) {
+		struct l7_msg m = request_of(&a, "h", path_cases[i][0]);
 		struct route_decision d;
 
 		route_match(&t, &m, &a, &rng, &d);
 		assert_non_null(d.route);
-		assert_slice(d.route->name, cases[i][1]);
+		assert_slice(d.route->name, path_cases[i][1]);
 	}
 	arena_done(&a);
 	regex_free(re);
@@ -225,20 +299,30 @@ static void paths(void **state)
 static void order_and_grpc(void **state)
 {
 	struct mesh_header_match v2 = { .name = { "x-v", 3 }, .string = { .text = { "2", 1 } } };
-	struct mesh_query_match v = { .name = { "v", 1 }, .is_present_match = true, .present = true };
-	struct mesh_route r[] = { route_of(MESH_PATH_PREFIX, "/", "grpc"),  route_of(MESH_PATH_PREFIX, "/a", "header"),
-				  route_of(MESH_PATH_PREFIX, "/a", "query"), route_of(MESH_PATH_PREFIX, "/", "all"),
+	struct mesh_query_match v = { .name = { "v", 1 },
+				      .is_present_match = true,
+				      .present = true };
+	struct mesh_route r[] = { route_of(MESH_PATH_PREFIX, "/", "grpc"),
+				  route_of(MESH_PATH_PREFIX, "/a", "header"),
+				  route_of(MESH_PATH_PREFIX, "/a", "query"),
+				  route_of(MESH_PATH_PREFIX, "/", "all"),
 				  route_of(MESH_PATH_EXACT, "/a/exact", "never") };
 	struct slice any = S("*");
-	struct mesh_vhost vh = { .domains = &any, .n_domains = 1, .routes = r, .n_routes = ARRAY_LEN(r) };
+	struct mesh_vhost vh = {
+		.domains = &any, .n_domains = 1, .routes = r, .n_routes = ARRAY_LEN(r)
+	};
 	struct mesh_route_table t = { .vhosts = &vh, .n_vhosts = 1 };
 	static const struct {
 		const char *path, *v, *type, *want;
 	} cases[] = {
-		{ "/a/exact", "2", NULL, "header" },	  { "/a/exact?v=1", NULL, NULL, "query" },
-		{ "/a?v=1", "2", NULL, "header" },	  { "/a/exact", NULL, NULL, "all" },
-		{ "/", NULL, "application/grpc", "grpc" }, { "/", NULL, "application/grpc+proto", "grpc" },
-		{ "/", NULL, "application/grpc-web", "all" }, { "/", NULL, "application/grpc; x=y", "all" },
+		{ "/a/exact", "2", NULL, "header" },
+		{ "/a/exact?v=1", NULL, NULL, "query" },
+		{ "/a?v=1", "2", NULL, "header" },
+		{ "/a/exact", NULL, NULL, "all" },
+		{ "/", NULL, "application/grpc", "grpc" },
+		{ "/", NULL, "application/grpc+proto", "grpc" },
+		{ "/", NULL, "application/grpc-web", "all" },
+		{ "/", NULL, "application/grpc; x=y", "all" },
 	};
 	struct arena a = { 0 };
 	struct rng rng = { 1 };
@@ -269,10 +353,14 @@ static void order_and_grpc(void **state)
 static void cost(void **state)
 {
 	struct mesh_header_match h = { .name = { "x-v", 3 }, .string = { .text = { "2", 1 } } };
-	struct mesh_route r[] = { route_of(MESH_PATH_EXACT, "/one", "1"), route_of(MESH_PATH_PREFIX, "/two/", "2"),
-				  route_of(MESH_PATH_PREFIX, "/api", "3"), route_of(MESH_PATH_PREFIX, "/", "4") };
+	struct mesh_route r[] = { route_of(MESH_PATH_EXACT, "/one", "1"),
+				  route_of(MESH_PATH_PREFIX, "/two/", "2"),
+				  route_of(MESH_PATH_PREFIX, "/api", "3"),
+				  route_of(MESH_PATH_PREFIX, "/", "4") };
 	struct slice name = S("a.default.svc.cluster.local");
-	struct mesh_vhost vh = { .domains = &name, .n_domains = 1, .routes = r, .n_routes = ARRAY_LEN(r) };
+	struct mesh_vhost vh = {
+		.domains = &name, .n_domains = 1, .routes = r, .n_routes = ARRAY_LEN(r)
+	};
 	struct mesh_route_table t = { .vhosts = &vh, .n_vhosts = 1 };
 	struct arena a = { 0 };
 	struct rng rng = { 1 };
@@ -293,7 +381,8 @@ static void cost(void **state)
 	start = clock_mono_ns();
 	for (int i = 0; i < 100000; i++)
 		route_match(&t, &m, &a, &rng, &d);
-	print_message("route_match: %llu ns\n", (unsigned long long)(clock_mono_ns() - start) / 100000);
+	print_message("route_match: %llu ns\n",
+		      (unsigned long long)(clock_mono_ns() - start) / 100000);
 	assert_slice(d.route->name, "4");
 	assert_int_equal(a.left, left);
 	arena_done(&a);
@@ -302,8 +391,9 @@ static void cost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(headers), cmocka_unit_test(fields_and_lists), cmocka_unit_test(queries),
-		cmocka_unit_test(paths),   cmocka_unit_test(order_and_grpc),   cmocka_unit_test(cost),
+		cmocka_unit_test(headers),        cmocka_unit_test(fields_and_lists),
+		cmocka_unit_test(queries),        cmocka_unit_test(paths),
+		cmocka_unit_test(order_and_grpc), cmocka_unit_test(cost),
 	};
 	int r;
 

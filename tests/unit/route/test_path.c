@@ -8,7 +8,8 @@
 
 #define BAD "!" /* answered with 400 */
 
-static void check(const struct mesh_http_manager *hcm, const char *path, const char *want, int verdict)
+static void check(const struct mesh_http_manager *hcm, const char *path, const char *want,
+		  int verdict)
 {
 	struct arena a = { 0 };
 	struct slice to = SLICE_NONE;
@@ -25,17 +26,55 @@ static void check(const struct mesh_http_manager *hcm, const char *path, const c
 }
 
 static const char *const normalized[][2] = {
-	{ "/a/../b", "/b" }, { "/a/./b", "/a/b" }, { "/a//b", "/a//b" }, { "/../a", "/a" }, { "/a/b/..", "/a/" },
-	{ "/a%2fb", "/a%2fb" }, { "/a%2Fb", "/a%2Fb" }, { "/a%5cb", "/a%5cb" }, { "/%2e%2e/a", "/a" },
-	{ "/a/%2e%2e/b", "/b" }, { "/a%41b", "/aAb" }, { "/a%7eb", "/a~b" }, { "/a%zzb", "/a%zzb" }, { "/a%00b", BAD },
-	{ "/a\\b", "/a/b" }, { "/a?x=/../y//z", "/a?x=/../y//z" }, { "//", "//" }, { "/a/b/../../../../c", "/c" },
-	{ "/a%2f../b", "/a%2f../b" }, { "/caf%c3%a9", "/caf%c3%a9" }, { "/a;p=1/../b", "/b" }, { "/.", "/" },
-	{ "/a..", "/a.." }, { "/a%", "/a%" }, { "/%2F%2Fa", "/%2F%2Fa" }, { "/a//../b", "/a/b" }, { "/a/..//b", "//b" },
-	{ "/%2e./x", "/x" }, { "/a/.%2E", "/" }, { "/a/%2e", "/a/" }, { "/a%%341", "/a%2541" }, { "/a/...", "/a/..." },
-	{ "/a\\..\\b", "/b" }, { "/.../x", "/.../x" }, { "/a/./../..//x", "//x" }, { "//..//x", "//x" },
-	{ "/a%2f%2e%2e/b", "/a%2f../b" }, { "/%2e%2e%2fa", "/..%2fa" }, { "/a;..", "/a;.." }, { "/.%5c", "/.%5c" },
-	{ "/a/b/../?q", "/a/?q" }, { "/a\"b", "/a%22b" }, { "/a<b>", "/a%3Cb%3E" }, { "/a^b`c{d|e}", "/a%5Eb%60c%7Bd%7Ce%7D" },
-	{ "/a#b", BAD }, { "/a\xc3\xa9", BAD }, { "/a\x7f", BAD }, { "/a?b#c", BAD }, { "/a!$&'()*+,;=:@", "/a!$&'()*+,;=:@" },
+	{ "/a/../b", "/b" },
+	{ "/a/./b", "/a/b" },
+	{ "/a//b", "/a//b" },
+	{ "/../a", "/a" },
+	{ "/a/b/..", "/a/" },
+	{ "/a%2fb", "/a%2fb" },
+	{ "/a%2Fb", "/a%2Fb" },
+	{ "/a%5cb", "/a%5cb" },
+	{ "/%2e%2e/a", "/a" },
+	{ "/a/%2e%2e/b", "/b" },
+	{ "/a%41b", "/aAb" },
+	{ "/a%7eb", "/a~b" },
+	{ "/a%zzb", "/a%zzb" },
+	{ "/a%00b", BAD },
+	{ "/a\\b", "/a/b" },
+	{ "/a?x=/../y//z", "/a?x=/../y//z" },
+	{ "//", "//" },
+	{ "/a/b/../../../../c", "/c" },
+	{ "/a%2f../b", "/a%2f../b" },
+	{ "/caf%c3%a9", "/caf%c3%a9" },
+	{ "/a;p=1/../b", "/b" },
+	{ "/.", "/" },
+	{ "/a..", "/a.." },
+	{ "/a%", "/a%" },
+	{ "/%2F%2Fa", "/%2F%2Fa" },
+	{ "/a//../b", "/a/b" },
+	{ "/a/..//b", "//b" },
+	{ "/%2e./x", "/x" },
+	{ "/a/.%2E", "/" },
+	{ "/a/%2e", "/a/" },
+	{ "/a%%341", "/a%2541" },
+	{ "/a/...", "/a/..." },
+	{ "/a\\..\\b", "/b" },
+	{ "/.../x", "/.../x" },
+	{ "/a/./../..//x", "//x" },
+	{ "//..//x", "//x" },
+	{ "/a%2f%2e%2e/b", "/a%2f../b" },
+	{ "/%2e%2e%2fa", "/..%2fa" },
+	{ "/a;..", "/a;.." },
+	{ "/.%5c", "/.%5c" },
+	{ "/a/b/../?q", "/a/?q" },
+	{ "/a\"b", "/a%22b" },
+	{ "/a<b>", "/a%3Cb%3E" },
+	{ "/a^b`c{d|e}", "/a%5Eb%60c%7Bd%7Ce%7D" },
+	{ "/a#b", BAD },
+	{ "/a\xc3\xa9", BAD },
+	{ "/a\x7f", BAD },
+	{ "/a?b#c", BAD },
+	{ "/a!$&'()*+,;=:@", "/a!$&'()*+,;=:@" },
 };
 
 static void normalize(void **state)
@@ -75,7 +114,8 @@ static void escaped_slashes(void **state)
 {
 	const struct mesh_http_manager reject = { .escaped_slashes = MESH_SLASHES_REJECT },
 				       redirect = { .escaped_slashes = MESH_SLASHES_REDIRECT },
-				       unescape = { .escaped_slashes = MESH_SLASHES_UNESCAPE, .normalize_path = true };
+				       unescape = { .escaped_slashes = MESH_SLASHES_UNESCAPE,
+						    .normalize_path = true };
 
 	(void)state;
 	check(&reject, "/a%2fb", BAD, 0);
@@ -117,8 +157,9 @@ static void path_only(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(normalize), cmocka_unit_test(plain),	 cmocka_unit_test(merge),
-		cmocka_unit_test(stable),    cmocka_unit_test(path_only), cmocka_unit_test(escaped_slashes),
+		cmocka_unit_test(normalize), cmocka_unit_test(plain),
+		cmocka_unit_test(merge),     cmocka_unit_test(stable),
+		cmocka_unit_test(path_only), cmocka_unit_test(escaped_slashes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,11 +4,14 @@
 
 #include "route/route.h"
 
-/* ---- header changes --------------------------------------------------------------------------- */
+/* ---- header changes -------------------------------------------------------------------------- */
 
-static struct mesh_header_add add(struct arena *a, const char *name, const char *value, enum mesh_append action)
+static struct mesh_header_add add(struct arena *a, const char *name, const char *value,
+				  enum mesh_append action)
 {
-	return (struct mesh_header_add){ .name = S(name), .value = format_of(a, value), .action = action };
+	return (struct mesh_header_add){ .name = S(name),
+					 .value = format_of(a, value),
+					 .action = action };
 }
 
 static void append_actions(void **state)
@@ -17,11 +20,16 @@ static void append_actions(void **state)
 		enum mesh_append action;
 		const char *v1, *v2, *want;
 	} cases[] = {
-		{ MESH_APPEND_OR_ADD, "old", NULL, "old|new" },	   { MESH_APPEND_OR_ADD, NULL, NULL, "new" },
-		{ MESH_ADD_IF_ABSENT, "old", NULL, "old" },	   { MESH_ADD_IF_ABSENT, NULL, NULL, "new" },
-		{ MESH_OVERWRITE_OR_ADD, "old", NULL, "new" },	   { MESH_OVERWRITE_OR_ADD, NULL, NULL, "new" },
-		{ MESH_OVERWRITE_IF_EXISTS, "old", NULL, "new" },  { MESH_OVERWRITE_IF_EXISTS, NULL, NULL, "" },
-		{ MESH_OVERWRITE_OR_ADD, "a", "b", "new" },	   { MESH_APPEND_OR_ADD, "a", "b", "a|b|new" },
+		{ MESH_APPEND_OR_ADD, "old", NULL, "old|new" },
+		{ MESH_APPEND_OR_ADD, NULL, NULL, "new" },
+		{ MESH_ADD_IF_ABSENT, "old", NULL, "old" },
+		{ MESH_ADD_IF_ABSENT, NULL, NULL, "new" },
+		{ MESH_OVERWRITE_OR_ADD, "old", NULL, "new" },
+		{ MESH_OVERWRITE_OR_ADD, NULL, NULL, "new" },
+		{ MESH_OVERWRITE_IF_EXISTS, "old", NULL, "new" },
+		{ MESH_OVERWRITE_IF_EXISTS, NULL, NULL, "" },
+		{ MESH_OVERWRITE_OR_ADD, "a", "b", "new" },
+		{ MESH_APPEND_OR_ADD, "a", "b", "a|b|new" },
 	};
 
 	(void)state;
@@ -48,11 +56,16 @@ static void values_and_names(void **state)
 	struct l7_msg m = request_of(&a, "h.test", "/p");
 	struct l7_info in = { .request = &m };
 	struct mesh_header_add v[] = {
-		add(&a, "x-e", "", MESH_APPEND_OR_ADD),		 add(&a, "x-none", "%REQ(x-none)%", MESH_APPEND_OR_ADD),
-		add(&a, "x-keep", "", MESH_APPEND_OR_ADD),	 add(&a, "user-agent", "mine", MESH_APPEND_OR_ADD),
-		add(&a, "cookie", "c=d", MESH_APPEND_OR_ADD),	 add(&a, "x-part", "a-%REQ(x-none)%-b", MESH_APPEND_OR_ADD),
-		add(&a, "x-q", "one", MESH_APPEND_OR_ADD),	 add(&a, "x-q", "two", MESH_APPEND_OR_ADD),
-		add(&a, "x-o", "%REQ(x-q)%", MESH_OVERWRITE_OR_ADD), add(&a, ":path", "/new", MESH_OVERWRITE_OR_ADD),
+		add(&a, "x-e", "", MESH_APPEND_OR_ADD),
+		add(&a, "x-none", "%REQ(x-none)%", MESH_APPEND_OR_ADD),
+		add(&a, "x-keep", "", MESH_APPEND_OR_ADD),
+		add(&a, "user-agent", "mine", MESH_APPEND_OR_ADD),
+		add(&a, "cookie", "c=d", MESH_APPEND_OR_ADD),
+		add(&a, "x-part", "a-%REQ(x-none)%-b", MESH_APPEND_OR_ADD),
+		add(&a, "x-q", "one", MESH_APPEND_OR_ADD),
+		add(&a, "x-q", "two", MESH_APPEND_OR_ADD),
+		add(&a, "x-o", "%REQ(x-q)%", MESH_OVERWRITE_OR_ADD),
+		add(&a, ":path", "/new", MESH_OVERWRITE_OR_ADD),
 		add(&a, "host", "new.test", MESH_OVERWRITE_OR_ADD),
 	};
 	struct slice gone[] = { S("x-q"), S(":method"), S("host") };
@@ -91,14 +104,18 @@ static struct mesh_mutations level(struct arena *a, const char *name)
 	return m;
 }
 
-static void check_levels(bool weighted, bool specific, const char *app, const char *over, const char *abs)
+static void check_levels(bool weighted, bool specific, const char *app, const char *over,
+			 const char *abs)
 {
 	struct arena a = { 0 };
 	struct mesh_route r = { .mutations = level(&a, "route") };
 	struct mesh_vhost vh = { .mutations = level(&a, "vhost") };
-	struct mesh_route_table t = { .mutations = level(&a, "config"), .most_specific_wins = specific };
+	struct mesh_route_table t = { .mutations = level(&a, "config"),
+				      .most_specific_wins = specific };
 	struct mesh_weighted w = { .mutations = level(&a, "cluster") };
-	struct route_decision d = { .table = &t, .vhost = &vh, .route = &r, .weighted = weighted ? &w : NULL };
+	struct route_decision d = {
+		.table = &t, .vhost = &vh, .route = &r, .weighted = weighted ? &w : NULL
+	};
 	struct l7_msg m = request_of(&a, "h", "/"), resp;
 	struct l7_info in = { .request = &m, .response = &resp };
 
@@ -121,7 +138,7 @@ static void levels(void **state)
 	check_levels(true, true, "cluster|config|vhost|route", "route", "cluster");
 }
 
-/* ---- paths and hosts -------------------------------------------------------------------------- */
+/* ---- paths and hosts ------------------------------------------------------------------------- */
 
 static void check_path(struct mesh_route *r, const char *path, const char *want)
 {
@@ -133,7 +150,8 @@ static void check_path(struct mesh_route *r, const char *path, const char *want)
 	msg_add(&m, "x-envoy-original-path", "/mine");
 	route_request_finalize(&d, &m, &in, &a, true);
 	assert_slice(m.path, want);
-	assert_slice(values_of(&a, &m, "x-envoy-original-path"), r->rewrite == MESH_PATH_KEEP ? "/mine" : path);
+	assert_slice(values_of(&a, &m, "x-envoy-original-path"),
+		     r->rewrite == MESH_PATH_KEEP ? "/mine" : path);
 	arena_done(&a);
 }
 
@@ -157,8 +175,10 @@ static void path_prefix(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct mesh_route r = { .path_kind = cases[i].kind, .path = S(cases[i].match),
-					.rewrite = MESH_PATH_REWRITE_PREFIX, .prefix_rewrite = S(cases[i].to) };
+		struct mesh_route r = { .path_kind = cases[i].kind,
+					.path = S(cases[i].match),
+					.rewrite = MESH_PATH_REWRITE_PREFIX,
+					.prefix_rewrite = S(cases[i].to) };
 
 		check_path(&r, cases[i].path, cases[i].want);
 	}
@@ -170,7 +190,8 @@ static void path_regex(void **state)
 	static const struct {
 		const char *re, *to, *path, *want;
 	} cases[] = {
-		{ "^/service/([^/]+)(/.*)$", "\\2/instance/\\1", "/service/foo/v1/api?q=1", "/v1/api/instance/foo?q=1" },
+		{ "^/service/([^/]+)(/.*)$", "\\2/instance/\\1", "/service/foo/v1/api?q=1",
+		  "/v1/api/instance/foo?q=1" },
 		{ "^/service/([^/]+)(/.*)$", "\\2/instance/\\1", "/service/foo", "/service/foo" },
 		{ "one", "two", "/every/one/one?one", "/every/two/two?one" },
 		{ "^.*$", "/x\\0", "/whole-match/a?b", "/x/whole-match/a?b" },
@@ -187,8 +208,8 @@ static void path_regex(void **state)
 	}
 }
 
-static void check_host(struct mesh_route *r, const char *xfh, const char *want, const char *want_original,
-		       const char *want_xfh)
+static void check_host(struct mesh_route *r, const char *xfh, const char *want,
+		       const char *want_original, const char *want_xfh)
 {
 	struct arena a = { 0 };
 	struct l7_msg m = request_of(&a, "h.test", "/regex/abc/def?q=1");
@@ -210,12 +231,18 @@ static void check_host(struct mesh_route *r, const char *xfh, const char *want, 
 static void hosts(void **state)
 {
 	struct regex *re = regex_of("^/regex/([^/?]+).*$");
-	struct mesh_route literal = { .host_rewrite = MESH_HOST_LITERAL, .host_literal = S("lit.test") };
+	struct mesh_route literal = { .host_rewrite = MESH_HOST_LITERAL,
+				      .host_literal = S("lit.test") };
 	struct mesh_route xfh = literal;
-	struct mesh_route header = { .host_rewrite = MESH_HOST_HEADER, .host_literal = S("x-host") };
-	struct mesh_route missing = { .host_rewrite = MESH_HOST_HEADER, .host_literal = S("x-other") };
-	struct mesh_route empty = { .host_rewrite = MESH_HOST_HEADER, .host_literal = S("x-empty") };
-	struct mesh_route path = { .host_rewrite = MESH_HOST_PATH_REGEX, .host_literal = S("\\1.test"), .host_regex = re };
+	struct mesh_route header = { .host_rewrite = MESH_HOST_HEADER,
+				     .host_literal = S("x-host") };
+	struct mesh_route missing = { .host_rewrite = MESH_HOST_HEADER,
+				      .host_literal = S("x-other") };
+	struct mesh_route empty = { .host_rewrite = MESH_HOST_HEADER,
+				    .host_literal = S("x-empty") };
+	struct mesh_route path = { .host_rewrite = MESH_HOST_PATH_REGEX,
+				   .host_literal = S("\\1.test"),
+				   .host_regex = re };
 	struct mesh_route automatic = { .host_rewrite = MESH_HOST_AUTO }, keep = { 0 };
 
 	(void)state;
@@ -239,8 +266,11 @@ static void weighted_host(void **state)
 	struct arena a = { 0 };
 	struct mesh_header_add v = add(&a, "x-path", "%REQ(:PATH)%", MESH_APPEND_OR_ADD);
 	struct mesh_weighted w = { .host_rewrite = S("one.example") };
-	struct mesh_route r = { .path_kind = MESH_PATH_PREFIX, .path = S("/o"), .rewrite = MESH_PATH_REWRITE_PREFIX,
-				.prefix_rewrite = S("/p"), .mutations.request = { .add = &v, .n_add = 1 } };
+	struct mesh_route r = { .path_kind = MESH_PATH_PREFIX,
+				.path = S("/o"),
+				.rewrite = MESH_PATH_REWRITE_PREFIX,
+				.prefix_rewrite = S("/p"),
+				.mutations.request = { .add = &v, .n_add = 1 } };
 	struct route_decision d = { .route = &r, .weighted = &w };
 	struct l7_msg m = request_of(&a, "h.test", "/ov/er?q=1");
 	struct l7_info in = { .request = &m };
@@ -255,55 +285,97 @@ static void weighted_host(void **state)
 	arena_done(&a);
 }
 
-/* ---- redirects -------------------------------------------------------------------------------- */
+/* ---- redirects ------------------------------------------------------------------------------- */
+
+#define T(text) { text, sizeof(text) - 1 }
+
+static const struct {
+	struct mesh_redirect r;
+	const char *match, *host, *path, *want;
+} redirect_cases[] = {
+	{ { .host = T("new.test") },
+	  "/host",
+	  "h.test",
+	  "/host/a?b=c",
+	  "http://new.test/host/a?b=c" },
+	{ { .host = T("new.test:8443") },
+	  "/",
+	  "h.test",
+	  "/hostport",
+	  "http://new.test:8443/hostport" },
+	{ { .path = T("/new"), .path_kind = MESH_REDIRECT_PATH_REPLACE },
+	  "/path",
+	  "h.test",
+	  "/path/a?b=c",
+	  "http://h.test/new?b=c" },
+	{ { .path = T("/new?fixed=1"), .path_kind = MESH_REDIRECT_PATH_REPLACE },
+	  "/p",
+	  "h.test",
+	  "/p?b=c",
+	  "http://h.test/new?fixed=1" },
+	{ { .path = T("/new?fixed=1"),
+	    .path_kind = MESH_REDIRECT_PATH_REPLACE,
+	    .strip_query = true },
+	  "/p",
+	  "h.test",
+	  "/p?b=c",
+	  "http://h.test/new?fixed=1" },
+	{ { .path = T("/fresh"), .path_kind = MESH_REDIRECT_PATH_PREFIX },
+	  "/prefix",
+	  "h.test",
+	  "/prefix/a/b?c=d",
+	  "http://h.test/fresh/a/b?c=d" },
+	{ { .path = T("/fresh"), .path_kind = MESH_REDIRECT_PATH_PREFIX },
+	  "/prefix",
+	  "h.test",
+	  "/prefix",
+	  "http://h.test/fresh" },
+	{ { .https = true }, "/", "h.test", "/https/x?y", "https://h.test/https/x?y" },
+	{ { .scheme = T("ftp") }, "/", "h.test", "/scheme", "ftp://h.test/scheme" },
+	{ { .port = 8443 }, "/", "h.test", "/port?x", "http://h.test:8443/port?x" },
+	{ { .https = true, .port = 443 }, "/", "h.test", "/shp", "https://h.test:443/shp" },
+	{ { .path = T("/new"),
+	    .path_kind = MESH_REDIRECT_PATH_REPLACE,
+	    .strip_query = true },
+	  "/s",
+	  "h.test",
+	  "/s/a?b=c",
+	  "http://h.test/new" },
+	{ { .path = T("/x"), .path_kind = MESH_REDIRECT_PATH_PREFIX, .strip_query = true },
+	  "/sp",
+	  "h.test",
+	  "/sp/a?b=c",
+	  "http://h.test/x/a" },
+	{ { .path = T("/\\2/\\1"), .path_kind = MESH_REDIRECT_PATH_REGEX },
+	  "/",
+	  "h.test",
+	  "/regex/abc/def?q=1",
+	  "http://h.test/def/abc?q=1" },
+	{ { .https = true }, "/", "h.test:8080", "/https", "https://h.test:8080/https" },
+	{ { .https = true }, "/", "h.test:80", "/https", "https://h.test/https" },
+	{ { .port = 8443 }, "/", "h.test:8080", "/port", "http://h.test:8443/port" },
+	{ { .port = 8443 }, "/", "[::1]:8080", "/port", "http://[::1]:8443/port" },
+	{ { .port = 8443 }, "/", "[::1]", "/port", "http://[::1]:8443/port" },
+	{ { .host = T("new.test") }, "/", "h.test:8080", "/host", "http://new.test/host" },
+	{ { .https = false }, "/", "h.test", "/unchanged", "http://h.test/unchanged" } };
 
 static void redirects(void **state)
 {
 	struct regex *re = regex_of("/regex/([a-z]+)/(.*)");
-	const struct mesh_redirect https = { .https = true }, port = { .port = 8443 };
-	const struct {
-		struct mesh_redirect r;
-		const char *match, *host, *path, *want;
-	} cases[] = {
-		{ { .host = S("new.test") }, "/host", "h.test", "/host/a?b=c", "http://new.test/host/a?b=c" },
-		{ { .host = S("new.test:8443") }, "/", "h.test", "/hostport", "http://new.test:8443/hostport" },
-		{ { .path = S("/new"), .path_kind = MESH_REDIRECT_PATH_REPLACE }, "/path", "h.test", "/path/a?b=c",
-		  "http://h.test/new?b=c" },
-		{ { .path = S("/new?fixed=1"), .path_kind = MESH_REDIRECT_PATH_REPLACE }, "/p", "h.test", "/p?b=c",
-		  "http://h.test/new?fixed=1" },
-		{ { .path = S("/new?fixed=1"), .path_kind = MESH_REDIRECT_PATH_REPLACE, .strip_query = true }, "/p",
-		  "h.test", "/p?b=c", "http://h.test/new?fixed=1" },
-		{ { .path = S("/fresh"), .path_kind = MESH_REDIRECT_PATH_PREFIX }, "/prefix", "h.test",
-		  "/prefix/a/b?c=d", "http://h.test/fresh/a/b?c=d" },
-		{ { .path = S("/fresh"), .path_kind = MESH_REDIRECT_PATH_PREFIX }, "/prefix", "h.test", "/prefix",
-		  "http://h.test/fresh" },
-		{ https, "/", "h.test", "/https/x?y", "https://h.test/https/x?y" },
-		{ { .scheme = S("ftp") }, "/", "h.test", "/scheme", "ftp://h.test/scheme" },
-		{ port, "/", "h.test", "/port?x", "http://h.test:8443/port?x" },
-		{ { .https = true, .port = 443 }, "/", "h.test", "/shp", "https://h.test:443/shp" },
-		{ { .path = S("/new"), .path_kind = MESH_REDIRECT_PATH_REPLACE, .strip_query = true }, "/s", "h.test",
-		  "/s/a?b=c", "http://h.test/new" },
-		{ { .path = S("/x"), .path_kind = MESH_REDIRECT_PATH_PREFIX, .strip_query = true }, "/sp", "h.test",
-		  "/sp/a?b=c", "http://h.test/x/a" },
-		{ { .path = S("/\\2/\\1"), .path_kind = MESH_REDIRECT_PATH_REGEX, .regex = re }, "/", "h.test",
-		  "/regex/abc/def?q=1", "http://h.test/def/abc?q=1" },
-		{ https, "/", "h.test:8080", "/https", "https://h.test:8080/https" },
-		{ https, "/", "h.test:80", "/https", "https://h.test/https" },
-		{ port, "/", "h.test:8080", "/port", "http://h.test:8443/port" },
-		{ port, "/", "[::1]:8080", "/port", "http://[::1]:8443/port" },
-		{ port, "/", "[::1]", "/port", "http://[::1]:8443/port" },
-		{ { .host = S("new.test") }, "/", "h.test:8080", "/host", "http://new.test/host" },
-		{ { .https = false }, "/", "h.test", "/unchanged", "http://h.test/unchanged" },
-	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(redirect_cases); i++) {
 		struct arena a = { 0 };
-		struct mesh_route route = { .path_kind = MESH_PATH_PREFIX, .path = S(cases[i].match) };
-		struct l7_msg m = request_of(&a, cases[i].host, cases[i].path);
+		struct mesh_redirect r = redirect_cases[i].r;
+		struct mesh_route route = { .path_kind = MESH_PATH_PREFIX,
+					    .path = S(redirect_cases[i].match) };
+		struct l7_msg m = request_of(&a, redirect_cases[i].host, redirect_cases[i].path);
 
+		if (r.path_kind == MESH_REDIRECT_PATH_REGEX)
+			r.regex = re;
 		msg_add(&m, "x-forwarded-proto", "http");
-		assert_slice(route_redirect_location(&cases[i].r, &route, &m, S("http"), &a), cases[i].want);
+		assert_slice(route_redirect_location(&r, &route, &m, S("http"), &a),
+			     redirect_cases[i].want);
 		arena_done(&a);
 	}
 	regex_free(re);
@@ -311,8 +383,8 @@ static void redirects(void **state)
 
 static void tls(void **state)
 {
-	struct mesh_vhost all = { .require_tls = MESH_TLS_ALL }, external = { .require_tls = MESH_TLS_EXTERNAL_ONLY },
-			  none = { 0 };
+	struct mesh_vhost all = { .require_tls = MESH_TLS_ALL },
+			  external = { .require_tls = MESH_TLS_EXTERNAL_ONLY }, none = { 0 };
 	struct arena a = { 0 };
 	struct l7_msg m = request_of(&a, "all.test:80", "/a?b");
 
@@ -329,9 +401,15 @@ static void tls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(append_actions), cmocka_unit_test(values_and_names), cmocka_unit_test(levels),
-		cmocka_unit_test(path_prefix),	  cmocka_unit_test(path_regex),	      cmocka_unit_test(hosts),
-		cmocka_unit_test(weighted_host),  cmocka_unit_test(redirects),	      cmocka_unit_test(tls),
+		cmocka_unit_test(append_actions),
+		cmocka_unit_test(values_and_names),
+		cmocka_unit_test(levels),
+		cmocka_unit_test(path_prefix),
+		cmocka_unit_test(path_regex),
+		cmocka_unit_test(hosts),
+		cmocka_unit_test(weighted_host),
+		cmocka_unit_test(redirects),
+		cmocka_unit_test(tls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

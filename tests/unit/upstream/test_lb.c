@@ -162,8 +162,9 @@ static void priorities(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rotation),  cmocka_unit_test(weights),	   cmocka_unit_test(least_request),
-		cmocka_unit_test(unhealthy), cmocka_unit_test(priorities),
+		cmocka_unit_test(rotation),      cmocka_unit_test(weights),
+		cmocka_unit_test(least_request), cmocka_unit_test(unhealthy),
+		cmocka_unit_test(priorities),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
