@@ -30,10 +30,12 @@ void mesh_view_unref(struct mesh_view *v)
 	free(v);
 }
 
-/* ---- name -> cluster: open addressing, at most half full
+/* ---- names -> clusters: open addressing, at most half full
  * ------------------------------------------ */
 
-struct cluster_index {
+struct view_index {
+	const struct mesh_listener **listeners;  /* by port, then address */
+	const struct mesh_listener *virtuals[3]; /* by enum mesh_direction: with use_original_dst */
 	uint32_t mask;
 	const struct mesh_cluster *slots[];
 };
@@ -48,7 +50,7 @@ static uint32_t name_hash(struct slice s)
 }
 
 /* The slot of @name, or the empty one where it would go. */
-static const struct mesh_cluster **slot_find(struct cluster_index *x, struct slice name)
+static const struct mesh_cluster **slot_find(struct view_index *x, struct slice name)
 {
 	uint32_t i = name_hash(name) & x->mask;
 
@@ -59,7 +61,7 @@ static const struct mesh_cluster **slot_find(struct cluster_index *x, struct sli
 
 static int clusters_index(struct mesh_view *v, struct err *e)
 {
-	struct cluster_index *x;
+	struct view_index *x;
 	uint32_t size = 4;
 
 	while (size < v->n_clusters * 2)
@@ -107,13 +109,6 @@ static int listeners_index(struct mesh_view *v, struct err *e)
 	return rc;
 }
 
-int mesh_view_finish(struct mesh_view *v, struct err *e)
-{
-	int rc = clusters_index(v, e);
-
-	return rc < 0 ? rc : listeners_index(v, e);
-}
-
 const struct mesh_cluster *mesh_view_cluster(const struct mesh_view *v, struct slice name)
 {
 	return v->cluster_index ? *slot_find(v->cluster_index, name) : NULL;
@@ -122,38 +117,96 @@ const struct mesh_cluster *mesh_view_cluster(const struct mesh_view *v, struct s
 /* ---- listeners
  * --------------------------------------------------------------------------------------- */
 
-/* How well @l fits: 0 not at all, 1 the virtual one, 2 any address and the port, 3 exactly. */
-static int listener_fit(const struct mesh_listener *l, enum mesh_direction direction,
-			const struct addr *dst)
+/* Order of the index: port, then address; listeners of one address stay in their order. */
+static int place_compare(const struct mesh_listener *a, const struct addr *b)
 {
-	if (l->direction != direction && l->direction != MESH_UNSPECIFIED)
-		return 0;
-	if (l->addr.port == dst->port && addr_ip_is_equal(&l->addr, dst))
-		return 3;
-	if (l->addr.port == dst->port && addr_is_any(&l->addr))
-		return 2;
-	return l->use_original_dst ? 1 : 0;
+	if (a->addr.port != b->port)
+		return a->addr.port < b->port ? -1 : 1;
+	return memcmp(a->addr.ip, b->ip, sizeof(b->ip));
+}
+
+static int listener_compare(const void *a, const void *b)
+{
+	const struct mesh_listener *x = *(const struct mesh_listener *const *)a;
+	const struct mesh_listener *y = *(const struct mesh_listener *const *)b;
+	int d = place_compare(x, &y->addr);
+
+	return d ? d : (x > y) - (x < y);
+}
+
+static void listeners_place(struct mesh_view *v)
+{
+	struct view_index *x = v->cluster_index;
+
+	x->listeners = arena_array(&v->arena, const struct mesh_listener *, v->n_listeners + 1);
+	for (uint32_t i = 0; i < v->n_listeners; i++) {
+		const struct mesh_listener *l = &v->listeners[i];
+
+		x->listeners[i] = l;
+		if (l->use_original_dst && !x->virtuals[l->direction])
+			x->virtuals[l->direction] = l;
+	}
+	qsort(x->listeners, v->n_listeners, sizeof(*x->listeners), listener_compare);
+}
+
+/* The listener at exactly @at, one that names @direction before one that names none. */
+static const struct mesh_listener *listener_at(const struct mesh_view *v,
+					       enum mesh_direction direction, const struct addr *at)
+{
+	const struct view_index *x = v->cluster_index;
+	const struct mesh_listener *found = NULL;
+	uint32_t low = 0, high = v->n_listeners;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (place_compare(x->listeners[mid], at) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (; low < v->n_listeners && place_compare(x->listeners[low], at) == 0; low++) {
+		if (x->listeners[low]->direction == direction)
+			return x->listeners[low];
+		if (x->listeners[low]->direction == MESH_UNSPECIFIED && !found)
+			found = x->listeners[low];
+	}
+	return found;
 }
 
 const struct mesh_listener *mesh_view_listener(const struct mesh_view *v,
 					       enum mesh_direction direction,
 					       const struct addr *original_dst)
 {
-	const struct mesh_listener *best = NULL;
-	int best_fit = 0;
+	/* Any address: 0.0.0.0 (mapped) and ::. */
+	struct addr any4 = { .ip = { [10] = 0xff, [11] = 0xff }, .port = original_dst->port };
+	struct addr any6 = { .port = original_dst->port };
+	const struct view_index *x = v->cluster_index;
+	const struct mesh_listener *l, *other;
 
-	for (uint32_t i = 0; i < v->n_listeners; i++) {
-		int fit = listener_fit(&v->listeners[i], direction, original_dst);
+	if (!x)
+		return NULL;
+	l = listener_at(v, direction, original_dst);
+	if (l)
+		return l;
+	l = listener_at(v, direction, &any4);
+	other = listener_at(v, direction, &any6);
+	if (other && (!l || (l->direction != direction && other->direction == direction)))
+		l = other;
+	if (l)
+		return l;
+	return x->virtuals[direction] ? x->virtuals[direction] : x->virtuals[MESH_UNSPECIFIED];
+}
 
-		/* Among equals, one that names the direction. */
-		if (fit > best_fit ||
-		    (fit && fit == best_fit && best->direction == MESH_UNSPECIFIED &&
-		     v->listeners[i].direction == direction)) {
-			best = &v->listeners[i];
-			best_fit = fit;
-		}
-	}
-	return best;
+int mesh_view_finish(struct mesh_view *v, struct err *e)
+{
+	int rc = clusters_index(v, e);
+
+	if (rc == 0)
+		rc = listeners_index(v, e);
+	if (rc == 0)
+		listeners_place(v);
+	return rc;
 }
 
 /* ---- snapshots

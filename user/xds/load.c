@@ -142,13 +142,14 @@ static int clusters_read(struct loader *l, const BOOTSTRAP *b)
 	return 0;
 }
 
-/* Two listeners cannot have one address. */
+/* Two listeners cannot have one address; of a pod, one may be for each direction. */
 static int address_unique(struct loader *l, const struct mesh_listener *last)
 {
 	const struct mesh_view *v = l->t.view;
 
 	for (uint32_t i = 0; i < v->n_listeners; i++)
-		if (addr_is_equal(&v->listeners[i].addr, &last->addr) && last->addr.port)
+		if (v->listeners[i].direction == last->direction && last->addr.port &&
+		    addr_is_equal(&v->listeners[i].addr, &last->addr))
 			return tr_fail(&l->t,
 				       "listener \"%.*s\" has the address of listener \"%.*s\"",
 				       SLICE_ARG(last->name), SLICE_ARG(v->listeners[i].name));

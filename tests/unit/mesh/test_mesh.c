@@ -94,20 +94,31 @@ static void listener_of(void **state)
 		  .direction = MESH_INBOUND },
 		{ .name = SLICE("any-in"), .addr = at("0.0.0.0:80"), .direction = MESH_INBOUND },
 		{ .name = SLICE("in"), .addr = at("0.0.0.0:90"), .direction = MESH_INBOUND },
+		{ .name = SLICE("six"), .addr = at("[::]:95") },
 	};
-	struct mesh_view v = { .listeners = l, .n_listeners = ARRAY_LEN(l) };
+	struct mesh_view *v = mesh_view_new();
+	struct err e;
 	struct addr exact = at("10.0.0.1:80"), other = at("10.0.0.2:80"),
 		    ninety = at("10.0.0.2:90"), six = at("[fd00::1]:80");
 
 	(void)state;
-	assert_ptr_equal(mesh_view_listener(&v, MESH_OUTBOUND, &exact), &l[1]);
-	assert_ptr_equal(mesh_view_listener(&v, MESH_OUTBOUND, &other), &l[0]);
-	assert_ptr_equal(mesh_view_listener(&v, MESH_INBOUND, &other), &l[4]);
-	assert_ptr_equal(mesh_view_listener(&v, MESH_OUTBOUND, &ninety), &l[2]);
-	assert_ptr_equal(mesh_view_listener(&v, MESH_INBOUND, &ninety), &l[5]);
-	assert_ptr_equal(mesh_view_listener(&v, MESH_OUTBOUND, &six), &l[0]);
-	v.n_listeners = 2;
-	assert_null(mesh_view_listener(&v, MESH_OUTBOUND, &ninety));
+	assert_null(mesh_view_listener(v, MESH_OUTBOUND, &exact)); /* before the index is there */
+	v->listeners = l;
+	v->n_listeners = ARRAY_LEN(l);
+	assert_int_equal(mesh_view_finish(v, &e), 0);
+	assert_ptr_equal(mesh_view_listener(v, MESH_OUTBOUND, &exact), &l[1]);
+	assert_ptr_equal(mesh_view_listener(v, MESH_OUTBOUND, &other), &l[0]);
+	assert_ptr_equal(mesh_view_listener(v, MESH_INBOUND, &other), &l[4]);
+	assert_ptr_equal(mesh_view_listener(v, MESH_OUTBOUND, &ninety), &l[2]);
+	assert_ptr_equal(mesh_view_listener(v, MESH_INBOUND, &ninety), &l[5]);
+	assert_ptr_equal(mesh_view_listener(v, MESH_OUTBOUND, &six), &l[0]);
+	ninety.port = 95;
+	assert_ptr_equal(mesh_view_listener(v, MESH_OUTBOUND, &ninety), &l[6]);
+	ninety.port = 90;
+	l[2].use_original_dst = l[3].use_original_dst = false;
+	assert_int_equal(mesh_view_finish(v, &e), 0);
+	assert_null(mesh_view_listener(v, MESH_OUTBOUND, &ninety));
+	mesh_view_unref(v);
 }
 
 static void references(void **state)

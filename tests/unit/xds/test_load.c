@@ -246,6 +246,26 @@ static void missing_file(void **state)
 	assert_null(v);
 }
 
+/* A pod may serve a port and call others' port of the same number. */
+static void one_address_both_ways(void **state)
+{
+	static const char text[] =
+		"static_resources: {listeners: [{name: in, traffic_direction: INBOUND, address: "
+		"{socket_address: {address: 0.0.0.0, port_value: 80}}, filter_chains: [{}]}, "
+		"{name: out, "
+		"traffic_direction: OUTBOUND, address: {socket_address: {address: 0.0.0.0, "
+		"port_value: "
+		"80}}, filter_chains: [{}]}]}";
+	struct mesh_view *v = load(text);
+	struct addr dst;
+
+	(void)state;
+	assert_int_equal(addr_parse(SLICE("10.0.0.1:80"), &dst), 0);
+	assert_ptr_equal(mesh_view_listener(v, MESH_INBOUND, &dst), &v->listeners[0]);
+	assert_ptr_equal(mesh_view_listener(v, MESH_OUTBOUND, &dst), &v->listeners[1]);
+	mesh_view_unref(v);
+}
+
 static void nothing(void **state)
 {
 	struct mesh_view *v = NULL;
@@ -261,9 +281,13 @@ static void nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(http_listener), cmocka_unit_test(cluster_and_tcp),
-		cmocka_unit_test(hashes),        cmocka_unit_test(dump),
-		cmocka_unit_test(folder_merges), cmocka_unit_test(missing_file),
+		cmocka_unit_test(http_listener),
+		cmocka_unit_test(cluster_and_tcp),
+		cmocka_unit_test(hashes),
+		cmocka_unit_test(dump),
+		cmocka_unit_test(folder_merges),
+		cmocka_unit_test(missing_file),
+		cmocka_unit_test(one_address_both_ways),
 		cmocka_unit_test(nothing),
 	};
 	int rc;
