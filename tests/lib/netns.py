@@ -45,6 +45,7 @@ class Pod:
 
     def __init__(self, net, name, number):
         self.net, self.name = net, name
+        net.pods.append(self)  # first, so that half of a pod is removed, too
         self.netns = f"sk{net.suffix}{name}"
         self.path = f"/run/netns/{self.netns}"
         self.ip4, self.ip6 = f"10.{net.x}.{net.y}.{number}", f"fd{net.x:02x}:{net.y:x}::{number:x}"
@@ -131,9 +132,7 @@ class Net:
         self.close()
 
     def pod(self, name):
-        pod = Pod(self, name, len(self.pods) + 2)
-        self.pods.append(pod)
-        return pod
+        return Pod(self, name, len(self.pods) + 2)
 
     def close(self):
         if not self.open:

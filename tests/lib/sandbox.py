@@ -6,11 +6,11 @@
         mesh = Skiffd(box, {"pods": [...]})
         mesh.ctl("stats", "--used")
 
-A Sandbox has a temporary folder (box.dir) and a cgroup of its own (box.cgroup, of the cgroup2 hierarchy, and box.cpu, that
-counts CPU, which is the same one where cgroup2 has all controllers). Children die with this process, even if it is killed.
+A Sandbox has a temporary folder (box.dir) and cgroups (box.group(), in the cgroup2 hierarchy, and beside it where another one
+counts CPU). Children die with this process, even if it is killed.
 Needs root. It knows nothing of networks: see netns.py.
 """
-import ctypes
+import contextlib
 import http.client
 import json
 import os
@@ -33,6 +33,19 @@ BPFFS = "/sys/fs/bpf"
 
 class Failed(Exception):
     """Something did not come up or went wrong; the text says what."""
+
+
+STOPPERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def unstoppable():
+    """Inside, a signal that ends us waits: what is made is also noted, so that it will be removed."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPERS)
+    try:
+        yield mask
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def cgroup_mounts():
@@ -75,13 +88,14 @@ class Sandbox:
     def group(self, *parts):
         """Makes the cgroup of that path below the sandbox's; returns its path below the mounts."""
         path = self.name
-        for part in ("", *parts):
-            path = os.path.join(path, part).rstrip("/")
-            for mount in {self.v2, self.cpu_mount}:
-                folder = os.path.join(mount, path)
-                if not os.path.isdir(folder):
-                    os.mkdir(folder)
-                    self.cgroups.append(folder)
+        with unstoppable():
+            for part in ("", *parts):
+                path = os.path.join(path, part).rstrip("/")
+                for mount in {self.v2, self.cpu_mount}:
+                    folder = os.path.join(mount, path)
+                    if not os.path.isdir(folder):
+                        os.mkdir(folder)
+                        self.cgroups.append(folder)
         return path
 
     def cpu_us(self, group):
@@ -95,7 +109,7 @@ class Sandbox:
 
     # ---- processes -----------------------------------------------------------------------------
 
-    def _child(self, netns, group, uid):
+    def _child(self, netns, group, uid, mask):
         for mount in {self.v2, self.cpu_mount} if group else ():
             with open(os.path.join(mount, group, "cgroup.procs"), "w", encoding="ascii") as f:
                 f.write("0")
@@ -107,6 +121,7 @@ class Sandbox:
             os.setuid(uid)
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def spawn(self, argv, netns=None, group=None, uid=None, log=None, **options):
         """A child, apart from the terminal's Ctrl-C. @log: a file name in the folder for what it prints."""
@@ -115,12 +130,13 @@ class Sandbox:
         if log:
             options["stdout"] = open(os.path.join(self.dir, log), "wb")
             options["stderr"] = subprocess.STDOUT
-        child = subprocess.Popen(argv, preexec_fn=lambda: self._child(netns, group, uid), start_new_session=True,
-                                 stdin=subprocess.DEVNULL, **options)
+        with unstoppable() as mask:
+            child = subprocess.Popen(argv, preexec_fn=lambda: self._child(netns, group, uid, mask), start_new_session=True,
+                                     stdin=subprocess.DEVNULL, **options)
+            self.children.append(child)
         if log:
             options["stdout"].close()
         child.log = os.path.join(self.dir, log) if log else None
-        self.children.append(child)
         return child
 
     def run(self, argv, netns=None, group=None, timeout=60, **options):
@@ -159,7 +175,8 @@ class Sandbox:
         if not self.open:
             return
         self.open = False
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C shall not leave half of it
+        for sig in STOPPERS:  # a second Ctrl-C shall not leave half of it
+            signal.signal(sig, signal.SIG_IGN)
         self.end(*list(self.children), seconds=3)
         for pin in self.pins:
             pin_remove(pin)
