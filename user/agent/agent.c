@@ -13,6 +13,7 @@
 #include "xds/load.h"
 
 #define BEAT_MS 1000
+#define EVENT_LINES 20	  /* a second */
 #define DNS_START_MS 5000 /* names that take longer are found later */
 #define DNS_LOOK_MS 10
 
@@ -113,6 +114,32 @@ const struct mesh_snapshot *agent_snapshot(const struct agent *a)
 
 /* ---- start and reload -------------------------------------------------------------------------------------- */
 
+static bool is_managed(struct agent *a, uint64_t netns)
+{
+	list_for_each(n, &a->pods)
+		if (list_entry(n, struct agent_pod, node)->ref.netns == netns)
+			return true;
+	return false;
+}
+
+/* Pods that an earlier skiffd left in the kernel and that nobody names any more. */
+static void forget_others(struct agent *a)
+{
+	struct datapath_pod_info *old = xcalloc(AGENT_PODS_MAX, sizeof(*old));
+	int n = a->dp ? datapath_pod_list(a->dp, old, AGENT_PODS_MAX) : 0;
+	struct err e;
+
+	for (int i = 0; i < n && i < AGENT_PODS_MAX; i++) {
+		if (is_managed(a, old[i].ref.netns))
+			continue;
+		log_warn("agent", "pod %u of an earlier skiffd is not configured: it leaves the mesh",
+			 old[i].ref.id);
+		if (datapath_pod_remove(a->dp, old[i].ref.netns, &e) < 0)
+			log_warn("agent", "%s", e.text);
+	}
+	free(old);
+}
+
 static int open_pods(struct agent *a, struct err *e)
 {
 	for (uint32_t i = 0; i < a->conf->n_pods; i++) {
@@ -178,6 +205,7 @@ int agent_start(struct agent *a, struct err *e)
 		return r;
 	if (a->dp)
 		datapath_beat(a->dp);
+	forget_others(a);
 	wait_for_names(a);
 	r = agent_watch_start(a, e);
 	if (r == 0)
@@ -349,13 +377,33 @@ static int take_signal(struct agent *a)
 	return 0;
 }
 
+/* What an operator must see: refusals and failures. The others come with ordinary traffic. */
+static bool is_trouble(uint32_t reason)
+{
+	return reason != SKIFF_R_MSG_FALLBACK && reason != SKIFF_R_EXEC_ASK;
+}
+
+/* A pod that is refused in a loop must not fill the log: so many lines a second, then their number. */
 static void log_event(void *arg, const struct skiff_event *ev)
 {
+	struct agent *a = arg;
+	uint64_t second = clock_mono_ns() / NSEC_PER_SEC;
 	char text[512];
 
-	(void)arg;
 	datapath_event_format(ev, text, sizeof(text));
-	log_info("capture", "%s", text);
+	if (!is_trouble(ev->reason)) {
+		log_debug("capture", "%s", text);
+		return;
+	}
+	if (second != a->event_second) {
+		if (a->event_lines > EVENT_LINES)
+			log_info("capture", "%u more events in one second, see skiffctl bpf show",
+				 a->event_lines - EVENT_LINES);
+		a->event_second = second;
+		a->event_lines = 0;
+	}
+	if (a->event_lines++ < EVENT_LINES)
+		log_info("capture", "%s", text);
 }
 
 static int poll_timeout(const struct agent *a, uint64_t now, uint64_t beat)

@@ -64,6 +64,8 @@ struct agent {
 	int watch; /* inotify */
 	uint64_t reload_at; /* monotonic ms; a change of files settles first; 0 = none */
 	uint64_t reloads, reloads_refused;
+	uint64_t event_second; /* of event_lines */
+	unsigned int event_lines;
 	char last_error[ERR_TEXT_MAX];
 };
 

@@ -38,6 +38,8 @@ struct cli_env {
 	size_t (*features)(struct cli_feature *out, size_t max);
 	/* Prints the pinned maps as tables, with or without a running skiffd. 0 or -errno. */
 	int (*bpf_show)(FILE *out, struct err *e);
+	/* Removes all programs and maps from the kernel. 0 or -errno. */
+	int (*bpf_unload)(struct err *e);
 };
 
 /* Runs skiffctl with main's arguments. Returns the exit status. */

@@ -23,6 +23,11 @@ static int bpf_show(FILE *out, struct err *e)
 	return datapath_show(NULL, out, e);
 }
 
+static int bpf_unload(struct err *e)
+{
+	return datapath_unload(NULL, e);
+}
+
 int main(int argc, char **argv)
 {
 	const char *no_colour = getenv("NO_COLOR");
@@ -33,6 +38,7 @@ int main(int argc, char **argv)
 		.version = SKIFF_VERSION,
 		.features = features,
 		.bpf_show = bpf_show,
+		.bpf_unload = bpf_unload,
 	};
 	int status = cli_main(&env, argc, argv);
 
