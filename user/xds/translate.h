@@ -88,6 +88,9 @@ int tr_cidrs(struct translate *t, const char *field, PB_CORE(CidrRange) * *v, si
 	     struct mesh_prefix **ret_v, uint32_t *ret_n);
 int tr_socket_address(struct translate *t, const PB_CORE(Address) * a,
 		      const PB_CORE(SocketAddress) * *ret_sa);
+/* How header names are written. NULL: in lower case. */
+int tr_key_format(struct translate *t, const PB_CORE(Http1ProtocolOptions__HeaderKeyFormat) * m,
+		  bool *ret_proper_case, bool *ret_preserve_case);
 /* Opens an Any; -ENOENT when its type is not known. */
 int tr_any(struct translate *t, const Google__Protobuf__Any *any, ProtobufCMessage **ret_m);
 /* Makes @v the view that is built: prepares the list of regexes and its release. */

@@ -217,18 +217,13 @@ static int common_http(struct translate *t, const PB_CORE(HttpProtocolOptions) *
 	return tr_ms(t, "idle_timeout", o->idle_timeout, IDLE_TIMEOUT_MS, &c->idle_timeout_ms);
 }
 
-static void http1(const PB_CORE(Http1ProtocolOptions) * o, struct mesh_cluster *c)
+static int http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
+		 struct mesh_cluster *c)
 {
 	if (!o)
-		return;
+		return 0;
 	c->enable_trailers = o->enable_trailers;
-	if (!o->header_key_format)
-		return;
-	/* The registry knows one stateful formatter: preserve_case. */
-	c->proper_case = o->header_key_format->header_format_case ==
-			 K_KEY_FORMAT(PROPER_CASE_WORDS);
-	c->preserve_case = o->header_key_format->header_format_case ==
-			   K_KEY_FORMAT(STATEFUL_FORMATTER);
+	return tr_key_format(t, o->header_key_format, &c->proper_case, &c->preserve_case);
 }
 
 #define K_OPTIONS(x) K_HTTP(HTTP_PROTOCOL_OPTIONS__##x)
@@ -237,6 +232,7 @@ static int http_options(struct translate *t, const PB_HTTP(HttpProtocolOptions) 
 			struct mesh_cluster *c)
 {
 	const PB_HTTP(HttpProtocolOptions__ExplicitHttpConfig) * x;
+	int rc = 0;
 
 	switch (o->upstream_protocol_options_case) {
 	case K_OPTIONS(UPSTREAM_PROTOCOL_OPTIONS_EXPLICIT_HTTP_CONFIG):
@@ -246,13 +242,13 @@ static int http_options(struct translate *t, const PB_HTTP(HttpProtocolOptions) 
 			c->http2 = true;
 		else if (x->protocol_config_case ==
 			 K_OPTIONS(EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP_PROTOCOL_OPTIONS))
-			http1(x->http_protocol_options, c);
+			rc = http1(t, x->http_protocol_options, c);
 		else
 			return tr_fail(t, "explicit_http_config: one of http_protocol_options and "
 					  "http2_protocol_options is required");
 		break;
 	case K_OPTIONS(UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG):
-		http1(o->use_downstream_protocol_config->http_protocol_options, c);
+		rc = http1(t, o->use_downstream_protocol_config->http_protocol_options, c);
 		break;
 	case K_OPTIONS(UPSTREAM_PROTOCOL_OPTIONS_AUTO_CONFIG):
 		return tr_unsupported(t, "auto_config", "choosing the upstream's protocol by ALPN");
@@ -260,6 +256,8 @@ static int http_options(struct translate *t, const PB_HTTP(HttpProtocolOptions) 
 		return tr_fail(t, "one of explicit_http_config, use_downstream_protocol_config and "
 				  "auto_config is required");
 	}
+	if (rc < 0)
+		return rc;
 	if (o->common_http_protocol_options)
 		TR_IN(t, "common_http_protocol_options",
 		      common_http(t, o->common_http_protocol_options, c));
@@ -292,7 +290,8 @@ static int protocol(struct translate *t, const PB_CLUSTER(Cluster) * m, struct m
 	c->idle_timeout_ms = IDLE_TIMEOUT_MS;
 	c->max_requests_per_connection = tr_u32(m->max_requests_per_connection, 0);
 	c->http2 = m->http2_protocol_options != NULL;
-	http1(m->http_protocol_options, c);
+	if (http1(t, m->http_protocol_options, c) < 0)
+		return -EINVAL;
 	if (m->common_http_protocol_options)
 		TR_IN(t, "common_http_protocol_options",
 		      common_http(t, m->common_http_protocol_options, c));

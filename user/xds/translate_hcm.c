@@ -179,24 +179,18 @@ static int paths(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
 	return 0;
 }
 
-static void http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
-		  struct mesh_http_manager *h)
+static int http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
+		 struct mesh_http_manager *h)
 {
 	h->allow_absolute_url = true;
 	if (!o)
-		return;
+		return 0;
 	h->allow_absolute_url = tr_bool(o->allow_absolute_url, true);
 	h->accept_http10 = o->accept_http_10;
 	h->default_host_http10 = tr_str(t, o->default_host_for_http_10);
 	h->enable_trailers = o->enable_trailers;
 	h->allow_chunked_length = o->allow_chunked_length;
-	if (!o->header_key_format)
-		return;
-	/* The registry knows one stateful formatter: preserve_case. */
-	h->proper_case = o->header_key_format->header_format_case ==
-			 K_KEY_FORMAT(PROPER_CASE_WORDS);
-	h->preserve_case = o->header_key_format->header_format_case ==
-			   K_KEY_FORMAT(STATEFUL_FORMATTER);
+	return tr_key_format(t, o->header_key_format, &h->proper_case, &h->preserve_case);
 }
 
 static int http_filter(struct translate *t, const PB_HCM(HttpFilter) * m,
@@ -279,7 +273,8 @@ int tr_http_manager(struct translate *t, const ProtobufCMessage *msg,
 		rc = addresses(t, m, h);
 	if (rc == 0)
 		rc = paths(t, m, h);
-	http1(t, m->http_protocol_options, h);
+	if (rc == 0)
+		rc = http1(t, m->http_protocol_options, h);
 	if (rc == 0)
 		rc = http_filters(t, m, h);
 	if (rc == 0)

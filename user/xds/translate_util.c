@@ -8,6 +8,8 @@
 #include "xds/yaml.h"
 
 #define TRANSLATE_TEXT_MAX 512
+#define PRESERVE_CASE \
+	"envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"
 
 struct translate_regex {
 	struct translate_regex *next;
@@ -310,4 +312,20 @@ int tr_socket_address(struct translate *t, const PB_CORE(Address) * a,
 int tr_any(struct translate *t, const Google__Protobuf__Any *any, ProtobufCMessage **ret_m)
 {
 	return protojson_any_open(&t->pj, &any->base, ret_m);
+}
+
+int tr_key_format(struct translate *t, const PB_CORE(Http1ProtocolOptions__HeaderKeyFormat) * m,
+		  bool *ret_proper_case, bool *ret_preserve_case)
+{
+	const Google__Protobuf__Any *any;
+
+	*ret_proper_case = m && m->header_format_case == K_KEY_FORMAT(PROPER_CASE_WORDS);
+	*ret_preserve_case = m && m->header_format_case == K_KEY_FORMAT(STATEFUL_FORMATTER);
+	if (!*ret_preserve_case)
+		return 0;
+	any = m->stateful_formatter->typed_config;
+	if (!any || strcmp(protojson_any_type(&t->pj, &any->base), PRESERVE_CASE) != 0)
+		return tr_fail(t, "header_key_format.stateful_formatter: only %s is known",
+			       PRESERVE_CASE);
+	return 0;
 }

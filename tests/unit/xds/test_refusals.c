@@ -145,6 +145,12 @@ static const struct bad listener_cases[] = {
 };
 
 static const struct bad more_cases[] = {
+	{ HCM("stat_prefix: s, http_filters: [" ROUTER
+	      "], route_config: {}, http_protocol_options: {header_key_format: "
+	      "{stateful_formatter: {name: x, typed_config: {'@type': a/b.C}}}}"),
+	  "header_key_format.stateful_formatter: only "
+	  "envoy.extensions.http.header_formatters.preserve_case.v3."
+	  "PreserveCaseFormatterConfig is known" },
 	{ "static_resources: {listeners: [{name: a, " ADDR(
 		  80) ", filter_chains: [{}]}, {name: b, " ADDR(80) ", filter_chains: [{}]}]}",
 	  "static_resources.listeners[1]: listener \"b\" has the address of listener \"a\"" },
