@@ -50,6 +50,7 @@ static const struct {
 	{ V3("route") "VirtualHost", "matcher", 21 },
 	{ V3("route") "RouteConfiguration", "vhds", 9 },
 	{ V3("route") "RouteConfiguration", "ignore_path_parameters_in_path_matching", 15 },
+	{ V3("route") "RouteConfiguration", "vhost_header", 18 },
 	{ V3("route") "Route", "filter_action", 17 },
 	{ V3("route") "RouteAction", "cluster_specifier_plugin", 37 },
 	{ V3("route") "RouteAction", "inline_cluster_specifier_plugin", 39 },
@@ -62,6 +63,8 @@ static const struct {
 	{ TCP "TcpProxy", "tunneling_config", 12 },
 	{ TCP "TcpProxy", "metadata_match", 9 },
 	{ TCP "TcpProxy", "on_demand", 14 },
+	{ "envoy.extensions.filters.http.router.v3.Router", "upstream_http_filters", 8 },
+	{ "envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "http_filters", 6 },
 	{ DUBBO "DubboProxy", "drds", 6 },
 	{ DUBBO "RouteAction", "metadata_match", 3 },
 };
