@@ -71,7 +71,8 @@ def goal_table(rows):
 
 
 def case_table(rows, case, texts):
-    out = [f"### {case.text}", "", "| subject | requests/s [min .. max] | p50 us | p99 us | CPU us a request | RSS MiB of the proxies |",
+    out = [f"### {case.text}", "",
+           "| subject | requests/s [min .. max] | p50 us [min .. max] | p99 us | CPU us a request | RSS MiB of the proxies |",
            "|---|---|---|---|---|---|"]
     for r in rows:
         if r["case"] != case.name:
@@ -80,8 +81,9 @@ def case_table(rows, case, texts):
             out.append(f"| {texts[r['subject']]} | **failed**: {r['error']} | | | | |")
             continue
         rps = f"{number(r['rps'])} [{number(r['rps_min'])} .. {number(r['rps_max'])}]" if r["rps"] else ""
+        p50 = f"{number(r['p50_us'])} [{number(r['p50_us_min'])} .. {number(r['p50_us_max'])}]" if r["p50_us"] else ""
         rss = number(r["rss_kb"] / 1024, 1) if r["rss_kb"] else ""
-        out.append(f"| {texts[r['subject']]} | {rps} | {number(r['p50_us'])} | {number(r['p99_us'])} | "
+        out.append(f"| {texts[r['subject']]} | {rps} | {p50} | {number(r['p99_us'])} | "
                    f"{number(r['cpu_us_per_req'], 1)} | {rss} |")
     return out + [""]
 
