@@ -90,6 +90,24 @@ static const struct pchain *same_chain(struct conn *c, const struct plistener *p
 	return ch;
 }
 
+/* The connection counts under its manager's prefix: both may have another one now. */
+static void move_gauges(struct conn *c, const struct plistener *pl, const struct pchain *to)
+{
+	struct stats_set *s = c->w->stats;
+
+	stats_dec(s, c->pl->stats.cx_active);
+	stats_inc(s, pl->stats.cx_active);
+	if (to->kind == MESH_NET_HTTP) {
+		stats_dec(s, c->chain->http.stats.cx_active);
+		stats_inc(s, to->http.stats.cx_active);
+		stats_dec(s, c->chain->http.stats.cx_http1_active);
+		stats_inc(s, to->http.stats.cx_http1_active);
+	} else {
+		stats_dec(s, c->chain->rpc.stats.cx_active);
+		stats_inc(s, to->rpc.stats.cx_active);
+	}
+}
+
 /* Between two messages an idle connection takes up the newest configuration. */
 static void msg_refresh(struct conn *c)
 {
@@ -107,6 +125,7 @@ static void msg_refresh(struct conn *c)
 		c->draining = true;
 		return;
 	}
+	move_gauges(c, pl, ch);
 	wview_ref(v);
 	wview_unref(c->view);
 	c->view = v;
