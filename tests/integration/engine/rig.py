@@ -130,10 +130,12 @@ class Skiffd:
 
     # ---- files ----
     def write(self, name, content):
-        """Replaces the file of that name in one step. Text is written as it is."""
+        """Replaces the file of that name in one step. Text and bytes are written as they are."""
         path = f"{self.dir}/{name}.yaml"
-        with open(path + ".new", "w", encoding="utf-8") as f:
-            f.write(content if isinstance(content, str) else json.dumps(content))
+        if not isinstance(content, bytes):
+            content = (content if isinstance(content, str) else json.dumps(content)).encode()
+        with open(path + ".new", "wb") as f:
+            f.write(content)
         os.rename(path + ".new", path)
         return path
 
