@@ -93,9 +93,13 @@ class Sandbox:
                 path = os.path.join(path, part).rstrip("/")
                 for mount in {self.v2, self.cpu_mount}:
                     folder = os.path.join(mount, path)
-                    if not os.path.isdir(folder):
+                    if os.path.isdir(folder):
+                        continue
+                    try:
                         os.mkdir(folder)
-                        self.cgroups.append(folder)
+                    except OSError as e:
+                        raise Failed(f"cannot make a cgroup: {e.strerror}: {folder}") from None
+                    self.cgroups.append(folder)
         return path
 
     def cpu_us(self, group):
