@@ -251,6 +251,8 @@ int tr_local_ratelimit(struct translate *t, const ProtobufCMessage *msg, bool pe
 	if (rc < 0)
 		return rc;
 	l->stat_prefix = tr_str(t, m->stat_prefix);
+	if (m->status && m->status->code < 100)
+		return tr_fail(t, "status.code %d is not a status", (int)m->status->code);
 	l->status = m->status && m->status->code >= 400 && m->status->code < 600 ?
 			    (uint32_t)m->status->code :
 			    429;

@@ -260,11 +260,11 @@ int tr_cidr(struct translate *t, const PB_CORE(CidrRange) * c, struct mesh_prefi
 
 	if (addr_parse_ip(slice_str(c->address_prefix), &ret_p->net) < 0)
 		return tr_fail(t, "\"%s\" is not an IP address", c->address_prefix);
-	if (addr_is_v4(&ret_p->net) && !strchr(c->address_prefix, ':')) {
-		bits = bits > 32 ? 128 : bits + 96;
-	}
 	if (bits > 128)
 		return tr_fail(t, "prefix_len %u is over 128", bits);
+	/* Over 32 counts as 32, as in Envoy. */
+	if (addr_is_v4(&ret_p->net) && !strchr(c->address_prefix, ':'))
+		bits = bits > 32 ? 128 : bits + 96;
 	ret_p->bits = bits;
 	return 0;
 }
@@ -319,6 +319,9 @@ int tr_key_format(struct translate *t, const PB_CORE(Http1ProtocolOptions__Heade
 {
 	const Google__Protobuf__Any *any;
 
+	if (m && m->header_format_case == K_KEY_FORMAT(_NOT_SET))
+		return tr_fail(t, "header_key_format: one of proper_case_words and "
+				  "stateful_formatter is required");
 	*ret_proper_case = m && m->header_format_case == K_KEY_FORMAT(PROPER_CASE_WORDS);
 	*ret_preserve_case = m && m->header_format_case == K_KEY_FORMAT(STATEFUL_FORMATTER);
 	if (!*ret_preserve_case)

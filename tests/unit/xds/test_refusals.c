@@ -145,6 +145,12 @@ static const struct bad listener_cases[] = {
 };
 
 static const struct bad more_cases[] = {
+	{ CHAIN("filter_chain_match: {prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: "
+		"129}]}"),
+	  "prefix_len 129 is over 128" },
+	{ LIMIT("stat_prefix: s, status: {}"), "status.code 0 is not a status" },
+	{ CLUSTER("http_protocol_options: {header_key_format: {}}"),
+	  "header_key_format: one of proper_case_words and stateful_formatter is required" },
 	{ HCM("stat_prefix: s, http_filters: [" ROUTER
 	      "], route_config: {}, http_protocol_options: {header_key_format: "
 	      "{stateful_formatter: {name: x, typed_config: {'@type': a/b.C}}}}"),
