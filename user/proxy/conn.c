@@ -27,6 +27,13 @@ static void log_connection(struct conn *c)
 	worker_log(c->w, &c->pl->logs, &in);
 }
 
+static void sniff_end(struct conn *c)
+{
+	if (c->sniffing)
+		stats_dec(c->w->stats, c->pl->stats.pre_cx_active);
+	c->sniffing = false;
+}
+
 static void conn_count_end(struct conn *c)
 {
 	struct worker *w = c->w;
@@ -37,6 +44,7 @@ static void conn_count_end(struct conn *c)
 		return;
 	if (c->pl->logs.n)
 		log_connection(c);
+	sniff_end(c);
 	stats_dec(w->stats, c->pl->stats.cx_active);
 	stats_inc(w->stats, c->pl->stats.cx_destroy);
 	stats_record(w->stats, c->pl->stats.cx_length_ms, (io_now(w->io) - c->start_ns) / 1000);
@@ -207,15 +215,24 @@ static void conn_sniff(struct conn *c)
 
 	if (r == SNIFF_MORE && s.len < CONN_HELD_MAX)
 		return;
-	stats_dec(c->w->stats, c->pl->stats.pre_cx_active);
+	sniff_end(c);
 	conn_choose(c, s.len && s.ptr[0] == 0x16 ? SLICE("tls") : SLICE_NONE, r == SNIFF_YES ? protocol_name(k) : NULL);
 }
 
 static void on_sniff_timeout(struct conn *c)
 {
 	stats_inc(c->w->stats, c->pl->stats.pre_cx_timeout);
-	stats_dec(c->w->stats, c->pl->stats.pre_cx_active);
+	sniff_end(c);
 	conn_choose(c, SLICE_NONE, NULL);
+}
+
+/* The client said little and then no more: that is its whole message. */
+static void sniff_cut(struct conn *c)
+{
+	sniff_end(c);
+	conn_choose(c, SLICE_NONE, NULL);
+	if (!c->closed)
+		c->ops->eof(c);
 }
 
 /* ---- socket events --------------------------------------------------------------------------------- */
@@ -240,6 +257,8 @@ static void on_eof(struct io_stream *s)
 
 	if (c->ops)
 		c->ops->eof(c);
+	else if (c->sniffing && buf_len(&c->in))
+		sniff_cut(c);
 	else
 		conn_close(c, false);
 }
@@ -381,6 +400,7 @@ static void conn_begin(struct conn *c)
 	}
 	if (c->pl->conf->sniff) {
 		stats_inc(c->w->stats, c->pl->stats.pre_cx_active);
+		c->sniffing = true;
 		io_timer_set(c->w->io, &c->timer, c->pl->conf->sniff_timeout_ms);
 		return;
 	}

@@ -41,6 +41,7 @@ struct conn {
 	struct io_timer timer, life;
 	uint64_t rx, tx;
 	uint32_t served;
+	bool sniffing;	  /* counted as such */
 	bool closed;	  /* io is gone; freed at the end of the turn */
 	bool close_after; /* close when the current streams are done */
 	bool draining;

@@ -111,6 +111,8 @@ static void on_up_connected(struct io_stream *s, int err)
 		t->info.upstream_wire_tx += buf_len(&t->c->in);
 		buf_done(&t->c->in);
 	}
+	if (t->down_eof)
+		io_stream_shutdown(t->up);
 	io_stream_read_start(t->c->io);
 }
 
