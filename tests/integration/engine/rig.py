@@ -108,11 +108,12 @@ def resources(listeners, clusters):
 class Skiffd:
     """with Skiffd(resources(...)) as s: ... ; leaving it sends SIGTERM and wants a clean end."""
 
-    def __init__(self, own=None, pods=(), binary=None, args=(), workers=1, env=None, files=None, **config):
-        """@pods: entries of pods[] with their resources as dicts. @files: limit of open files."""
+    def __init__(self, own=None, pods=(), binary=None, args=(), workers=1, env=None, files=None,
+                 before=None, **config):
+        """@pods: entries of pods[] with their resources as dicts. @files: limit of open files. @before: called in the child."""
         self.dir = tempfile.mkdtemp(prefix="skiff-it-")
         atexit.register(self.discard)
-        self.binary, self.args, self.files = binary or SKIFFD, list(args), files
+        self.binary, self.args, self.files, self.before = binary or SKIFFD, list(args), files, before
         self.env = {**os.environ, **(env or {})}
         self.admin = free_port()
         self.control = f"{self.dir}/control"
@@ -155,6 +156,8 @@ class Skiffd:
             if self.files:
                 import resource
                 resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))
+            if self.before:
+                self.before()
         with open(f"{self.dir}/log", "a", encoding="utf-8") as log:
             self.child = subprocess.Popen([self.binary, "--config", self.path, *self.args], stdout=log, stderr=log,
                                           stdin=subprocess.DEVNULL, env=self.env, preexec_fn=limits)
