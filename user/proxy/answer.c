@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The answer's way: from an upstream (or from Skiff itself) through the filters back to the client; the end. */
 #include <errno.h>
+#include <stdatomic.h>
 
 #include "proxy/conn_msg.h"
 #include "proxy/istio.h"
@@ -87,6 +88,23 @@ static void write_held(struct conn *c)
 		if (c->closed)
 			return;
 	}
+}
+
+/* Nothing of a collected answer was written yet: the call can still get another one. */
+static void uncollect(struct stream *st)
+{
+	stream_drop(st, &st->held);
+	st->collects = false;
+	st->resp_started = false;
+}
+
+static int collect(struct stream *st, struct slice data)
+{
+	if (stream_keep(st, &st->held, data))
+		return 0;
+	uncollect(st);
+	stream_reply(st, L7_REPLY_OVERLOAD, L7_FLAG(OM), "overload", "overload");
+	return 0;
 }
 
 /* A collected answer is whole: it goes out now or when the writer is done. */
@@ -191,15 +209,16 @@ int stream_up_body(struct stream *st, struct slice data)
 
 	stream_touch(st);
 	response_body_filters(st, data, false);
-	if (st->collects) {
-		buf_add_slice(&st->held, data);
-		return 0;
-	}
+	if (st->collects)
+		return collect(st, data);
 	c->codec->encode_body(c->cstate, st->id, data, io_stream_out(c->io));
 	io_stream_flush(c->io);
 	if (io_stream_is_full(c->io) && st->up && !st->up->reading_stopped) {
 		st->up->reading_stopped = true;
+		st->up->stopped_by = st;
 		io_stream_read_stop(st->up->io);
+		if (c->codec->multiplexed)
+			conn_msg_stalled(c);
 		if (c->chain->kind == MESH_NET_HTTP)
 			stats_inc(st->w->stats, c->chain->http.stats.flow_paused);
 	}
@@ -246,8 +265,7 @@ void stream_down_drained(struct stream *st)
 
 	if (!u || !u->reading_stopped || u->closed)
 		return;
-	u->reading_stopped = false;
-	io_stream_read_start(u->io);
+	uconn_read_start(u);
 	if (st->c->chain->kind == MESH_NET_HTTP)
 		stats_inc(st->w->stats, st->c->chain->http.stats.flow_resumed);
 }
@@ -342,6 +360,8 @@ void stream_up_reset(struct stream *st, uint32_t flags, const char *details)
 		finish(st);
 		return;
 	}
+	if (st->collects)
+		uncollect(st);
 	if (st->resp_started) {
 		if (flags & L7_FLAG(UPE))
 			details = "protocol error";
@@ -442,7 +462,9 @@ void stream_end(struct stream *st)
 	uconn_unwant(st);
 	uconn_release(st, false);
 	if (buf_len(&st->body))
-		stream_drop_body(st);
+		stream_drop(st, &st->body);
+	if (buf_len(&st->held))
+		stream_drop(st, &st->held);
 	if (st->down_reading_stopped && !c->closed)
 		io_stream_read_start(c->io);
 	for (uint32_t i = st->n_hops; i-- > 0;)

@@ -6,6 +6,7 @@
 #include "proxy/proxy_impl.h"
 
 #define CONN_HELD_MAX 65536 /* bytes of pipelined requests kept while one is answered */
+#define CONN_STALL_MS 10000 /* a client of a multiplexed protocol that takes nothing holds others up so long */
 
 /* How a connection is served: TCP relay, or messages. */
 struct conn_ops {
@@ -55,7 +56,7 @@ struct conn {
 	struct stream *writer; /* multiplexed: whose answer is half written */
 	struct list held;      /* streams with a whole answer that waits for the writer */
 	uint32_t n_streams;
-	bool in_decode, read_stopped, arena_dirty, eof, head_started;
+	bool in_decode, read_stopped, arena_dirty, eof, head_started, stalled;
 	void **filter_slots; /* per connection state of filters, by filter index */
 	struct arena slot_arena;
 	/* conn_tcp */

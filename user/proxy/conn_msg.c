@@ -183,12 +183,19 @@ static void msg_fault(struct conn *c, const struct codec_fault *f)
 	conn_close_flush(c, linger_ms(c));
 }
 
+/* A client that does not read its answers asks nothing more. A serial request that has begun may
+ * go on: its client perhaps reads only when it has sent all of it. */
+static bool must_wait(const struct conn *c)
+{
+	return io_stream_is_full(c->io) && (c->codec->multiplexed || c->codec->is_idle(c->cstate));
+}
+
 /* Gives bytes to the codec as long as it takes some. Returns how many it took. */
 static size_t msg_feed(struct conn *c, char *p, size_t n)
 {
 	size_t used = 0;
 
-	while (used < n && !c->closed) {
+	while (used < n && !c->closed && !must_wait(c)) {
 		struct codec_fault fault = { 0 };
 		ssize_t r;
 
@@ -235,11 +242,13 @@ static void arm_after_input(struct conn *c)
 {
 	const struct mesh_http_manager *m = http_conf(c);
 
+	if (!m)
+		return;
 	if (c->n_streams) {
 		io_timer_cancel(c->w->io, &c->timer);
 		return;
 	}
-	if (!m || c->codec->is_idle(c->cstate))
+	if (c->codec->is_idle(c->cstate))
 		return;
 	if (m->request_headers_timeout_ms && !(c->head_started)) {
 		c->head_started = true;
@@ -295,30 +304,58 @@ static void msg_resume(struct conn *c)
 
 /* ---- socket events ------------------------------------------------------------------------------------------ */
 
+static void end_stream(struct conn *c, struct stream *st, const char *details)
+{
+	for (uint32_t i = 0; i < st->n_hops; i++) {
+		st->hops[i].info.flags |= L7_FLAG(DC);
+		if (!st->hops[i].info.details.len)
+			st->hops[i].info.details = slice_str(details);
+	}
+	if (c->chain->kind == MESH_NET_HTTP)
+		stats_inc(c->w->stats, c->chain->http.stats.rq_rx_reset);
+	stream_end(st);
+}
+
 static void reset_streams(struct conn *c, const char *details)
 {
 	struct stream *st;
 
 	/* The connection is about to go: nobody closes it from below. */
-	while ((st = first_stream(c)) != NULL) {
-		for (uint32_t i = 0; i < st->n_hops; i++) {
-			st->hops[i].info.flags |= L7_FLAG(DC);
-			if (!st->hops[i].info.details.len)
-				st->hops[i].info.details = slice_str(details);
-		}
-		if (c->chain->kind == MESH_NET_HTTP)
-			stats_inc(c->w->stats, c->chain->http.stats.rq_rx_reset);
-		stream_end(st);
+	while ((st = first_stream(c)) != NULL)
+		end_stream(c, st, details);
+}
+
+/* A one-way message is not lost because its sender leaves at once: true when some are not on their
+ * way yet. Calls that wait for an answer end here. */
+static bool has_oneway(struct conn *c)
+{
+	bool left = false;
+
+	list_for_each_safe(n, tmp, &c->streams) {
+		struct stream *st = list_entry(n, struct stream, node);
+
+		if (st->is_oneway)
+			left = true;
+		else
+			end_stream(c, st, "downstream_remote_disconnect");
 	}
+	return left;
 }
 
 static void msg_eof(struct conn *c)
 {
 	struct stream *st = first_stream(c);
+	struct codec_fault fault = { 0 };
 
 	c->remote_closed = true;
+	if (c->chain->kind == MESH_NET_RPC && c->codec->eof(c->cstate, &fault) < 0)
+		stats_inc(c->w->stats, c->chain->rpc.stats.request_decoding_error);
 	if (st && st->upgraded && st->up) {
 		io_stream_shutdown(st->up->io);
+		c->eof = true;
+		return;
+	}
+	if (has_oneway(c)) {
 		c->eof = true;
 		return;
 	}
@@ -331,8 +368,22 @@ static void msg_failed(struct conn *c, int err)
 	(void)c;
 }
 
+void conn_msg_stalled(struct conn *c)
+{
+	if (c->stalled || http_conf(c))
+		return;
+	c->stalled = true;
+	io_timer_set(c->w->io, &c->timer, CONN_STALL_MS);
+}
+
 static void msg_drained(struct conn *c)
 {
+	if (c->stalled) {
+		c->stalled = false;
+		io_timer_cancel(c->w->io, &c->timer);
+	}
+	if (buf_len(&c->in))
+		conn_make_ready(c);
 	list_for_each_safe(n, tmp, &c->streams)
 		stream_down_drained(list_entry(n, struct stream, node));
 }
@@ -352,6 +403,10 @@ static void timed_out_head(struct conn *c)
 
 static void msg_timer(struct conn *c)
 {
+	if (c->stalled) {
+		conn_close(c, true);
+		return;
+	}
 	if (c->n_streams || !http_conf(c))
 		return;
 	if (c->head_started && !c->codec->is_idle(c->cstate)) {
@@ -386,7 +441,11 @@ static void msg_done(struct conn *c)
 
 	reset_streams(c, "downstream_remote_disconnect");
 	if (c->chain->kind != MESH_NET_HTTP) {
-		stats_dec(s, c->chain->rpc.stats.cx_active);
+		const struct rpc_stats *rpc = &c->chain->rpc.stats;
+
+		stats_dec(s, rpc->cx_active);
+		if (active)
+			stats_inc(s, c->remote_closed ? rpc->cx_destroy_remote : rpc->cx_destroy_local);
 		return;
 	}
 	stats_dec(s, h->cx_active);

@@ -6,6 +6,8 @@
 #include "proxy/stream.h"
 
 /* The head of an answer is about to be encoded: says "close" in it when the connection will end. */
+/* The client is full, and connections to providers that it shares with others wait for it: not for ever. */
+void conn_msg_stalled(struct conn *c);
 void conn_msg_before_response(struct conn *c, struct stream *st);
 /* @st ended: next request, or close. */
 void conn_msg_stream_done(struct conn *c, struct stream *st);

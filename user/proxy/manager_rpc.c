@@ -33,9 +33,8 @@ static bool rpc_route(struct stream *st, struct hop *h)
 	if (h->rpc.route && h->cluster_name.len)
 		return true;
 	count(h, rp(h)->stats.route_missing);
-	struct l7_reply r = { .code = L7_REPLY_NO_ROUTE, .details = SLICE("route_not_found"),
-			      .body = arena_printf(st->arena, "no route for interface '%.*s' method '%.*s'",
-						   SLICE_ARG(st->req.host), SLICE_ARG(st->req.method)) };
+	/* The codec has the words for it. */
+	struct l7_reply r = { .code = L7_REPLY_NO_ROUTE, .details = SLICE("route_not_found") };
 
 	stream_reply_full(st, h, &r, L7_FLAG(NR));
 	return false;

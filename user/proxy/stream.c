@@ -432,7 +432,7 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 	}
 	if (buf_len(&st->body)) {
 		u->codec->encode_body(u->cstate, st->up_id, buf_slice(&st->body), uconn_out(u));
-		stream_drop_body(st);
+		stream_drop(st, &st->body);
 	}
 	if (st->req_end && !whole)
 		up_end(st);
@@ -505,25 +505,32 @@ static int on_head(void *owner, struct l7_msg *m, bool end)
 	return event_result(c);
 }
 
-void stream_drop_body(struct stream *st)
+void stream_drop(struct stream *st, struct buf *b)
 {
-	uint64_t n = buf_len(&st->body);
+	uint64_t n = buf_len(b);
 
 	atomic_fetch_sub_explicit(&st->c->pod->buffer_bytes, n, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&st->w->e->buffer_bytes, n, memory_order_relaxed);
-	buf_done(&st->body);
+	buf_done(b);
 }
 
-static bool hold_body(struct stream *st, struct slice data)
+bool stream_keep(struct stream *st, struct buf *b, struct slice data)
 {
 	struct epod *pod = st->c->pod;
 	struct engine *e = st->w->e;
 	uint64_t have = atomic_fetch_add_explicit(&pod->buffer_bytes, data.len, memory_order_relaxed);
 	uint64_t all = atomic_fetch_add_explicit(&e->buffer_bytes, data.len, memory_order_relaxed);
 
-	buf_add_slice(&st->body, data);
-	if (have + data.len > e->opts.limits.buffer_bytes_per_pod || all + data.len > e->opts.limits.buffer_bytes) {
-		stats_inc(st->w->stats, stats_register(STAT_COUNTER, "overload.buffer_limit_reached"));
+	buf_add_slice(b, data);
+	if (have + data.len <= e->opts.limits.buffer_bytes_per_pod && all + data.len <= e->opts.limits.buffer_bytes)
+		return true;
+	stats_inc(st->w->stats, stats_register(STAT_COUNTER, "overload.buffer_limit_reached"));
+	return false;
+}
+
+static bool hold_body(struct stream *st, struct slice data)
+{
+	if (!stream_keep(st, &st->body, data)) {
 		stream_reply(st, L7_REPLY_OVERLOAD, L7_FLAG(OM), "overload", "overload");
 		return false;
 	}
@@ -612,18 +619,23 @@ static int on_end(void *owner, uint64_t id, struct l7_props *trailers)
 	return event_result(c);
 }
 
+static bool is_bad(const char *kind)
+{
+	return strcmp(kind, "bad_request") == 0 || strcmp(kind, "bad_serialization") == 0 ||
+	       strcmp(kind, "stray_response") == 0;
+}
+
 static int on_control(void *owner, const char *kind)
 {
 	struct conn *c = owner;
 
-	(void)kind;
 	if (buf_len(&c->reply)) {
 		buf_add_slice(c->writer ? &c->after : io_stream_out(c->io), buf_slice(&c->reply));
 		buf_clear(&c->reply);
 		io_stream_flush(c->io);
 	}
 	if (c->chain->kind == MESH_NET_RPC)
-		stats_inc(c->w->stats, strcmp(kind, "bad_request") == 0 ?
+		stats_inc(c->w->stats, is_bad(kind) ?
 					       c->chain->rpc.stats.request_decoding_error :
 					       c->chain->rpc.stats.request_event);
 	return event_result(c);

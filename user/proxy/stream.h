@@ -122,7 +122,9 @@ void stream_reply(struct stream *st, enum l7_reply_code code, uint32_t flags, co
 void stream_reply_full(struct stream *st, struct hop *h, struct l7_reply *r, uint32_t flags);
 
 /* Forgets the held request body, and its share of the limits. */
-void stream_drop_body(struct stream *st);
+void stream_drop(struct stream *st, struct buf *b);
+/* Appends to it; false: over a limit, @st must be refused. */
+bool stream_keep(struct stream *st, struct buf *b, struct slice data);
 
 /* ---- from the managers ------------------------------------------------------------------------------ */
 /* Sends @st->resp down from hop @h on (filters in reverse), then @body whole when @end. */

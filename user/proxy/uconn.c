@@ -173,7 +173,6 @@ static void uconn_close(struct uconn *u, bool failed)
 {
 	struct upstream_pool *p = u->base.pool;
 
-	(void)failed;
 	if (u->closed)
 		return;
 	u->closed = true;
@@ -182,7 +181,11 @@ static void uconn_close(struct uconn *u, bool failed)
 	if (!u->base.ready)
 		p->n_connecting--;
 	upstream_conn_remove(&u->base);
-	io_stream_close(u->io);
+	/* One-way messages and answers to the provider's own frames may be on their way still. */
+	if (!failed && io_stream_pending(u->io))
+		io_stream_close_flush(u->io, 0);
+	else
+		io_stream_close(u->io);
 	u->io = NULL;
 	list_push(&u->w->dead_uconns, &u->dead);
 }
@@ -298,8 +301,9 @@ static void on_io_eof(struct io_stream *s)
 	r = u->codec->eof(u->cstate, &fault);
 	if (u->closed)
 		return;
-	if (r < 0 && u->base.active && (u->codec->multiplexed || u->rx > u->rx_at_give)) {
-		/* In the middle of an answer. */
+	if (r < 0 && fault.code != L7_REPLY_UPSTREAM_RESET && u->base.active &&
+	    (u->codec->multiplexed || u->rx > u->rx_at_give)) {
+		/* In the middle of an answer, and the codec takes that for a breach of its protocol. */
 		ST(u, cx_protocol_error);
 		uconn_break(u, L7_FLAG(UPE), fault.details);
 		return;
@@ -472,7 +476,8 @@ static int uconn_open(struct upstream_pool *p, struct worker *w, const struct co
 
 static bool conn_takes_more(const struct uconn *u)
 {
-	return u->base.ready && !u->base.draining && !u->closed &&
+	/* One that waits for a slow client would make the others wait too. */
+	return u->base.ready && !u->base.draining && !u->closed && !u->reading_stopped &&
 	       u->base.active < (u->codec->multiplexed ? UCONN_STREAMS_MAX : 1);
 }
 
@@ -620,6 +625,14 @@ static void uconn_rest(struct uconn *u)
 		io_timer_set(u->w->io, &u->timer, u->cluster->conf->idle_timeout_ms);
 }
 
+void uconn_read_start(struct uconn *u)
+{
+	u->reading_stopped = false;
+	io_stream_read_start(u->io);
+	if (u->codec->multiplexed)
+		pool_serve(u->base.pool); /* it takes requests again */
+}
+
 void uconn_release(struct stream *st, bool whole)
 {
 	struct uconn *u = st->up;
@@ -635,15 +648,13 @@ void uconn_release(struct stream *st, bool whole)
 	u->base.active--;
 	if (u->closed)
 		return;
-	if (u->reading_stopped && !u->base.active) {
-		u->reading_stopped = false;
-		io_stream_read_start(u->io);
-	}
+	if (u->reading_stopped && (u->stopped_by == st || !u->base.active))
+		uconn_read_start(u);
 	/* A serial connection in the middle of something cannot be used again. */
 	if (!whole && !u->codec->multiplexed) {
 		struct upstream_pool *p = u->base.pool;
 
-		uconn_close(u, false);
+		uconn_close(u, true);
 		pool_serve(p);
 		return;
 	}

@@ -24,6 +24,7 @@ struct uconn {
 	struct buf in, reply;
 	struct upstream_cluster *cluster; /* referenced while connecting or busy: see uconn.c */
 	struct stream *st;		  /* serial: the one request */
+	struct stream *stopped_by;	  /* whose client is full; valid while reading_stopped */
 	struct uconn_slot *slots;	  /* multiplexed */
 	uint32_t n_slots, free_slot;
 	struct io_timer timer;		  /* connect, then idle */
@@ -40,6 +41,8 @@ void uconn_unwant(struct stream *st);
 /* @st is done with its connection. @whole: the answer was read completely and the request sent. */
 void uconn_release(struct stream *st, bool whole);
 struct buf *uconn_out(struct uconn *u);
+/* Reads again, after a client was full. */
+void uconn_read_start(struct uconn *u);
 void uconn_flush(struct uconn *u);
 void uconn_close_base(struct upstream_conn *c); /* upstream_cluster's close_conn */
 void uconn_free_dead(struct worker *w);

@@ -367,7 +367,7 @@ static int dubbo_eof(void *conn, struct codec_fault *ret_fault)
 	if (!c->is_partial && c->rest == REST_NONE)
 		return 0;
 	*ret_fault = (struct codec_fault){ .code = c->side == CODEC_SERVER ? L7_REPLY_BAD_REQUEST :
-									     L7_REPLY_BAD_GATEWAY,
+									     L7_REPLY_UPSTREAM_RESET,
 					   .details = "dubbo.truncated_frame" };
 	return -EPROTO;
 }
@@ -455,10 +455,11 @@ static void dubbo_encode_reply(void *conn, const struct l7_msg *req, const struc
 {
 	struct conn *c = conn;
 
-	must(!c->out_left); /* see is_writing */
 	if (req && req->kind == L7_REQUEST)
 		dubbo_write_reply(out, req, r);
-	message_done(c, out);
+	/* In the middle of another message @out is not the connection's: its end is not yet here. */
+	if (!c->out_left)
+		message_done(c, out);
 }
 
 static void dubbo_reject(void *conn, const struct codec_fault *fault, struct buf *out)
