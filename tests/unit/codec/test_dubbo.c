@@ -257,7 +257,7 @@ static void test_a_long_answer_streams(void **state)
 	assert_false(codec_dubbo.is_idle(up.conn));
 	assert_true(codec_dubbo.is_writing(down.conn));
 	assert_int_equal(codec_dubbo.eof(up.conn, &up.fault), -EPROTO);
-	assert_int_equal(up.fault.code, L7_REPLY_BAD_GATEWAY);
+	assert_int_equal(up.fault.code, L7_REPLY_UPSTREAM_RESET);
 	assert_int_equal(feed(&up, slice_skip(buf_slice(&b), 100), 1000), (1 << 20) + 16 - 100);
 	assert_int_equal(up.seen.ends, 1);
 	assert_false(codec_dubbo.is_writing(down.conn));
