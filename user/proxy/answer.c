@@ -441,9 +441,8 @@ static void hop_end(struct hop *h)
 		upstream_give(h->cluster->shared, UPSTREAM_REQUESTS);
 	if (h->counted_up)
 		stats_dec(w->stats, h->cluster->shared->stats.rq_active);
-	upstream_cluster_unref(h->cluster);
-	wview_unref(h->view);
-	epod_unref(h->pod);
+	/* Cluster, view and pod stay to the end of the turn (stream_recycle): this may be the last stream that
+	 * knows them, and callers that are on their way here still look at them. */
 }
 
 void stream_end(struct stream *st)

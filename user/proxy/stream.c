@@ -36,6 +36,11 @@ static void stream_recycle(struct stream *st)
 	struct arena own = st->own;
 	struct buf body = st->body;
 
+	for (uint32_t i = 0; i < st->n_hops; i++) {
+		upstream_cluster_unref(st->hops[i].cluster);
+		wview_unref(st->hops[i].view);
+		epod_unref(st->hops[i].pod);
+	}
 	buf_done(&st->held);
 	if (w->n_free_streams >= STREAM_FREE_MAX) {
 		arena_done(&own);

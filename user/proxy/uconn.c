@@ -216,16 +216,14 @@ static void uconn_break(struct uconn *u, uint32_t flags, const char *details)
 {
 	struct upstream_host *h = u->base.pool->host;
 	struct upstream_pool *p = u->base.pool;
-	struct upstream_cluster *k = upstream_cluster_ref(u->cluster);
 
 	u->base.draining = true;
 	u->had_active = u->base.active > 0;
-	h->refs++; /* the streams give theirs back, and the last one its cluster */
+	h->refs++; /* the streams give theirs back */
 	fail_streams(u, flags, details);
 	uconn_close(u, true);
 	pool_serve(p);
 	upstream_host_put(h);
-	upstream_cluster_unref(k);
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
@@ -320,7 +318,6 @@ static void connect_failed(struct uconn *u, const char *why, const char *failure
 {
 	struct upstream_pool *p = u->base.pool;
 	struct upstream_host *h = p->host;
-	struct upstream_cluster *k = upstream_cluster_ref(h->cluster); /* may be the last stream's */
 	struct list waiting;
 	struct list *n;
 
@@ -333,6 +330,7 @@ static void connect_failed(struct uconn *u, const char *why, const char *failure
 	p->n_pending = 0;
 	while ((n = list_pop(&waiting)) != NULL) {
 		struct stream *st = list_entry(n, struct stream, pending_node);
+		struct upstream_cluster *k = h->cluster;
 
 		st->pool = NULL;
 		upstream_give(k->shared, UPSTREAM_PENDING);
@@ -341,7 +339,6 @@ static void connect_failed(struct uconn *u, const char *why, const char *failure
 		stream_up_failed(st, L7_FLAG(UF), why, failure);
 	}
 	upstream_host_put(h);
-	upstream_cluster_unref(k);
 }
 
 static void on_io_failed(struct io_stream *s, int err)
@@ -514,9 +511,7 @@ static void uconn_give(struct uconn *u, struct stream *st)
 
 static void pool_serve(struct upstream_pool *p)
 {
-	/* A one-way message ends as it is given: with it may go the last that knows host and cluster. */
-	struct upstream_cluster *k = upstream_cluster_ref(p->host->cluster);
-	struct upstream_host *h = p->host;
+	struct upstream_host *h = p->host; /* a one-way message ends as it is given, and gives its host back */
 
 	h->refs++;
 	while (!list_is_empty(&p->pending)) {
@@ -536,7 +531,6 @@ static void pool_serve(struct upstream_pool *p)
 		uconn_open(p, st->w, p->protocol, st->netns);
 	}
 	upstream_host_put(h);
-	upstream_cluster_unref(k);
 }
 
 void uconn_unwant(struct stream *st)
