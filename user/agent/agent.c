@@ -19,6 +19,20 @@
 
 /* ---- life ----------------------------------------------------------------------------------------------- */
 
+/* Whose connections to pods are the node's own: what the configuration says, else skiffd's own addresses. */
+static int set_nodes(struct agent *a, struct err *e)
+{
+	struct agent_addresses l = { .netns = -1, .arena = &a->conf->arena };
+	int r;
+
+	if (a->conf->n_node_addresses)
+		return datapath_nodes_set(a->dp, a->conf->node_addresses, a->conf->n_node_addresses, 1, e);
+	r = agent_addresses_read(&l);
+	if (r < 0)
+		return err_set(e, r, "cannot list this node's addresses: %s", strerror(-r));
+	return datapath_nodes_set(a->dp, l.addrs, l.n, 1, e);
+}
+
 static int open_datapath(struct agent *a, struct err *e)
 {
 	struct datapath_options o = {
@@ -32,9 +46,7 @@ static int open_datapath(struct agent *a, struct err *e)
 		return err_prefix(e, r, "capture");
 	if (datapath_selftest(a->dp, &test, e) < 0)
 		log_warn("agent", "the capture self-test could not run: %s: acceleration is off", e->text);
-	if (a->conf->n_node_addresses)
-		r = datapath_nodes_set(a->dp, a->conf->node_addresses, a->conf->n_node_addresses, 1, e);
-	return r;
+	return set_nodes(a, e);
 }
 
 int agent_new(struct skiffd_config *conf, bool with_pods, struct agent **ret_a, struct err *e)
@@ -112,7 +124,7 @@ const struct mesh_snapshot *agent_snapshot(const struct agent *a)
 	return a->snap;
 }
 
-/* ---- start and reload -------------------------------------------------------------------------------------- */
+/* ---- start -------------------------------------------------------------------------------------- */
 
 static bool is_managed(struct agent *a, uint64_t netns)
 {
@@ -153,6 +165,7 @@ static int open_pods(struct agent *a, struct err *e)
 			agent_pod_free(p);
 			return r;
 		}
+		p->from_file = true;
 		list_push(&a->pods, &p->node);
 		a->n_pods++;
 	}
@@ -211,100 +224,6 @@ int agent_start(struct agent *a, struct err *e)
 	if (r == 0)
 		atomic_store(&a->state, ADMIN_LIVE);
 	return r;
-}
-
-/* Swaps the views; on failure swaps them back. */
-static int publish_views(struct agent *a, struct mesh_view *host, struct err *e)
-{
-	struct mesh_view *old_host = a->host;
-	int r;
-
-	a->host = host;
-	list_for_each(n, &a->pods) {
-		struct agent_pod *p = list_entry(n, struct agent_pod, node);
-		struct mesh_view *v = p->view;
-
-		p->view = p->next_view;
-		p->next_view = v;
-	}
-	r = agent_publish(a, e);
-	if (r < 0) {
-		struct mesh_view *bad = a->host;
-
-		a->host = old_host;
-		old_host = bad;
-	}
-	list_for_each(n, &a->pods) {
-		struct agent_pod *p = list_entry(n, struct agent_pod, node);
-		struct mesh_view *v = p->view;
-
-		if (r < 0) {
-			p->view = p->next_view;
-			p->next_view = v;
-		}
-		mesh_view_unref(p->next_view);
-		p->next_view = NULL;
-	}
-	mesh_view_unref(old_host);
-	return r;
-}
-
-/* Pods of the new file that are not managed yet, and managed ones that it does not name any more. */
-static int reload_pods(struct agent *a, const struct skiffd_config *c, struct err *e)
-{
-	for (uint32_t i = 0; i < c->n_pods; i++) {
-		const char *ns = c->pods[i].namespace_ ? c->pods[i].namespace_ : "default";
-		int r;
-
-		if (agent_pod_find(a, ns, c->pods[i].name))
-			continue;
-		r = agent_pod_add(a, &c->pods[i], e);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static void adopt_config(struct agent *a, struct skiffd_config *c)
-{
-	if (c->workers != a->conf->workers || strcmp(c->io, a->conf->io) != 0 ||
-	    !addr_is_equal(&c->admin, &a->conf->admin))
-		log_warn("agent", "workers, io and admin change with a restart only");
-	skiffd_config_free(a->conf);
-	a->conf = c;
-}
-
-int agent_reload(struct agent *a, struct err *e)
-{
-	struct xds_report report = { 0 };
-	struct skiffd_config *c = NULL;
-	struct skiffd_config *old = a->conf;
-	struct mesh_view *host;
-	int r = skiffd_config_read(a->conf->path, &c, &report, e);
-
-	xds_report_done(&report);
-	if (r == 0) {
-		a->conf = c;
-		r = agent_load_all(a, &host, e);
-		if (r == 0)
-			r = publish_views(a, host, e);
-		a->conf = old;
-	}
-	if (r == 0 && a->dp)
-		r = reload_pods(a, c, e);
-	if (r < 0) {
-		skiffd_config_free(c);
-		a->reloads_refused++;
-		snprintf(a->last_error, sizeof(a->last_error), "%s", e->text);
-		log_error("agent", "new configuration refused, version %llu stays: %s",
-			  (unsigned long long)(a->snap ? a->snap->version : 0), e->text);
-		return r;
-	}
-	adopt_config(a, c);
-	a->reloads++;
-	a->last_error[0] = '\0';
-	log_info("agent", "configuration version %llu is in force", (unsigned long long)a->snap->version);
-	return agent_watch_start(a, e);
 }
 
 /* ---- tasks of other threads ---------------------------------------------------------------------------------- */

@@ -23,7 +23,11 @@ struct agent_pod {
 	struct addr *addresses;
 	uint32_t n_addresses;
 	struct mesh_view *view;
-	struct mesh_view *next_view; /* while reloading */
+	bool from_file;		     /* the configuration names it; skiffctl's pods stay at a reload */
+	/* while reloading */
+	struct mesh_view *next_view;
+	struct agent_pod *was; /* kept: what it was configured as */
+	bool named, leaving;
 };
 
 /* netns cookies for the engine's threads: a small table, written by the main thread only. */
@@ -70,6 +74,23 @@ struct agent {
 };
 
 /* ---- pods.c ---- */
+/* Addresses of a namespace's interfaces without loopback and link-local ones; they lie in @arena. */
+struct agent_addresses {
+	int netns;
+	struct arena *arena;
+	struct addr *addrs;
+	uint32_t n;
+	bool has_ipv6; /* a loopback address of IPv6 is there */
+	int err;
+};
+
+int agent_addresses_read(struct agent_addresses *l); /* 0 or -errno */
+/* Is the pod's namespace the one that @netns names now? */
+bool agent_pod_is_in(const struct agent_pod *p, const char *netns);
+/* The addresses of an open pod: the configured ones, or those that its interfaces have now. */
+int agent_pod_look(struct agent_pod *p, struct err *e);
+/* Writes the kernel's entry of an open pod again after its configuration changed. */
+int agent_pod_write(struct agent *a, struct agent_pod *p, struct err *e);
 int agent_pod_open(struct agent *a, struct agent_pod *p, struct err *e);  /* namespace, kernel, engine */
 void agent_pod_close(struct agent *a, struct agent_pod *p);
 struct agent_pod *agent_pod_new(const struct skiffd_pod *conf);
@@ -87,6 +108,8 @@ int agent_policy_apply(struct agent *a, struct err *e);
 /* Views of all pods and the host -> snapshot -> engine -> kernel. */
 int agent_load_view(struct agent *a, char **paths, uint32_t n, struct mesh_view **ret_v, struct err *e);
 int agent_load_all(struct agent *a, struct mesh_view **ret_host, struct err *e);
+/* Lets the views go that agent_load_all read. */
+void agent_views_drop(struct agent *a, struct mesh_view *host);
 int agent_publish(struct agent *a, struct err *e);
 
 /* ---- dns.c ---- */

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
@@ -72,26 +73,14 @@ struct agent_pod *agent_pod_find(struct agent *a, const char *ns, const char *na
 
 /* ---- looking into the namespace ------------------------------------------------------------------------ */
 
-struct look {
-	int netns;
-	struct arena *arena;
-	struct addr *addrs;
-	uint32_t n;
-	bool has_ipv6;
-	int err;
-};
-
-/* In a thread of its own, which ends there: nobody else's namespace changes. */
-static void *look_inside(void *arg)
+/* The calling thread's own namespace. */
+int agent_addresses_read(struct agent_addresses *l)
 {
-	struct look *l = arg;
 	struct ifaddrs *all = NULL;
 	uint32_t max = 0;
 
-	if (setns(l->netns, CLONE_NEWNET) < 0 || getifaddrs(&all) < 0) {
-		l->err = -errno;
-		return NULL;
-	}
+	if (getifaddrs(&all) < 0)
+		return -errno;
 	for (struct ifaddrs *i = all; i; i = i->ifa_next)
 		max++;
 	l->addrs = arena_array(l->arena, struct addr, max);
@@ -110,12 +99,21 @@ static void *look_inside(void *arg)
 		l->addrs[l->n++] = a;
 	}
 	freeifaddrs(all);
+	return 0;
+}
+
+/* In a thread of its own, which ends there: nobody else's namespace changes. */
+static void *look_inside(void *arg)
+{
+	struct agent_addresses *l = arg;
+
+	l->err = setns(l->netns, CLONE_NEWNET) < 0 ? -errno : agent_addresses_read(l);
 	return NULL;
 }
 
 static int pod_look(struct agent_pod *p, bool *ret_ipv6, struct err *e)
 {
-	struct look l = { .netns = p->netns, .arena = &p->arena };
+	struct agent_addresses l = { .netns = p->netns, .arena = &p->arena };
 	pthread_t t;
 
 	if (pthread_create(&t, NULL, look_inside, &l) != 0)
@@ -177,8 +175,9 @@ static int kernel_add(struct agent *a, struct agent_pod *p, struct err *e)
 	int r = datapath_pod_add(a->dp, &d, &p->ref, e);
 
 	if (r == 0) {
+		if (!p->in_kernel)
+			cookie_set(a, p->ref.id, p->ref.netns);
 		p->in_kernel = true;
-		cookie_set(a, p->ref.id, p->ref.netns);
 	}
 	return r;
 }
@@ -194,6 +193,43 @@ static int kernel_listeners(struct agent *a, struct agent_pod *p, const struct a
 	return r;
 }
 
+bool agent_pod_is_in(const struct agent_pod *p, const char *netns)
+{
+	struct stat have, want;
+
+	if (p->netns < 0 || fstat(p->netns, &have) < 0)
+		return false;
+	/* The pod may have ended while the configuration still names it. */
+	if (stat(netns, &want) < 0)
+		return strcmp(p->conf.netns, netns) == 0;
+	return have.st_dev == want.st_dev && have.st_ino == want.st_ino;
+}
+
+/* Two pods in one namespace would take each other's entries in the kernel away. */
+static int pod_is_alone(struct agent *a, const struct agent_pod *p, struct err *e)
+{
+	list_for_each(n, &a->pods) {
+		const struct agent_pod *o = list_entry(n, struct agent_pod, node);
+
+		if (o != p && agent_pod_is_in(o, p->conf.netns))
+			return err_set(e, -EEXIST, "the network namespace %s is pod %s/%s already", p->conf.netns,
+				       o->conf.namespace_, o->conf.name);
+	}
+	return 0;
+}
+
+int agent_pod_look(struct agent_pod *p, struct err *e)
+{
+	bool ipv6;
+
+	return pod_look(p, &ipv6, e);
+}
+
+int agent_pod_write(struct agent *a, struct agent_pod *p, struct err *e)
+{
+	return kernel_add(a, p, e);
+}
+
 static int pod_open_steps(struct agent *a, struct agent_pod *p, struct err *e)
 {
 	struct agent_pod_fds fds;
@@ -204,7 +240,9 @@ static int pod_open_steps(struct agent *a, struct agent_pod *p, struct err *e)
 	if (p->netns < 0)
 		return err_set(e, -errno, "network namespace %s: %s: is the pod running? (`ip netns list`)",
 			       p->conf.netns, strerror(errno));
-	r = pod_look(p, &ipv6, e);
+	r = pod_is_alone(a, p, e);
+	if (r == 0)
+		r = pod_look(p, &ipv6, e);
 	if (r == 0)
 		r = kernel_add(a, p, e);
 	if (r == 0)

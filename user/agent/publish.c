@@ -55,6 +55,17 @@ static struct mesh_view *shared_view(struct agent *a, const struct agent_pod *p)
 	return NULL;
 }
 
+void agent_views_drop(struct agent *a, struct mesh_view *host)
+{
+	mesh_view_unref(host);
+	list_for_each(n, &a->pods) {
+		struct agent_pod *p = list_entry(n, struct agent_pod, node);
+
+		mesh_view_unref(p->next_view);
+		p->next_view = NULL;
+	}
+}
+
 /* Reads everything again into next_view; on failure nothing has changed. */
 int agent_load_all(struct agent *a, struct mesh_view **ret_host, struct err *e)
 {
@@ -66,6 +77,8 @@ int agent_load_all(struct agent *a, struct mesh_view **ret_host, struct err *e)
 
 		if (r < 0)
 			break;
+		if (p->leaving)
+			continue;
 		p->next_view = shared_view(a, p);
 		if (!p->next_view)
 			r = agent_load_view(a, p->conf.resources, p->conf.n_resources, &p->next_view, e);
@@ -73,13 +86,7 @@ int agent_load_all(struct agent *a, struct mesh_view **ret_host, struct err *e)
 			err_prefix(e, r, "pod %s/%s", p->conf.namespace_, p->conf.name);
 	}
 	if (r < 0) {
-		mesh_view_unref(host);
-		list_for_each(n, &a->pods) {
-			struct agent_pod *p = list_entry(n, struct agent_pod, node);
-
-			mesh_view_unref(p->next_view);
-			p->next_view = NULL;
-		}
+		agent_views_drop(a, host);
 		return r;
 	}
 	*ret_host = host;
@@ -118,7 +125,7 @@ static struct mesh_snapshot *snapshot(struct agent *a)
 	list_for_each(n, &a->pods) {
 		const struct agent_pod *p = list_entry(n, struct agent_pod, node);
 
-		if (p->in_engine)
+		if (p->in_engine && !p->leaving)
 			fill_pod(s, &s->pods[i++], p);
 	}
 	s->n_pods = i;
