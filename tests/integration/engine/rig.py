@@ -105,6 +105,13 @@ def resources(listeners, clusters):
 
 # ---- the daemon ----------------------------------------------------------------------------------
 
+def interesting(log):
+    """The lines that tell why: the last ones, or a sanitizer's report from its beginning."""
+    lines = log.splitlines()
+    first = next((i for i, x in enumerate(lines) if any(r in x for r in REPORTS)), None)
+    return lines[-60:] if first is None else lines[max(0, first - 10):first + 60]
+
+
 class Skiffd:
     """with Skiffd(resources(...)) as s: ... ; leaving it sends SIGTERM and wants a clean end."""
 
@@ -172,7 +179,7 @@ class Skiffd:
 
     def __exit__(self, kind, *_):
         if kind:
-            print("# log of skiffd:\n" + "".join(f"#   {x[:300]}\n" for x in self.log().splitlines()[-60:]), end="")
+            print("# log of skiffd:\n" + "".join(f"#   {x[:300]}\n" for x in interesting(self.log())), end="")
         died = self.child.poll()
         try:
             status = self.end()
