@@ -95,7 +95,10 @@ def page(rows, o):
            "Two pods a subject (network namespaces on a bridge): the load generator in one, nginx and the Dubbo origin in the other. "
            "One worker each; router, local rate limit (HTTP) and statistics on, access log off. The Envoy pair is two real Envoys 1.40 "
            "behind nft redirect, outbound and inbound, as sidecars are. CPU is that of load generator, proxies and origin together, "
-           "kernel included.", "", "![throughput](bench.svg)", ""]
+           "kernel included. The p50 of one connection has two modes: all programs on one CPU, or spread over two.", "",
+           "Again: `make bench`, about 13 minutes. A look at some of it: `make bench QUICK=1 CASES=http32,dubbo32 SUBJECTS=skiff-both,envoy` "
+           "(`tests/bench/run --list`). Where the time of a proxy goes: `tests/bench/profile skiff-both http32`.", "",
+           "![throughput](bench.svg)", ""]
     goals = goal_table(rows)
     if goals:
         out += ["## What it must reach", "", *goals, ""]
