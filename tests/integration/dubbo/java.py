@@ -4,6 +4,7 @@
 It knows nothing about skiff. A consumer is one JVM that does what it is told line by line, so that
 many scenarios cost one start.
 """
+import contextlib
 import os
 import queue
 import shutil
@@ -99,6 +100,7 @@ class Provider(Process):
 
 class Consumer(Process):
     def __init__(self, pod, version, **properties):
+        self.refs = 0
         super().__init__(pod, version, "Consumer", **properties)
 
     def wait(self):
@@ -111,13 +113,16 @@ class Consumer(Process):
         self.child.stdin.flush()
         return self.until("DONE", ANSWER_S)
 
-    def ref(self, name, url, **options):
+    @contextlib.contextmanager
+    def ref(self, url, **options):
+        """A reference to call; it is closed at the end of the block."""
+        self.refs += 1
+        name = f"r{self.refs}"
         said = self.do(" ".join(["ref", name, "url=" + url, *(f"{k}={v}" for k, v in options.items())]))
-        if said:
-            raise RuntimeError(f"{self.version} consumer: ref {name} {url}: {said}")
-
-    def drop(self, name):
-        self.do("drop " + name)
-
-    def call(self, name, *scenarios):
-        return self.do(" ".join(["call", name, *scenarios]))
+        try:
+            if said:
+                raise RuntimeError(f"{self.version} consumer: ref {url}: {said}")
+            yield lambda *scenarios: self.do(" ".join(["call", name, *scenarios]))
+        finally:
+            if self.child.poll() is None:
+                self.do("drop " + name)

@@ -17,7 +17,7 @@ import org.apache.dubbo.config.bootstrap.DubboBootstrap;
  * Does what its standard input says, one command a line, each closed with the line DONE:
  *
  *   ref NAME key=value ...   a reference: url (with no registry between), group, version, timeout,
- *                            heartbeat, retries, check, prefer (serializations)
+ *                            heartbeat, retries, check, connections (of its own), prefer (serializations)
  *   call NAME SCENARIO ...   see Scenarios
  *   drop NAME                closes it
  *   sleep MILLISECONDS
@@ -42,6 +42,8 @@ public final class Consumer {
 			r.setGroup(o.get("group"));
 		if (o.containsKey("version"))
 			r.setVersion(o.get("version"));
+		if (o.containsKey("connections"))
+			r.setConnections(Integer.valueOf(o.get("connections")));
 		if (o.containsKey("heartbeat"))
 			parameters.put("heartbeat", o.get("heartbeat"));
 		if (o.containsKey("prefer"))

@@ -41,6 +41,7 @@ final class Scenarios {
 		ALL.put("toobig", g -> big(g, 9 << 20));
 		ALL.put("bigstr", Scenarios::bigString);
 		ALL.put("types", Scenarios::types);
+		ALL.put("seen", g -> String.valueOf(g.attachments()));
 		ALL.put("whoami", GreetingService::whoami);
 		ALL.put("slow", g -> g.slow(400));
 	}
@@ -67,6 +68,7 @@ final class Scenarios {
 		if (s == null)
 			return "no such scenario";
 		try {
+			RpcContext.removeContext(); /* 2.7 keeps attachments from call to call */
 			if (attachment != null)
 				RpcContext.getContext().setAttachment(attachment[0], attachment[1]);
 			return s.run(g);
