@@ -122,12 +122,14 @@ def text_at(x, y, text, extra=""):
 
 
 def panel(y, case, rows, texts):
-    """Bars of one case; returns (elements, height)."""
-    top = max(r["rps"] for r in rows)
-    out = [text_at(0, y + 16, case.text, 'class="h"')]
+    """Bars of one case, of its rates, or of its p50 where the rate is given; returns (elements, height)."""
+    given = "rate" in case.how
+    key = "p50_us" if given else "rps"
+    top = max(r[key] for r in rows)
+    out = [text_at(0, y + 16, case.text + (": p50, shorter is better" if given else ""), 'class="h"')]
     y += 26
     for r in rows:
-        width = (WIDTH - LABEL - 230) * r["rps"] / top
+        width = (WIDTH - LABEL - 230) * r[key] / top
         out += [text_at(LABEL - 8, y + 12, texts[r["subject"]], 'text-anchor="end"'),
                 f'<rect x="{LABEL}" y="{y}" width="{max(width, 1):.1f}" height="{BAR}" fill="{COLOURS[r["subject"]]}"/>',
                 text_at(LABEL + width + 6, y + 12, f"{r['rps']:,.0f}/s, p50 {r['p50_us']:,.0f} us, p99 {r['p99_us']:,.0f} us", 'class="n"')]
