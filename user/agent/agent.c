@@ -79,7 +79,6 @@ int agent_new(struct skiffd_config *conf, bool with_pods, struct agent **ret_a, 
 			return r;
 		}
 	}
-	a->dns = dns_new(a);
 	*ret_a = a;
 	return 0;
 }
@@ -207,6 +206,7 @@ int agent_start(struct agent *a, struct err *e)
 	int r;
 
 	atomic_store(&a->state, ADMIN_INITIALIZING);
+	a->dns = dns_new(a); /* not earlier: a thread has the rights of the moment that it was made in */
 	r = open_pods(a, e);
 	if (r == 0)
 		r = agent_load_all(a, &host, e);

@@ -322,6 +322,7 @@ static int bad(const char *what)
 
 static int parse(int argc, char **argv, struct options *o)
 {
+	enum log_level level;
 	uint64_t n;
 	int opt;
 
@@ -345,6 +346,8 @@ static int parse(int argc, char **argv, struct options *o)
 			o->validate = true;
 			break;
 		case 'l':
+			if (!log_level_parse(optarg, &level))
+				return bad("--log-level is trace, debug, info, warning, error or off");
 			o->log_level = optarg;
 			break;
 		case 'n':

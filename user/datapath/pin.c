@@ -50,6 +50,19 @@ static void parent_of(const char *path, char *ret_parent, size_t size)
 		*slash = '\0';
 }
 
+static bool is_empty(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+	bool empty = d != NULL;
+
+	while (empty && (e = readdir(d)))
+		empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	if (d)
+		closedir(d);
+	return empty;
+}
+
 int pin_dir_make(const char *pin_dir, struct err *err)
 {
 	char parent[PATH_MAX], links[PATH_MAX + 8];
@@ -58,6 +71,11 @@ int pin_dir_make(const char *pin_dir, struct err *err)
 	if (!is_bpffs(parent)) {
 		if (mkdir(parent, 0700) < 0 && errno != EEXIST)
 			return err_set(err, -errno, "mkdir %s: %m", parent);
+		/* A mount would hide what is there. */
+		if (!is_empty(parent))
+			return err_set(err, -EINVAL,
+				       "%s is not in a BPF file system: choose a folder below "
+				       "/sys/fs/bpf or mount one (mount -t bpf bpf PATH)", pin_dir);
 		if (mount("bpf", parent, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
 			return err_set(err, -errno,
 				       "mount a BPF file system on %s: %m; skiff keeps its maps "
