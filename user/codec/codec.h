@@ -52,6 +52,8 @@ struct codec_fault {
 	const struct l7_props *props; /* for reject(): further properties of the answer; may be NULL */
 	const char *details;	 /* static text for logs and statistics, as Envoy names it where it does */
 	uint32_t status;	 /* HTTP-like number of the answer, 0 = the default of code */
+	const struct l7_msg *request; /* server: the head that was refused as a whole, for logs; else
+					 NULL. Lent until decode is called again or the arena reset */
 };
 
 /*
@@ -140,6 +142,11 @@ struct codec {
 	 * before encode_end, nor the control answers be sent? NULL: messages may be mixed.
 	 */
 	bool (*is_writing)(const void *conn);
+	/*
+	 * Serial: bytes used so far of the message being read, or of the last one that was read; 0 when
+	 * the answer (client) has not begun. Also inside events. NULL: not known.
+	 */
+	uint64_t (*message_bytes)(const void *conn);
 };
 
 /* Tries every codec of the NULL-terminated table. SNIFF_YES sets @ret_codec. */

@@ -12,13 +12,6 @@
 
 /* ---- compiling ------------------------------------------------------------------------------- */
 
-/* One command as written, between its two '%'. */
-struct command {
-	struct slice name, args, length;
-	bool has_args, has_length;
-	size_t used; /* bytes with both '%' */
-};
-
 static size_t count(struct slice s, bool (*is_in)(char c))
 {
 	size_t n = 0;
@@ -78,8 +71,7 @@ static bool read_command(struct slice s, struct command *c)
 	return tail > 0;
 }
 
-static int compile_command(const struct command *c, size_t at, struct part *p, struct arena *a,
-			   struct err *e)
+int part_compile(const struct command *c, size_t at, struct part *p, struct arena *a, struct err *e)
 {
 	const struct op *op = op_find(c->name);
 	uint64_t length = SIZE_MAX;
@@ -147,7 +139,7 @@ static ssize_t compile_piece(struct l7_format *f, struct slice s, size_t at, str
 	if (!read_command(s, &c))
 		return err_set(e, -EINVAL, "format: no operator at %zu of '%.*s'", at,
 			       (int)(s.len < 60 ? s.len : 60), s.ptr);
-	r = compile_command(&c, at, &p, a, e);
+	r = part_compile(&c, at, &p, a, e);
 	if (r < 0)
 		return r;
 	/* An operator whose value is known now is text. */
@@ -205,7 +197,7 @@ bool l7_format_is_literal(const struct l7_format *f, struct slice *ret_text)
 
 /* ---- evaluating ------------------------------------------------------------------------------ */
 
-static enum value_kind append_part(const struct part *p, const struct l7_info *in, struct buf *out)
+enum value_kind part_append(const struct part *p, const struct l7_info *in, struct buf *out)
 {
 	size_t before = buf_len(out);
 	size_t max = p->max_len < L7_FORMAT_VALUE_MAX ? p->max_len : L7_FORMAT_VALUE_MAX;
@@ -225,7 +217,7 @@ void l7_format_text(const struct l7_format *f, const struct l7_info *in, bool om
 		    struct buf *out)
 {
 	for (uint32_t i = 0; i < f->n; i++)
-		if (append_part(&f->parts[i], in, out) == VALUE_ABSENT && !omit_empty)
+		if (part_append(&f->parts[i], in, out) == VALUE_ABSENT && !omit_empty)
 			buf_add_char(out, '-');
 }
 
@@ -236,7 +228,7 @@ bool l7_format_json_value(const struct l7_format *f, const struct l7_info *in, b
 	enum value_kind kind = VALUE_TEXT;
 
 	if (f->n == 1)
-		kind = append_part(&f->parts[0], in, &text);
+		kind = part_append(&f->parts[0], in, &text);
 	else
 		l7_format_text(f, in, omit_empty, &text);
 	switch (kind) {

@@ -25,6 +25,7 @@ struct part {
 	struct slice text;  /* the literal, or the operator's argument */
 	struct name_ref main, alt;
 	uint32_t option, option2; /* the operator's own */
+	const struct part *choices; /* COALESCE: option of them */
 	size_t max_len;	    /* SIZE_MAX: all */
 };
 
@@ -34,6 +35,18 @@ struct l7_format {
 	const char *copy; /* of the format's text, into which literals point */
 	size_t copy_len;
 };
+
+/* One command as written, between its two '%'. */
+struct command {
+	struct slice name, args, length;
+	bool has_args, has_length;
+	size_t used; /* bytes with both '%' */
+};
+
+/* Compiles a command that stands at @at of the format. 0, or -EINVAL with @e. */
+int part_compile(const struct command *c, size_t at, struct part *p, struct arena *a, struct err *e);
+/* Appends one part's value, cut to its length. */
+enum value_kind part_append(const struct part *p, const struct l7_info *in, struct buf *out);
 
 enum op_args { ARGS_NONE, ARGS_MAY, ARGS_MUST };
 
@@ -61,6 +74,22 @@ enum value_kind append_without_query(const struct part *p, const struct l7_info 
 enum value_kind append_path(const struct part *p, const struct l7_info *in, struct buf *out);
 enum value_kind append_query_param(const struct part *p, const struct l7_info *in, struct buf *out);
 enum value_kind append_query(const struct part *p, const struct l7_info *in, struct buf *out);
+/* Operators about the upstream of a stream and about both connections (format_peer.c). */
+enum { PEER_ALL, PEER_NO_PORT, PEER_ATTEMPTED = 2 };
+enum value_kind append_host_name(const struct part *p, const struct l7_info *in, struct buf *out);
+enum value_kind append_host(const struct part *p, const struct l7_info *in, struct buf *out);
+enum value_kind append_upstream_protocol(const struct part *p, const struct l7_info *in,
+					 struct buf *out);
+enum value_kind append_connections_attempted(const struct part *p, const struct l7_info *in,
+					     struct buf *out);
+enum value_kind append_pool_duration(const struct part *p, const struct l7_info *in,
+				     struct buf *out);
+enum value_kind append_close_type(const struct part *p, const struct l7_info *in, struct buf *out);
+enum value_kind append_server_name(const struct part *p, const struct l7_info *in, struct buf *out);
+int prepare_server_name(struct part *p, struct slice args, struct arena *a, struct err *e);
+/* COALESCE (format_coalesce.c). */
+int prepare_coalesce(struct part *p, struct slice args, struct arena *a, struct err *e);
+enum value_kind append_coalesce(const struct part *p, const struct l7_info *in, struct buf *out);
 /* Operators over the gRPC status (format_grpc.c). */
 enum { GRPC_CAMEL, GRPC_SNAKE, GRPC_NUMBER };
 int prepare_grpc(struct part *p, struct slice args, struct arena *a, struct err *e);

@@ -23,6 +23,8 @@ enum point {
 	US_RX_END,
 	DS_TX_BEG,
 	DS_TX_END,
+	US_CX_BEG,
+	US_CX_END,
 	POINTS
 };
 
@@ -33,7 +35,8 @@ static uint64_t point_ns(const struct l7_info *in, uint32_t at)
 	const uint64_t v[POINTS] = { in->start_ns,	       in->request_end_ns,
 				     in->upstream_first_tx_ns, in->upstream_last_tx_ns,
 				     in->upstream_first_rx_ns, in->upstream_last_rx_ns,
-				     in->response_first_ns,    in->end_ns };
+				     in->response_first_ns,    in->response_last_ns,
+				     in->upstream_connect_ns,  in->upstream_connected_ns };
 
 	return at < POINTS ? v[at] : 0;
 }
@@ -196,8 +199,9 @@ static enum value_kind append_addr(const struct part *p, const struct l7_info *i
 	char text[ADDR_TEXT_MAX];
 	size_t n;
 
-	if ((p->option == MEMBER(upstream_remote) && !in->has_upstream) ||
-	    (p->option == MEMBER(upstream_local) && !in->has_upstream_local))
+	/* Both are ends of a connection, not of a wish for one. */
+	if ((p->option == MEMBER(upstream_remote) || p->option == MEMBER(upstream_local)) &&
+	    !in->has_upstream_local)
 		return VALUE_ABSENT;
 	/* All zero means that nobody filled it in; 0.0.0.0 is ::ffff:0.0.0.0 here. */
 	if (!a->port && memcmp(a->ip, no_ip, sizeof(no_ip)) == 0)
@@ -264,8 +268,41 @@ static enum value_kind append_log_type(const struct part *p, const struct l7_inf
 				       struct buf *out)
 {
 	(void)p;
-	buf_add_slice(out, in->request ? SLICE("DownstreamEnd") : SLICE("TcpConnectionEnd"));
+	buf_add_slice(out, in->request || in->protocol.len ? SLICE("DownstreamEnd") :
+							     SLICE("TcpConnectionEnd"));
 	return VALUE_TEXT;
+}
+
+/* There in Envoy, but nothing writes into it. */
+static enum value_kind append_empty(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	(void)p;
+	(void)in;
+	(void)out;
+	return VALUE_TEXT;
+}
+
+/* option: 1 = only of an upstream that there is. No address of ours has an endpoint id. */
+static enum value_kind append_endpoint_id(const struct part *p, const struct l7_info *in,
+					  struct buf *out)
+{
+	return p->option && !in->has_upstream_local ? VALUE_ABSENT : append_empty(p, in, out);
+}
+
+static enum value_kind append_body(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	(void)p;
+	buf_add_slice(out, in->local_reply_body);
+	return VALUE_TEXT;
+}
+
+/* What TCP alone has no number for: QUIC's. */
+static enum value_kind append_zero(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	(void)p;
+	(void)in;
+	buf_add_char(out, '0');
+	return VALUE_NUMBER;
 }
 
 static enum value_kind append_absent(const struct part *p, const struct l7_info *in,
@@ -306,8 +343,10 @@ static uint64_t props_size(const struct l7_props *props)
 {
 	uint64_t n = 0;
 
+	/* How a message is framed is no property of it. */
 	l7_props_each(props, i)
-		n += props->v[i].name.len + props->v[i].value.len;
+		if (props->v[i].key != L7_KEY_TRANSFER_ENCODING)
+			n += props->v[i].name.len + props->v[i].value.len;
 	return n;
 }
 
@@ -343,6 +382,7 @@ static enum value_kind append_size(const struct part *p, const struct l7_info *i
 #define TEXT(name, m) { name, append_slice, ARGS_NONE, false, MEMBER(m), NULL }
 #define PLAIN(name, fn, option) { name, fn, ARGS_NONE, false, option, NULL }
 #define ABSENT(name) { name, append_absent, ARGS_NONE, false, 0, NULL }
+#define ABSENT_MAY(name) { name, append_absent, ARGS_MAY, false, 0, NULL }
 #define ABSENT_ARGS(name) { name, append_absent, ARGS_MUST, true, 0, NULL }
 
 static const struct op ops[] = {
@@ -369,6 +409,20 @@ static const struct op ops[] = {
 	NUMBER("DOWNSTREAM_WIRE_BYTES_RECEIVED", downstream_wire_rx),
 	NUMBER("UPSTREAM_WIRE_BYTES_SENT", upstream_wire_tx),
 	NUMBER("UPSTREAM_WIRE_BYTES_RECEIVED", upstream_wire_rx),
+	NUMBER("DOWNSTREAM_HEADER_BYTES_SENT", downstream_head_tx),
+	NUMBER("DOWNSTREAM_HEADER_BYTES_RECEIVED", downstream_head_rx),
+	NUMBER("UPSTREAM_HEADER_BYTES_SENT", upstream_head_tx),
+	NUMBER("UPSTREAM_HEADER_BYTES_RECEIVED", upstream_head_rx),
+	/* No protocol of ours compresses its heads. */
+	NUMBER("DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", downstream_head_tx),
+	NUMBER("DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED", downstream_head_rx),
+	NUMBER("UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT", upstream_head_tx),
+	NUMBER("UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED", upstream_head_rx),
+	PLAIN("BYTES_RETRANSMITTED", append_zero, 0),
+	PLAIN("PACKETS_RETRANSMITTED", append_zero, 0),
+	PLAIN("DOWNSTREAM_CX_RTT", append_zero, 0),
+	ABSENT("ROUNDTRIP_DURATION"),
+	ABSENT("DOWNSTREAM_HANDSHAKE_DURATION"),
 	PLAIN("REQUEST_HEADERS_BYTES", append_size, SIZE_REQUEST),
 	PLAIN("RESPONSE_HEADERS_BYTES", append_size, SIZE_RESPONSE),
 	PLAIN("RESPONSE_TRAILERS_BYTES", append_size, SIZE_TRAILERS),
@@ -379,9 +433,25 @@ static const struct op ops[] = {
 	TEXT("CONNECTION_TERMINATION_DETAILS", termination_details),
 	PLAIN("RESPONSE_FLAGS", append_flags, 0),
 	PLAIN("RESPONSE_FLAGS_LONG", append_flags, 1),
-	PLAIN("UPSTREAM_HOST", append_addr, MEMBER(upstream_remote)),
+	PLAIN("UPSTREAM_HOST", append_host, PEER_ALL),
 	ADDRESS("UPSTREAM_REMOTE", upstream_remote),
 	ADDRESS("UPSTREAM_LOCAL", upstream_local),
+	PLAIN("UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID", append_endpoint_id, 1),
+	PLAIN("UPSTREAM_HOST_NAME", append_host_name, PEER_ALL),
+	PLAIN("UPSTREAM_HOST_NAME_WITHOUT_PORT", append_host_name, PEER_NO_PORT),
+	PLAIN("UPSTREAM_HOST_NAMES_ATTEMPTED", append_host_name, PEER_ATTEMPTED),
+	PLAIN("UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT", append_host_name,
+	      PEER_ATTEMPTED | PEER_NO_PORT),
+	PLAIN("UPSTREAM_HOSTS_ATTEMPTED", append_host, PEER_ATTEMPTED),
+	PLAIN("UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT", append_host, PEER_ATTEMPTED | PEER_NO_PORT),
+	PLAIN("UPSTREAM_PROTOCOL", append_upstream_protocol, 0),
+	NUMBER("UPSTREAM_CONNECTION_ID", upstream_connection_id),
+	PLAIN("UPSTREAM_CONNECTION_IDS_ATTEMPTED", append_connections_attempted, 0),
+	PLAIN("UPSTREAM_CONNECTION_POOL_READY_DURATION", append_pool_duration, 0),
+	PLAIN("UPSTREAM_DETECTED_CLOSE_TYPE", append_close_type, 1),
+	PLAIN("DOWNSTREAM_DETECTED_CLOSE_TYPE", append_close_type, 0),
+	ABSENT("UPSTREAM_LOCAL_CLOSE_REASON"),
+	ABSENT("DOWNSTREAM_LOCAL_CLOSE_REASON"),
 	PLAIN("UPSTREAM_CLUSTER", append_cluster, 0),
 	TEXT("UPSTREAM_CLUSTER_RAW", cluster),
 	PLAIN("UPSTREAM_TRANSPORT_FAILURE_REASON", append_words, MEMBER(upstream_failure)),
@@ -390,8 +460,12 @@ static const struct op ops[] = {
 	ADDRESS("DOWNSTREAM_DIRECT_REMOTE", downstream_direct),
 	ADDRESS("DOWNSTREAM_LOCAL", downstream_local),
 	ADDRESS("DOWNSTREAM_DIRECT_LOCAL", downstream_local),
-	{ "REQUESTED_SERVER_NAME", append_slice, ARGS_MAY, false, MEMBER(requested_server_name),
-	  NULL },
+	PLAIN("DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", append_endpoint_id, 0),
+	PLAIN("DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID", append_endpoint_id, 0),
+	{ "REQUESTED_SERVER_NAME", append_server_name, ARGS_MAY, false, 0, prepare_server_name },
+	PLAIN("LOCAL_REPLY_BODY", append_body, 0),
+	PLAIN("CUSTOM_FLAGS", append_empty, 0),
+	{ "COALESCE", append_coalesce, ARGS_MUST, true, 0, prepare_coalesce },
 	TEXT("ROUTE_NAME", route_name),
 	TEXT("FILTER_CHAIN_NAME", filter_chain),
 	TEXT("LISTENER_NAME", listener),
@@ -427,8 +501,32 @@ static const struct op ops[] = {
 	ABSENT("UPSTREAM_PEER_SUBJECT"),
 	ABSENT("UPSTREAM_PEER_ISSUER"),
 	ABSENT("UPSTREAM_PEER_URI_SAN"),
-	ABSENT("UPSTREAM_LOCAL_SUBJECT"),
 	ABSENT("UPSTREAM_LOCAL_URI_SAN"),
+	ABSENT("UPSTREAM_LOCAL_DNS_SAN"),
+	ABSENT("UPSTREAM_LOCAL_IP_SAN"),
+	ABSENT("UPSTREAM_PEER_CERT"),
+	ABSENT_MAY("UPSTREAM_PEER_CERT_V_END"),
+	ABSENT_MAY("UPSTREAM_PEER_CERT_V_START"),
+	ABSENT("UPSTREAM_PEER_DNS_SAN"),
+	ABSENT("UPSTREAM_PEER_IP_SAN"),
+	ABSENT("UPSTREAM_SERVER_NAME"),
+	ABSENT("UPSTREAM_TLS_GROUP"),
+	ABSENT("DOWNSTREAM_LOCAL_EMAIL_SAN"),
+	ABSENT("DOWNSTREAM_LOCAL_IP_SAN"),
+	ABSENT("DOWNSTREAM_LOCAL_OTHERNAME_SAN"),
+	ABSENT_MAY("DOWNSTREAM_PEER_CERT_V_END"),
+	ABSENT_MAY("DOWNSTREAM_PEER_CERT_V_START"),
+	ABSENT("DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1"),
+	ABSENT("DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256"),
+	ABSENT("DOWNSTREAM_PEER_CHAIN_SERIALS"),
+	ABSENT("DOWNSTREAM_PEER_EMAIL_SAN"),
+	ABSENT("DOWNSTREAM_PEER_FINGERPRINT_1"),
+	ABSENT("DOWNSTREAM_PEER_FINGERPRINT_256"),
+	ABSENT("DOWNSTREAM_PEER_IP_SAN"),
+	ABSENT("DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256"),
+	ABSENT("DOWNSTREAM_PEER_ISSUER_SERIAL"),
+	ABSENT("DOWNSTREAM_PEER_OTHERNAME_SAN"),
+	ABSENT("DOWNSTREAM_TLS_GROUP"),
 	ABSENT_ARGS("DYNAMIC_METADATA"),
 	ABSENT_ARGS("CLUSTER_METADATA"),
 	ABSENT_ARGS("UPSTREAM_METADATA"),

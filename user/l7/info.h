@@ -39,10 +39,19 @@ struct l7_info {
 	uint64_t upstream_first_tx_ns, upstream_last_tx_ns;
 	uint64_t upstream_first_rx_ns, upstream_last_rx_ns;
 	uint64_t response_first_ns; /* first byte of the answer sent down */
+	uint64_t response_last_ns;  /* last byte of it: 0 when it was cut */
 	uint64_t end_ns;
 	uint64_t bytes_received;  /* request body (connection: bytes from the client) */
 	uint64_t bytes_sent;	  /* response body */
+	/* All bytes of the messages as they were on the wire, as far as they got. */
 	uint64_t upstream_wire_tx, upstream_wire_rx, downstream_wire_tx, downstream_wire_rx;
+	/* Of these the properties of the heads (l7_msg.props_bytes). */
+	uint64_t upstream_head_tx, upstream_head_rx, downstream_head_tx, downstream_head_rx;
+	/* The pool was asked for a connection; it gave one, or failed. */
+	uint64_t pool_asked_ns, pool_answered_ns;
+	/* Of the connection that was used: opened, connected; maybe long before this stream. */
+	uint64_t upstream_connect_ns, upstream_connected_ns;
+	uint64_t upstream_connection_id; /* 0: none was got */
 	uint32_t flags;		  /* L7_FLAG(...) */
 	uint32_t status;	  /* of the answer, 0 = none */
 	uint32_t attempts;	  /* upstream attempts */
@@ -52,12 +61,16 @@ struct l7_info {
 	struct slice route_name, virtual_host, cluster, cluster_stat_name, filter_chain;
 	struct slice listener;
 	struct slice protocol;	  /* %PROTOCOL% */
+	struct slice upstream_protocol; /* what is spoken there */
+	struct slice upstream_hostname; /* the endpoint's own name, maybe with a port; empty: it has none */
+	struct slice local_reply_body;	/* only while a format makes the body of our own answer */
 	struct slice requested_server_name; /* SNI */
 	struct slice pod;	  /* "ns/name" of the pod that the stream belongs to */
 	struct addr downstream_remote, downstream_direct, downstream_local;
 	struct addr upstream_remote, upstream_local;
 	bool has_upstream;	  /* upstream_remote is set */
-	bool has_upstream_local;
+	bool has_upstream_local; /* so there was a connection */
+	bool downstream_was_reset, upstream_was_reset; /* by the peer */
 	uint64_t connection_id, stream_id;
 	const struct l7_msg *request;	 /* as it is now; NULL for plain connections */
 	const struct l7_msg *response;	 /* NULL before it is there */

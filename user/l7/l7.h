@@ -51,6 +51,7 @@ struct l7_msg {
 	bool close;	       /* the sender will close after this message */
 	bool expect_continue;  /* the body waits for our consent */
 	uint32_t wire;	       /* a word of the codec's own (flags, serialization); copied along */
+	uint32_t props_bytes;  /* of the properties on the wire, set when it is decoded and when encoded */
 	struct slice raw;      /* the whole message where the codec forwards it as it is; else empty */
 };
 

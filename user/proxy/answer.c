@@ -27,6 +27,12 @@ static void response_filters(struct hop *h)
 	}
 }
 
+/* Counts what was appended to @out since it had @before bytes as the answer of @st. */
+static void count_written(struct stream *st, const struct buf *out, size_t before)
+{
+	st->bytes.down_tx += buf_len(out) - before;
+}
+
 static bool must_collect(const struct stream *st)
 {
 	return st->c->writer && st->c->writer != st;
@@ -37,6 +43,8 @@ static void send_head(struct stream *st, struct hop *h, bool end, bool from_upst
 {
 	struct conn *c = st->c;
 	uint64_t now = io_now(st->w->io);
+	struct buf *out = io_stream_out(c->io);
+	size_t before;
 
 	for (uint32_t i = hop_index(st, h) + 1; i-- > 0;) {
 		struct hop *at = &st->hops[i];
@@ -58,7 +66,10 @@ static void send_head(struct stream *st, struct hop *h, bool end, bool from_upst
 		l7_msg_keep(&st->resp, st->arena);
 		return;
 	}
-	c->codec->encode_head(c->cstate, &st->resp, end, io_stream_out(c->io));
+	before = buf_len(out);
+	c->codec->encode_head(c->cstate, &st->resp, end, out);
+	count_written(st, out, before);
+	st->bytes.down_head_tx = st->resp.props_bytes;
 	if (!end && c->codec->multiplexed)
 		c->writer = st;
 	io_stream_flush(c->io);
@@ -75,6 +86,7 @@ static void write_held(struct conn *c)
 	while ((n = list_pop(&c->held)) != NULL) {
 		struct stream *st = list_entry(n, struct stream, held_node);
 		struct buf *out = io_stream_out(c->io);
+		size_t before = buf_len(out);
 
 		if (!st->resp_end) {
 			list_push(&c->held, n); /* still gathering: cannot be here */
@@ -83,6 +95,7 @@ static void write_held(struct conn *c)
 		c->codec->encode_head(c->cstate, &st->resp, false, out);
 		c->codec->encode_body(c->cstate, st->id, buf_slice(&st->held), out);
 		c->codec->encode_end(c->cstate, st->id, NULL, out);
+		count_written(st, out, before);
 		io_stream_flush(c->io);
 		stream_end(st);
 		if (c->closed)
@@ -122,9 +135,12 @@ static void collected(struct stream *st)
 void stream_write_reply(struct stream *st, const struct l7_reply *r)
 {
 	struct conn *c = st->c;
+	struct buf *out = c->writer ? &c->after : io_stream_out(c->io);
+	size_t before = buf_len(out);
 
 	st->resp_started = true;
-	c->codec->encode_reply(c->cstate, &st->req, r, c->writer ? &c->after : io_stream_out(c->io));
+	c->codec->encode_reply(c->cstate, &st->req, r, out);
+	count_written(st, out, before);
 	io_stream_flush(c->io);
 }
 
@@ -169,6 +185,7 @@ int stream_up_head(struct stream *st, struct l7_msg *m, bool end)
 	uint64_t now = io_now(st->w->io);
 
 	st->resp = *m;
+	st->bytes.up_head_rx = m->props_bytes;
 	for (uint32_t i = 0; i < st->n_hops; i++) {
 		struct l7_info *in = &st->hops[i].info;
 
@@ -206,12 +223,15 @@ static void response_body_filters(struct stream *st, struct slice data, bool end
 int stream_up_body(struct stream *st, struct slice data)
 {
 	struct conn *c = st->c;
+	struct buf *out = io_stream_out(c->io);
+	size_t before = buf_len(out);
 
 	stream_touch(st);
 	response_body_filters(st, data, false);
 	if (st->collects)
 		return collect(st, data);
-	c->codec->encode_body(c->cstate, st->id, data, io_stream_out(c->io));
+	c->codec->encode_body(c->cstate, st->id, data, out);
+	count_written(st, out, before);
 	io_stream_flush(c->io);
 	if (io_stream_is_full(c->io) && st->up && !st->up->reading_stopped) {
 		st->up->reading_stopped = true;
@@ -229,6 +249,8 @@ int stream_up_end(struct stream *st, struct l7_props *trailers)
 {
 	struct conn *c = st->c;
 	uint64_t now = io_now(st->w->io);
+	struct buf *out = io_stream_out(c->io);
+	size_t before;
 
 	for (uint32_t i = 0; i < st->n_hops; i++) {
 		st->hops[i].info.trailers = trailers;
@@ -239,9 +261,11 @@ int stream_up_end(struct stream *st, struct l7_props *trailers)
 		collected(st);
 		return 0;
 	}
-	c->codec->encode_end(c->cstate, st->id, trailers, io_stream_out(c->io));
+	before = buf_len(out);
+	c->codec->encode_end(c->cstate, st->id, trailers, out);
+	count_written(st, out, before);
 	if (c->writer == st) {
-		buf_add_slice(io_stream_out(c->io), buf_slice(&c->after));
+		buf_add_slice(out, buf_slice(&c->after));
 		buf_clear(&c->after);
 	}
 	io_stream_flush(c->io);
@@ -280,8 +304,12 @@ void stream_answer(struct stream *st, struct hop *h, struct slice body, bool end
 	if (body.len) {
 		for (uint32_t i = 0; i <= hop_index(st, h); i++)
 			st->hops[i].info.bytes_sent += body.len;
-		c->codec->encode_body(c->cstate, st->id, body, io_stream_out(c->io));
-		c->codec->encode_end(c->cstate, st->id, NULL, io_stream_out(c->io));
+		struct buf *out = io_stream_out(c->io);
+		size_t before = buf_len(out);
+
+		c->codec->encode_body(c->cstate, st->id, body, out);
+		c->codec->encode_end(c->cstate, st->id, NULL, out);
+		count_written(st, out, before);
 		io_stream_flush(c->io);
 	}
 }
@@ -346,6 +374,8 @@ void stream_up_failed(struct stream *st, uint32_t flags, const char *reason, con
 	r.details = arena_printf(st->arena, "upstream_reset_before_response_started{%s%s%s}", reason,
 				 failure ? "|delayed_connect_error:_" : "", failure ? failure : "");
 	underscored(r.details);
+	for (uint32_t i = 0; i < st->n_hops; i++)
+		st->hops[i].info.pool_answered_ns = io_now(st->w->io);
 	if (failure)
 		stream_hop(st)->info.upstream_failure = underscored(
 			arena_printf(st->arena, "delayed_connect_error:_%s", failure));
@@ -421,18 +451,38 @@ void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, 
 	istio_count_request(st->w, &ev);
 }
 
+/* The hops of a stream share its two connections. */
+static void info_bytes(const struct stream *st, struct l7_info *in)
+{
+	const struct codec *k = st->c->codec;
+	const struct stream_bytes *b = &st->bytes;
+
+	in->downstream_wire_rx = k->message_bytes ? k->message_bytes(st->c->cstate) : 0;
+	in->downstream_wire_tx = b->down_tx;
+	in->downstream_head_rx = b->down_head_rx;
+	in->downstream_head_tx = b->down_head_tx;
+	in->upstream_wire_rx = b->up_rx;
+	in->upstream_wire_tx = b->up_tx;
+	in->upstream_head_rx = b->up_head_rx;
+	in->upstream_head_tx = b->up_head_tx;
+}
+
 static void hop_end(struct hop *h)
 {
 	struct stream *st = h->st;
 	struct worker *w = st->w;
 
 	h->info.end_ns = io_now(w->io);
+	if (st->resp_end)
+		h->info.response_last_ns = h->info.end_ns;
 	h->mgr->end(st, h);
 	for (uint32_t i = 0; i < h->n_filters; i++)
 		if (h->filters[i].ops->end)
 			h->filters[i].ops->end(&h->ctx[i]);
-	if (h->logs->n)
+	if (h->logs->n) {
+		info_bytes(st, &h->info);
 		worker_log(w, h->logs, &h->info);
+	}
 	if (h->host) {
 		h->host->lb.active--;
 		upstream_host_put(h->host);

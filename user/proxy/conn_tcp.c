@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tcp_proxy: bytes both ways with back-pressure and half-close; also connections that nobody named. */
 #include <errno.h>
+#include <stdatomic.h>
 
 #include "proxy/conn.h"
 #include "proxy/istio.h"
@@ -105,6 +106,7 @@ static void on_up_connected(struct io_stream *s, int err)
 		t->host->cx_active++;
 	}
 	t->info.has_upstream_local = io_stream_local(t->up, &t->info.upstream_local) == 0;
+	t->info.upstream_connected_ns = t->info.pool_answered_ns = io_now(w->io);
 	arm_idle(t, t->conf ? t->conf->conf->idle_timeout_ms : 0);
 	if (buf_len(&t->c->in)) {
 		io_stream_write(t->up, buf_ptr(&t->c->in), buf_len(&t->c->in));
@@ -149,6 +151,7 @@ static void on_up_failed(struct io_stream *s, int err)
 {
 	struct tcp *t = io_stream_owner(s);
 
+	t->info.upstream_was_reset = err == -ECONNRESET;
 	tcp_finish(t, L7_FLAG(UC), NULL, err == -ECONNRESET);
 }
 
@@ -199,7 +202,14 @@ static void start_connect(struct tcp *t, const struct addr *to, uint32_t timeout
 
 	t->info.upstream_remote = *to;
 	t->info.has_upstream = true;
+	if (t->host)
+		t->info.upstream_hostname = t->host->lb.hostname;
 	t->up_start_ns = io_now(c->w->io);
+	t->info.upstream_connect_ns = t->up_start_ns;
+	if (!t->info.pool_asked_ns)
+		t->info.pool_asked_ns = t->up_start_ns;
+	t->info.upstream_connection_id =
+		atomic_fetch_add_explicit(&c->w->e->next_id, 1, memory_order_relaxed);
 	UP_STAT(t, cx_total);
 	t->up = io_connect(c->w->io, to, NULL, &opts, &up_ops, t, &err);
 	if (!t->up) {
@@ -348,6 +358,7 @@ static void tcp_eof(struct conn *c)
 
 static void tcp_failed(struct conn *c, int err)
 {
+	c->tcp->info.downstream_was_reset = err == -ECONNRESET;
 	tcp_finish(c->tcp, L7_FLAG(DC), NULL, err == -ECONNRESET);
 }
 

@@ -85,6 +85,7 @@ static bool normalize(struct stream *st, struct hop *h)
 		return redirect_to(st, h, path);
 	if (r < 0) {
 		stats_inc(st->w->stats, h->chain->http.stats.rq_failed_path_normalization);
+		st->req.path = path;
 		st->c->close_after = true;
 		stream_reply(st, L7_REPLY_BAD_REQUEST, 0, "path_normalization_failed", NULL);
 		return false;

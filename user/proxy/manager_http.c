@@ -164,8 +164,9 @@ static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *
 	/* As Envoy: nothing is known of the length of what HEAD would have got, nor of 304's. */
 	if (!body.len && (st->is_head || status == 304))
 		st->resp.body_len = -1;
-	else
-		l7_props_add(&st->resp.props, L7_KEY_CONTENT_LENGTH, l7_key_name(L7_KEY_CONTENT_LENGTH), SLICE("0"));
+	else if (body.len)
+		l7_props_set(&st->resp.props, L7_KEY_CONTENT_LENGTH,
+			     arena_printf(st->arena, "%zu", body.len));
 	if (body.len)
 		l7_props_add(&st->resp.props, L7_KEY_CONTENT_TYPE, l7_key_name(L7_KEY_CONTENT_TYPE),
 			     SLICE("text/plain"));
@@ -211,26 +212,57 @@ static void own_props(struct conn *c, struct l7_props *p)
 	l7_props_set(p, L7_KEY_DATE, worker_date(c->w));
 }
 
-static size_t body_size(struct slice answer)
+/* The sizes of @answer as it is on the wire: a head and a body. */
+static void info_answer(struct l7_info *in, struct slice answer)
 {
+	const char *first = memmem(answer.ptr, answer.len, "\r\n", 2);
 	const char *end = memmem(answer.ptr, answer.len, "\r\n\r\n", 4);
 
-	return end ? answer.len - (size_t)(end + 4 - answer.ptr) : 0;
+	in->downstream_wire_tx = answer.len;
+	if (!end)
+		return;
+	in->downstream_head_tx = (size_t)(end - first);
+	in->bytes_sent = answer.len - (size_t)(end + 4 - answer.ptr);
 }
 
-/* One line in the log and the counters for a request that never became one. */
-static void log_broken(struct conn *c, uint32_t status, const char *details, uint32_t flags, size_t sent)
+/* The properties that the codec gives such an answer. */
+static void logged_answer(struct conn *c, uint32_t status, size_t body, struct l7_msg *ret_m)
+{
+	l7_msg_init(ret_m, L7_RESPONSE, &c->arena);
+	own_props(c, &ret_m->props);
+	ret_m->status = status;
+	l7_props_set(&ret_m->props, L7_KEY_CONNECTION, SLICE("close"));
+	if (!body)
+		return;
+	l7_props_set(&ret_m->props, L7_KEY_CONTENT_LENGTH, arena_printf(&c->arena, "%zu", body));
+	l7_props_set(&ret_m->props, L7_KEY_CONTENT_TYPE, SLICE("text/plain"));
+}
+
+/*
+ * One line in the log and the counters for a request that never became one. @answer: what was
+ * written to the client; @req: the head, when it was read and refused as a whole.
+ */
+static void log_broken(struct conn *c, uint32_t status, const char *details, uint32_t flags,
+		       struct slice answer, const struct l7_msg *req)
 {
 	const struct http_stats *s = &c->chain->http.stats;
 	struct l7_info in = { 0 };
+	struct l7_msg resp;
 
 	conn_info(c, &in);
-	in.start_ns = in.end_ns = io_now(c->w->io);
+	in.start_ns = in.end_ns = in.response_first_ns = in.response_last_ns = io_now(c->w->io);
 	in.start_wall_ns = worker_wall_ns(c->w);
 	in.flags = flags;
 	in.status = status;
 	in.details = slice_str(details);
-	in.bytes_sent = sent;
+	in.request = req;
+	info_answer(&in, answer);
+	if (c->chain->http.logs.n) {
+		logged_answer(c, status, in.bytes_sent, &resp);
+		in.response = &resp;
+	}
+	in.downstream_wire_rx = c->codec->message_bytes(c->cstate);
+	in.downstream_head_rx = req ? req->props_bytes : 0;
 	in.protocol = SLICE("HTTP/1.1");
 	worker_log(c->w, &c->chain->http.logs, &in);
 	stats_inc(c->w->stats, s->rq_total);
@@ -243,7 +275,7 @@ void http_reject(struct conn *c, const struct codec_fault *fault)
 	struct codec_fault f = *fault;
 	struct l7_reply r = { .code = f.code, .status = f.status };
 	/* What Envoy's manager refuses, not its codec, is no protocol error. */
-	bool ours = f.details && strncmp(f.details, "http1.", 6) != 0 && f.status != 426;
+	bool ours = f.details && strncmp(f.details, "http", 4) != 0 && f.status != 426;
 	struct l7_props props;
 	struct buf *out = io_stream_out(c->io);
 	size_t at = buf_len(out);
@@ -251,9 +283,9 @@ void http_reject(struct conn *c, const struct codec_fault *fault)
 	own_props(c, &props);
 	f.props = &props;
 	c->codec->reject(c->cstate, &f, out);
-	io_stream_flush(c->io);
 	log_broken(c, l7_reply_status(&r), f.details, ours ? 0 : L7_FLAG(DPE),
-		   body_size(slice_skip(buf_slice(out), at)));
+		   slice_skip(buf_slice(out), at), f.request);
+	io_stream_flush(c->io);
 	if (ours)
 		return;
 	stats_inc(c->w->stats, c->chain->http.stats.cx_protocol_error);
@@ -264,12 +296,14 @@ void http_reply_without_request(struct conn *c, uint32_t status, const char *bod
 				uint32_t flags)
 {
 	struct l7_reply r = { .code = L7_REPLY_TIMEOUT_REQUEST, .status = status, .body = slice_str(body) };
+	struct buf *out = io_stream_out(c->io);
+	size_t at = buf_len(out);
 
 	c->codec->want_close(c->cstate);
 	own_props(c, &r.props);
-	c->codec->encode_reply(c->cstate, NULL, &r, io_stream_out(c->io));
+	c->codec->encode_reply(c->cstate, NULL, &r, out);
+	log_broken(c, status, details, flags, slice_skip(buf_slice(out), at), NULL);
 	io_stream_flush(c->io);
-	log_broken(c, status, details, flags, strlen(body));
 }
 
 /* ---- the router ---------------------------------------------------------------------------------------- */
@@ -295,7 +329,9 @@ static void send_direct(struct stream *st, struct hop *h)
 		struct buf b = { 0 };
 
 		h->info.status = d->direct_status;
+		h->info.local_reply_body = d->direct_body;
 		l7_format_text(d->direct_format, &h->info, false, &b);
+		h->info.local_reply_body = SLICE_NONE;
 		r.body = arena_slice(st->arena, buf_slice(&b));
 		buf_done(&b);
 	}
@@ -405,6 +441,7 @@ static void http_forward(struct stream *st, struct hop *h, const struct upstream
 {
 	route_request_finalize(&h->http, &st->req, &h->info, st->arena, !hp(h)->conf->suppress_envoy_headers);
 	route_host_auto(&h->http, &st->req, host->lb.hostname, !hp(h)->conf->suppress_envoy_headers, st->arena);
+	h->info.upstream_protocol = SLICE("HTTP/1.1");
 	if (h->http.vhost->include_attempt_count)
 		l7_props_set(&st->req.props, L7_KEY_X_ENVOY_ATTEMPT_COUNT, SLICE("1"));
 }

@@ -69,6 +69,7 @@ static struct stream *stream_new(struct conn *c, const struct l7_msg *m, bool en
 	st->req = *m;
 	st->req_end = end;
 	st->is_oneway = m->kind == L7_ONEWAY;
+	st->bytes.down_head_rx = m->props_bytes;
 	st->last_ns = io_now(c->w->io);
 	list_init(&st->pending_node);
 	list_init(&st->held_node);
@@ -318,6 +319,7 @@ static bool hop_host(struct stream *st, struct hop *h)
 	/* Formats in request headers are evaluated before an upstream is known, as in Envoy. */
 	h->mgr->forward(st, h, h->host);
 	h->info.upstream_remote = h->host->lb.addr;
+	h->info.upstream_hostname = h->host->lb.hostname;
 	h->info.has_upstream = true;
 	return true;
 }
@@ -395,6 +397,10 @@ void stream_run(struct stream *st)
 	}
 	if (st->req_end)
 		arm_route_timer(st); /* waiting for a connection counts */
+	for (uint32_t i = 0; i < st->n_hops; i++) {
+		st->hops[i].info.pool_asked_ns = io_now(st->w->io);
+		st->hops[i].info.attempts++;
+	}
 	uconn_want(st, stream_hop(st)->host);
 }
 
@@ -403,8 +409,11 @@ void stream_run(struct stream *st)
 static void up_end(struct stream *st)
 {
 	struct uconn *u = st->up;
+	struct buf *out = uconn_out(u);
+	size_t before = buf_len(out);
 
-	u->codec->encode_end(u->cstate, st->up_id, st->req_trailers, uconn_out(u));
+	u->codec->encode_end(u->cstate, st->up_id, st->req_trailers, out);
+	st->bytes.up_tx += buf_len(out) - before;
 	st->end_up = true;
 	for (uint32_t i = 0; i < st->n_hops; i++)
 		st->hops[i].info.upstream_last_tx_ns = io_now(st->w->io);
@@ -414,12 +423,16 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 {
 	bool whole = st->req_end && !buf_len(&st->body) && !st->req_trailers;
 	uint64_t now = io_now(st->w->io);
+	struct buf *out = uconn_out(u);
+	size_t before = buf_len(out);
 
 	for (uint32_t i = 0; i < st->n_hops; i++) {
 		struct l7_info *in = &st->hops[i].info;
 
-		in->upstream_first_tx_ns = now;
-		in->attempts++;
+		in->upstream_first_tx_ns = in->pool_answered_ns = now;
+		in->upstream_connect_ns = u->start_ns;
+		in->upstream_connected_ns = u->connected_ns;
+		in->upstream_connection_id = u->id;
 		in->has_upstream_local = io_stream_local(u->io, &in->upstream_local) == 0;
 		st->hops[i].host->rq_total++;
 		st->hops[i].counted_up = true;
@@ -428,7 +441,8 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 		st->hops[i].upstream_start_ns = now;
 	}
 	st->req.id = st->up_id;
-	u->codec->encode_head(u->cstate, &st->req, whole, uconn_out(u));
+	u->codec->encode_head(u->cstate, &st->req, whole, out);
+	st->bytes.up_head_tx = st->req.props_bytes;
 	st->head_up = true;
 	if (whole) {
 		st->end_up = true;
@@ -436,9 +450,10 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 			st->hops[i].info.upstream_last_tx_ns = now;
 	}
 	if (buf_len(&st->body)) {
-		u->codec->encode_body(u->cstate, st->up_id, buf_slice(&st->body), uconn_out(u));
+		u->codec->encode_body(u->cstate, st->up_id, buf_slice(&st->body), out);
 		stream_drop(st, &st->body);
 	}
+	st->bytes.up_tx += buf_len(out) - before;
 	if (st->req_end && !whole)
 		up_end(st);
 	uconn_flush(u);
@@ -564,6 +579,8 @@ static int on_body(void *owner, uint64_t id, struct slice data)
 {
 	struct conn *c = owner;
 	struct stream *st = event_stream(c);
+	struct buf *out;
+	size_t before;
 
 	(void)id;
 	if (!st)
@@ -577,7 +594,10 @@ static int on_body(void *owner, uint64_t id, struct slice data)
 	}
 	if (!st->up)
 		return event_result(c);
-	st->up->codec->encode_body(st->up->cstate, st->up_id, data, uconn_out(st->up));
+	out = uconn_out(st->up);
+	before = buf_len(out);
+	st->up->codec->encode_body(st->up->cstate, st->up_id, data, out);
+	st->bytes.up_tx += buf_len(out) - before;
 	uconn_flush(st->up);
 	if (io_stream_is_full(st->up->io) && !st->down_reading_stopped) {
 		st->down_reading_stopped = true;

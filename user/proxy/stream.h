@@ -68,6 +68,12 @@ struct hop {
 	bool is_internal, is_edge;
 };
 
+/* Bytes on the wire, for the logs: whole messages, and of them the properties of the heads. */
+struct stream_bytes {
+	uint64_t down_tx, up_tx, up_rx;
+	uint32_t down_head_rx, down_head_tx, up_head_rx, up_head_tx;
+};
+
 struct stream {
 	struct list node;	  /* conn->streams */
 	struct list pending_node; /* pool->pending */
@@ -89,6 +95,7 @@ struct stream {
 	struct l7_props *req_trailers;
 	struct io_timer route_timer, idle_timer, filter_timer, request_timer, life_timer;
 	struct slice request_id;
+	struct stream_bytes bytes;
 	uint64_t last_ns;
 	bool req_end;	     /* the whole request was received */
 	bool req_kept;	     /* req's slices are copies */

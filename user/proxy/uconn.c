@@ -6,6 +6,7 @@
 #include "proxy/uconn.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 #include "base/log.h"
 
@@ -365,6 +366,7 @@ static void on_io_connected(struct io_stream *s, int err)
 	}
 	io_timer_cancel(u->w->io, &u->timer);
 	u->base.ready = true;
+	u->connected_ns = io_now(u->w->io);
 	p->n_connecting--;
 	p->host->cx_active++;
 	p->host->cx_total++;
@@ -430,6 +432,7 @@ static struct uconn *uconn_new(struct upstream_pool *p, struct worker *w, const 
 	io_timer_init(&u->timer, on_timer);
 	codec->init(u->cstate, CODEC_CLIENT, &limits, &opts, &events, u, &u->arena, &u->reply);
 	u->start_ns = io_now(w->io);
+	u->id = atomic_fetch_add_explicit(&w->e->next_id, 1, memory_order_relaxed);
 	return u;
 }
 
@@ -633,6 +636,8 @@ void uconn_release(struct stream *st, bool whole)
 
 	if (!u)
 		return;
+	if (u->codec->message_bytes)
+		st->bytes.up_rx = u->codec->message_bytes(u->cstate);
 	st->up = NULL;
 	u->arena_dirty = true;
 	if (u->codec->multiplexed)

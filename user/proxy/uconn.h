@@ -28,7 +28,8 @@ struct uconn {
 	struct uconn_slot *slots;	  /* multiplexed */
 	uint32_t n_slots, free_slot;
 	struct io_timer timer;		  /* connect, then idle */
-	uint64_t start_ns;
+	uint64_t id;
+	uint64_t start_ns, connected_ns;
 	uint64_t rx, rx_at_give; /* bytes received: all, and when the present request came */
 	struct list dead;
 	bool closed, in_decode, reading_stopped, remote_closed, had_active, arena_dirty;

@@ -200,17 +200,15 @@ static struct slice merge_slashes(struct slice path, struct arena *a)
 static int normalize(const struct mesh_http_manager *hcm, struct slice path, struct arena *a,
 		     struct slice *ret_path)
 {
-	int redirect = 0;
+	bool had_slashes = hcm->escaped_slashes != MESH_SLASHES_KEEP && unescape_slashes(&path, a);
 
-	if (hcm->escaped_slashes != MESH_SLASHES_KEEP && unescape_slashes(&path, a)) {
-		if (hcm->escaped_slashes == MESH_SLASHES_REJECT)
-			return -EINVAL;
-		redirect = hcm->escaped_slashes == MESH_SLASHES_REDIRECT;
-	}
+	*ret_path = path;
+	if (had_slashes && hcm->escaped_slashes == MESH_SLASHES_REJECT)
+		return -EINVAL;
 	if (hcm->normalize_path && canonical(path, a, &path) < 0)
 		return -EINVAL;
 	*ret_path = hcm->merge_slashes ? merge_slashes(path, a) : path;
-	return redirect;
+	return had_slashes && hcm->escaped_slashes == MESH_SLASHES_REDIRECT;
 }
 
 int route_path_normalize(const struct mesh_http_manager *hcm, struct slice path, struct arena *a,
@@ -225,8 +223,6 @@ int route_path_normalize(const struct mesh_http_manager *hcm, struct slice path,
 	if (slice_find(path, '#') >= 0)
 		return -EINVAL;
 	r = normalize(hcm, only, a, &to);
-	if (r < 0)
-		return r;
 	if (to.ptr == only.ptr && to.len == only.len)
 		*ret_path = path;
 	else

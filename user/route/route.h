@@ -84,7 +84,8 @@ bool route_upgrade_is_allowed(const struct route_decision *d, const struct mesh_
 /* The path without query and fragment, and the query without '?'. */
 struct slice route_path_only(struct slice path, struct slice *ret_query);
 /* RFC 3986 normalization as Envoy's normalize_path (dot segments, %-decoding of unreserved,
- * backslashes), merge_slashes, escaped slashes. 0; -EINVAL: answer 400; 1: redirect to @ret_path.
+ * backslashes), merge_slashes, escaped slashes. 0; 1: redirect to @ret_path; -EINVAL: answer 400,
+ * @ret_path is how far it came, for the log.
  */
 int route_path_normalize(const struct mesh_http_manager *hcm, struct slice path, struct arena *a,
 			 struct slice *ret_path);

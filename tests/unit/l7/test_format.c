@@ -38,6 +38,7 @@ static void world_init(struct world *w)
 		.start_ns = 1000000000ull,
 		.request_end_ns = 1003000000ull,
 		.end_ns = 1012345678ull,
+		.response_last_ns = 1012345678ull,
 		.bytes_sent = 4,
 		.details = S("some thing"),
 		.protocol = S("HTTP/1.1"),

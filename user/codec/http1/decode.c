@@ -14,6 +14,13 @@ static int fail(struct http1 *c, enum http1_fault f)
 	return -EPROTO;
 }
 
+/* Was it refused for what it asks, not for how it is written? */
+static bool is_whole_head(const struct http1 *c)
+{
+	return c->side == CODEC_SERVER && c->head_done && c->rx == RX_HEAD &&
+	       (c->fault == HTTP1_FAULT_NO_HOST || c->fault == HTTP1_FAULT_FRAGMENT);
+}
+
 int http1_fault(const struct http1 *c, struct codec_fault *ret_fault)
 {
 	static const struct {
@@ -29,6 +36,7 @@ int http1_fault(const struct http1 *c, struct codec_fault *ret_fault)
 	ret_fault->details = faults[c->fault].details;
 	ret_fault->status = 0;
 	ret_fault->props = NULL;
+	ret_fault->request = is_whole_head(c) ? &c->m : NULL;
 	if (c->side == CODEC_CLIENT) {
 		ret_fault->code = L7_REPLY_BAD_GATEWAY;
 	} else if (status == 431) {
@@ -93,6 +101,8 @@ static int on_field(llhttp_t *p, const char *at, size_t len)
 
 	if (!len)
 		return refuse(c, HTTP1_FAULT_CODEC);
+	/* As Envoy counts them: without the blanks, but for one ':' and the line's end. */
+	c->m.props_bytes += (uint32_t)len + 3;
 	if (++c->lines > c->limits.props)
 		return refuse(c, HTTP1_FAULT_HEAD_COUNT);
 	if (unlikely(c->opts.preserve_case))
@@ -127,6 +137,7 @@ static int on_value(llhttp_t *p, const char *at, size_t len)
 	if (prop->value.ptr)
 		return refuse(c, HTTP1_FAULT_CODEC);
 	prop->value = slice_trim(slice_of(at, len));
+	c->m.props_bytes += (uint32_t)prop->value.len;
 	return 0;
 }
 
@@ -372,6 +383,7 @@ static void begin_head(struct http1 *c)
 	c->first_line = true;
 	c->head_done = c->in_trailers = c->rx_done = false;
 	c->head_bytes = c->lines = 0;
+	c->message_bytes = c->step_used = 0;
 	c->empty_lines = 0;
 	if (c->side == CODEC_SERVER)
 		c->interims = 0;
@@ -519,13 +531,16 @@ ssize_t http1_decode(void *conn, char *p, size_t n, struct codec_fault *ret_faul
 	if (c->fault)
 		return http1_fault(c, ret_fault);
 	while (!r && used < n) {
-		size_t k = 0;
-
-		r = step(c, p + used, n - used, &k);
-		used += k;
+		c->step_used = 0;
+		r = step(c, p + used, n - used, &c->step_used);
+		used += c->step_used;
+		c->message_bytes += c->step_used;
 	}
-	if (c->fault)
+	c->step_used = 0;
+	if (c->fault) {
+		c->message_bytes += n - used; /* nothing behind it is read any more */
 		return http1_fault(c, ret_fault);
+	}
 	return r < 0 ? r : (ssize_t)used;
 }
 

@@ -220,13 +220,15 @@ static void tx_begin(struct http1 *c, const struct frame *f, const struct l7_msg
 static void encode_response(struct http1 *c, struct l7_msg *m, bool end, struct buf *out)
 {
 	struct frame f, written;
-	char *from, *at;
+	char *from, *at, *props;
 
 	frame_response(c, m, end, &f);
 	written = f;
 	from = at = buf_reserve(out, FIXED_MAX + props_size(&m->props) + f.connection.len);
 	at = put_status_line(c, at, m->status);
+	props = at;
 	at = put_rest(c, at, &m->props, &written);
+	m->props_bytes = (uint32_t)(at - props) - 2;
 	buf_commit(out, (size_t)(at - from));
 	tx_begin(c, &f, m, end);
 }
@@ -291,23 +293,26 @@ static char *put_request_line(const struct http1 *c, char *at, const struct l7_m
 	if (!target.len || target.ptr[0] == '?')
 		*at++ = '/';
 	at = put_target(at, target);
-	at = put(at, SLICE(" HTTP/1.1\r\n"));
-	/* m->wire holds the case of the host's name, which has no property of its own. */
-	if (http1_is_value(m->host))
-		at = put_line(c, at, SLICE("host"), m->wire, m->host);
-	return at;
+	return put(at, SLICE(" HTTP/1.1\r\n"));
+}
+
+/* m->wire holds the case of the host's name, which has no property of its own. */
+static char *put_host(const struct http1 *c, char *at, const struct l7_msg *m)
+{
+	return http1_is_value(m->host) ? put_line(c, at, SLICE("host"), m->wire, m->host) : at;
 }
 
 static void encode_request(struct http1 *c, struct l7_msg *m, bool end, struct buf *out)
 {
 	struct frame f, written;
-	char *from, *at;
+	char *from, *at, *props;
 	size_t room;
 
 	must(!c->pending);
 	c->id = m->id;
 	c->pending = true;
 	c->rx_done = false;
+	c->message_bytes = 0;
 	c->interims = 0;
 	c->is_head = is_method(m, "HEAD");
 	c->is_connect = is_method(m, "CONNECT");
@@ -319,7 +324,10 @@ static void encode_request(struct http1 *c, struct l7_msg *m, bool end, struct b
 	room += 3 * (m->path.len + m->method.len + m->host.len) + m->host.len;
 	from = at = buf_reserve(out, room);
 	at = put_request_line(c, at, m);
+	props = at;
+	at = put_host(c, at, m);
 	at = put_rest(c, at, &m->props, &written);
+	m->props_bytes = (uint32_t)(at - props) - 2;
 	buf_commit(out, (size_t)(at - from));
 	tx_begin(c, &f, m, end);
 }

@@ -118,7 +118,7 @@ static enum http1_fault read_prop(struct http1 *c, struct head *h, struct l7_pro
 			return HTTP1_FAULT_CODEC;
 		h->has_host = true;
 		h->host = p->value;
-		c->m.wire = (uint32_t)p->caps; /* see put_request_line */
+		c->m.wire = (uint32_t)p->caps; /* see put_host */
 		p->dead = true;
 		break;
 	case L7_KEY_CONTENT_LENGTH:
@@ -246,8 +246,10 @@ static enum http1_fault read_target(struct http1 *c, const struct head *h)
 		return HTTP1_FAULT_URL;
 	if (c->is_connect)
 		return target_connect(c, url);
-	if (slice_find(url, '#') >= 0)
+	if (slice_find(url, '#') >= 0) {
+		c->m.host = h->host; /* for the log */
 		return HTTP1_FAULT_FRAGMENT;
+	}
 	if (url.ptr[0] != '/' &&
 	    !(slice_is_equal(url, SLICE("*")) && slice_is_equal(c->m.method, SLICE("OPTIONS"))))
 		return target_absolute(c, url, c->opts.allow_absolute_url);
@@ -311,15 +313,17 @@ enum http1_fault http1_head_request(struct http1 *c)
 	c->peer10 = c->http10;
 	c->is_head = slice_is_equal(c->m.method, SLICE("HEAD"));
 	c->is_connect = slice_is_equal(c->m.method, SLICE("CONNECT"));
-	c->m.scheme = SLICE("http");
 	f = read_props(c, &h);
 	if (!f)
 		f = frame_request(c, &h);
 	if (!f)
 		f = read_target(c, &h);
-	if (!f)
-		read_upgrade(c, &h);
-	return f;
+	if (f)
+		return f;
+	if (!c->m.scheme.len)
+		c->m.scheme = SLICE("http");
+	read_upgrade(c, &h);
+	return HTTP1_OK;
 }
 
 static enum http1_fault frame_response(struct http1 *c, const struct head *h)

@@ -79,6 +79,13 @@ static bool is_idle(const void *conn)
 	return !c->pending && c->rx == RX_START && c->tx == TX_IDLE;
 }
 
+static uint64_t message_bytes(const void *conn)
+{
+	const struct http1 *c = conn;
+
+	return c->message_bytes + c->step_used;
+}
+
 /* ---- sniffing ------------------------------------------------------------------------------- */
 
 static bool is_known_method(struct slice s)
@@ -148,4 +155,5 @@ const struct codec codec_http1 = {
 	.want_close = want_close,
 	.is_idle = is_idle,
 	.set_raw = set_raw,
+	.message_bytes = message_bytes,
 };

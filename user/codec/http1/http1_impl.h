@@ -120,6 +120,8 @@ struct http1 {
 	char *part;	      /* a line's beginning from earlier calls, in the arena */
 	size_t part_len, part_cap;
 	uint64_t left;	      /* of a body with a length */
+	uint64_t message_bytes; /* used of the message being read, without the present step's */
+	size_t step_used;
 
 	/* the exchange at hand */
 	uint64_t id;	      /* of the message being read (client: of the request in flight) */

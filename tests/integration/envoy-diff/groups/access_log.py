@@ -303,6 +303,8 @@ SIZES = (
 def mask_operator(op, v):
     if op == "%HOSTNAME%":
         return "<a name>" if v not in ("", "-") else v
+    if op == "%RESP(SERVER)%":
+        return "<the proxy>" if v in ("envoy", "skiff") else v
     if op in SIZES:
         return "<number>" if v.isdigit() and int(v) > 0 else v  # sizes hold the width of ports and of generated headers
     return v
