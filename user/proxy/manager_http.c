@@ -166,7 +166,7 @@ static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *
 		st->resp.body_len = -1;
 	else if (body.len)
 		l7_props_set(&st->resp.props, L7_KEY_CONTENT_LENGTH,
-			     arena_printf(st->arena, "%zu", body.len));
+			     arena_u64(st->arena, body.len));
 	if (body.len)
 		l7_props_add(&st->resp.props, L7_KEY_CONTENT_TYPE, l7_key_name(L7_KEY_CONTENT_TYPE),
 			     SLICE("text/plain"));
@@ -396,7 +396,7 @@ static void set_timeout(struct stream *st, struct hop *h)
 	h->timeout_ms = ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
 	if (ms && !hp(h)->conf->suppress_envoy_headers)
 		l7_props_set(&st->req.props, L7_KEY_X_ENVOY_EXPECTED_TIMEOUT,
-			     arena_printf(st->arena, "%llu", (unsigned long long)ms));
+			     arena_u64(st->arena, ms));
 }
 
 static bool http_route(struct stream *st, struct hop *h)
@@ -477,8 +477,7 @@ static void http_response(struct stream *st, struct hop *h)
 	/* The time is counted from the end of the request: before that there is none. */
 	if (st->req_end && !hp(h)->conf->suppress_envoy_headers)
 		l7_props_set(p, L7_KEY_X_ENVOY_SERVICE_TIME,
-			     arena_printf(st->arena, "%llu",
-					  (unsigned long long)((io_now(st->w->io) - h->info.request_end_ns) / 1000000)));
+			     arena_u64(st->arena, (io_now(st->w->io) - h->info.request_end_ns) / 1000000));
 	if (h->http.vhost->include_attempt_count_in_response)
 		l7_props_set(p, L7_KEY_X_ENVOY_ATTEMPT_COUNT, SLICE("1"));
 	route_response_finalize(&h->http, &st->resp, &h->info, st->arena);

@@ -162,6 +162,8 @@ static void arena_text(void **state)
 	assert_string_equal(arena_str(&a, slice_of("abc", 2)), "ab");
 	assert_slice(arena_slice(&a, SLICE_NONE), "");
 	assert_int_equal(*arena_new(&a, uint64_t), 0);
+	assert_slice(arena_u64(&a, 0), "0");
+	assert_slice(arena_u64(&a, UINT64_MAX), "18446744073709551615");
 	arena_done(&a);
 }
 
