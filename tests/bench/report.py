@@ -97,7 +97,7 @@ def page(rows, o):
            "behind nft redirect, outbound and inbound, as sidecars are. CPU is that of load generator, proxies and origin together, "
            "kernel included. The p50 of one connection has two modes: all programs on one CPU, or spread over two.", "",
            "Again: `make bench`, about 13 minutes. A look at some of it: `make bench QUICK=1 CASES=http32,dubbo32 SUBJECTS=skiff-both,envoy` "
-           "(`tests/bench/run --list`). Where the time of a proxy goes: `tests/bench/profile skiff-both http32`.", "",
+           "(`tests/bench/run --list`). Where the time goes: [profile.md](profile.md).", "",
            "![throughput](bench.svg)", ""]
     goals = goal_table(rows)
     if goals:
