@@ -255,24 +255,39 @@ int regex_check_subst(const struct regex *re, struct slice subst, struct err *e)
 	return 0;
 }
 
-/* Appends @subst with its groups filled in from the last match. */
-static void rewrite(const struct regex *re, struct slice text, struct slice subst, struct buf *out)
+/* Does @subst name a group that @re does not have? */
+static bool names_too_much(const struct regex *re, struct slice subst)
+{
+	for (size_t i = 0; i + 1 < subst.len; i++) {
+		if (subst.ptr[i] != '\\')
+			continue;
+		i++;
+		if (subst.ptr[i] >= '0' && subst.ptr[i] <= '9' &&
+		    (uint32_t)(subst.ptr[i] - '0') > re->groups)
+			return true;
+	}
+	return false;
+}
+
+/* Appends @subst, up to its first bad escape, with its groups filled in from the last match. */
+static void rewrite(struct slice text, struct slice subst, struct buf *out)
 {
 	const PCRE2_SIZE *v = pcre2_get_ovector_pointer(mine->data);
 
 	for (size_t i = 0; i < subst.len; i++) {
 		char c = subst.ptr[i];
 
-		if (c == '\\' && i + 1 < subst.len) {
-			c = subst.ptr[++i];
+		if (c == '\\') {
+			c = i + 1 < subst.len ? subst.ptr[++i] : '\0';
 			if (c >= '0' && c <= '9') {
 				PCRE2_SIZE from = v[2 * (c - '0')], to = v[2 * (c - '0') + 1];
 
-				if ((uint32_t)(c - '0') <= re->groups && from != PCRE2_UNSET &&
-				    to > from)
+				if (from != PCRE2_UNSET && to > from)
 					buf_add(out, text.ptr + from, to - from);
 				continue;
 			}
+			if (c != '\\')
+				return;
 		}
 		buf_add_char(out, c);
 	}
@@ -282,8 +297,9 @@ int regex_substitute(const struct regex *re, struct slice text, struct slice sub
 {
 	size_t limit = buf_len(out) + RESULT_MAX;
 	size_t at = 0, last_end = SIZE_MAX;
+	bool never = names_too_much(re, subst);
 
-	while (at <= text.len && match(re->part, text, at)) {
+	while (!never && at <= text.len && match(re->part, text, at)) {
 		const PCRE2_SIZE *v = pcre2_get_ovector_pointer(mine->data);
 		size_t from = v[0], to = v[1];
 
@@ -297,7 +313,7 @@ int regex_substitute(const struct regex *re, struct slice text, struct slice sub
 			at = from + 1;
 			continue;
 		}
-		rewrite(re, text, subst, out);
+		rewrite(text, subst, out);
 		at = last_end = to;
 		if (buf_len(out) > limit)
 			return -E2BIG;

@@ -56,7 +56,6 @@ struct mesh_fault {
 	/* Parts of a million that 1 stands for in x-envoy-fault-*-percentage; 0: 10000 (percent). */
 	uint32_t delay_scale, abort_scale;
 	uint32_t max_active; /* 0: no limit */
-	uint32_t rate_kbps, rate_fraction; /* response_rate_limit; 0: none */
 };
 
 /* envoy.extensions.filters.http.cors.v3.CorsPolicy */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a route does: clusters, rewrites, time-outs, retries, redirects, direct responses. */
+#include "base/regex.h"
 #include "envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite.pb-c.h"
 #include "xds/translate.h"
 
@@ -81,8 +82,14 @@ static int regex_subst(struct translate *t, const PB_MATCHER(RegexMatchAndSubsti
 		       const struct regex **ret_re, struct slice *ret_subst)
 {
 	int rc = tr_line(t, "substitution", m->substitution, ret_subst);
+	struct err e;
 
-	return rc < 0 ? rc : tr_regex(t, "pattern", m->pattern, ret_re);
+	if (rc == 0)
+		rc = tr_regex(t, "pattern", m->pattern, ret_re);
+	/* Envoy takes it, too, and then rewrites less than was meant. */
+	if (rc == 0 && regex_check_subst(*ret_re, *ret_subst, &e) < 0)
+		tr_warn(t, "substitution", "%s", e.text);
+	return rc;
 }
 
 static int host_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r)

@@ -53,19 +53,6 @@ static int fault_abort(struct translate *t, const PB_FAULT(FaultAbort) * m, stru
 	}
 }
 
-static int fault_rate(struct translate *t, const FAULT_COMMON(FaultRateLimit) * m,
-		      struct mesh_fault *f)
-{
-	if (!m->fixed_limit)
-		return tr_fail(t, "fixed_limit is required; a limit by header is not supported yet "
-				  "by this version");
-	if (m->fixed_limit->limit_kbps < 1 || m->fixed_limit->limit_kbps > UINT32_MAX)
-		return tr_fail(t, "fixed_limit.limit_kbps must be at least 1");
-	f->rate_kbps = (uint32_t)m->fixed_limit->limit_kbps;
-	f->rate_fraction = tr_percent(m->percentage, 0);
-	return 0;
-}
-
 static int fault(struct translate *t, const ProtobufCMessage *msg, bool per_route,
 		 const void **ret_config)
 {
@@ -78,7 +65,7 @@ static int fault(struct translate *t, const ProtobufCMessage *msg, bool per_rout
 	if (m->abort)
 		TR_IN(t, "abort", fault_abort(t, m->abort, f));
 	if (m->response_rate_limit)
-		TR_IN(t, "response_rate_limit", fault_rate(t, m->response_rate_limit, f));
+		return tr_unsupported(t, "response_rate_limit", "a rate of answers");
 	f->upstream_cluster = tr_str(t, m->upstream_cluster);
 	f->nodes = tr_strs(t, m->downstream_nodes, m->n_downstream_nodes, false);
 	f->n_nodes = (uint32_t)m->n_downstream_nodes;
@@ -86,7 +73,6 @@ static int fault(struct translate *t, const ProtobufCMessage *msg, bool per_rout
 	if (m->max_active_faults && !f->max_active) {
 		tr_warn(t, "max_active_faults", "0 switches this fault off");
 		f->has_delay = f->has_abort = false;
-		f->rate_kbps = 0;
 	}
 	*ret_config = f;
 	return tr_header_matches(t, "headers", m->headers, m->n_headers, false, &f->headers,

@@ -62,9 +62,7 @@ int tr_header_add(struct translate *t, const PB_CORE(HeaderValueOption) * o,
 	if (rc < 0)
 		return rc;
 	if (name_is_fixed(h->key))
-		return tr_fail(t,
-			       "\"%s\": names that begin with ':' and host may not be changed here",
-			       h->key);
+		return tr_fail(t, "\"%s\": :-prefixed or host headers may not be modified", h->key);
 	text = *h->value ? tr_str(t, h->value) : tr_bytes(t, h->raw_value);
 	for (size_t i = 0; i < text.len; i++)
 		if (text.ptr[i] == '\r' || text.ptr[i] == '\n' || text.ptr[i] == '\0')
@@ -92,8 +90,7 @@ static int remove_check(struct translate *t, const char *name)
 	int rc = *name ? name_check(t, name) : tr_fail(t, "a header name may not be empty");
 
 	if (rc == 0 && name_is_fixed(name))
-		return tr_fail(t, "\"%s\": names that begin with ':' and host may not be removed",
-			       name);
+		return tr_fail(t, "\"%s\": :-prefixed or host headers may not be removed", name);
 	return rc;
 }
 

@@ -49,6 +49,11 @@ static void substitute(void **state)
 		{ "a", "a", "\\\\", "\\" },
 		{ "(?i)/aaa/", "/ci/AAA/x", "/bbb/", "/ci/bbb/x" },
 		{ "a", "", "b", "" },
+		/* What RE2 does with what it cannot do. */
+		{ "(b)c", "abcbc", "\\2", "abcbc" },
+		{ "(b)c", "abcbc", "a\\", "aaa" },
+		{ "(b)c", "abcbc", "\\x", "a" },
+		{ "(b)c", "abcbc", "\\\\2", "a\\2\\2" },
 	};
 
 	(void)state;

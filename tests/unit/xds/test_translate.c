@@ -463,6 +463,20 @@ static void access_logs(void **state)
 	assert_int_equal(report.n, 1);
 }
 
+/* A substitution that cannot work is taken, as by Envoy, and reported. */
+static void bad_substitution(void **state)
+{
+	const struct mesh_route *r =
+		route("prefix: /",
+		      "route: {cluster: a, regex_rewrite: {pattern: {regex: '(b)c'}, "
+		      "substitution: '\\2'}}");
+
+	(void)state;
+	assert_int_equal(r->rewrite, MESH_PATH_REWRITE_REGEX);
+	assert_int_equal(report.n, 1);
+	assert_non_null(memmem(report.v[0].text.ptr, report.v[0].text.len, "names group 2", 13));
+}
+
 static void clusters(void **state)
 {
 	const struct mesh_cluster *c;
@@ -607,6 +621,7 @@ int main(void)
 		cmocka_unit_test_teardown(manager_values, end),
 		cmocka_unit_test_teardown(filters, end),
 		cmocka_unit_test_teardown(access_logs, end),
+		cmocka_unit_test_teardown(bad_substitution, end),
 		cmocka_unit_test_teardown(clusters, end),
 		cmocka_unit_test_teardown(listeners, end),
 		cmocka_unit_test_teardown(dubbo, end),
