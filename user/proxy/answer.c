@@ -43,7 +43,7 @@ static void send_head(struct stream *st, struct hop *h, bool end, bool from_upst
 {
 	struct conn *c = st->c;
 	uint64_t now = io_now(st->w->io);
-	struct buf *out = io_stream_out(c->io);
+	struct buf *out;
 	size_t before;
 
 	for (uint32_t i = hop_index(st, h) + 1; i-- > 0;) {
@@ -66,6 +66,7 @@ static void send_head(struct stream *st, struct hop *h, bool end, bool from_upst
 		l7_msg_keep(&st->resp, st->arena);
 		return;
 	}
+	out = io_stream_out(c->io);
 	before = buf_len(out);
 	c->codec->encode_head(c->cstate, &st->resp, end, out);
 	count_written(st, out, before);
@@ -223,13 +224,15 @@ static void response_body_filters(struct stream *st, struct slice data, bool end
 int stream_up_body(struct stream *st, struct slice data)
 {
 	struct conn *c = st->c;
-	struct buf *out = io_stream_out(c->io);
-	size_t before = buf_len(out);
+	struct buf *out;
+	size_t before;
 
 	stream_touch(st);
 	response_body_filters(st, data, false);
 	if (st->collects)
 		return collect(st, data);
+	out = io_stream_out(c->io);
+	before = buf_len(out);
 	c->codec->encode_body(c->cstate, st->id, data, out);
 	count_written(st, out, before);
 	io_stream_flush(c->io);
@@ -249,7 +252,7 @@ int stream_up_end(struct stream *st, struct l7_props *trailers)
 {
 	struct conn *c = st->c;
 	uint64_t now = io_now(st->w->io);
-	struct buf *out = io_stream_out(c->io);
+	struct buf *out;
 	size_t before;
 
 	for (uint32_t i = 0; i < st->n_hops; i++) {
@@ -261,6 +264,7 @@ int stream_up_end(struct stream *st, struct l7_props *trailers)
 		collected(st);
 		return 0;
 	}
+	out = io_stream_out(c->io);
 	before = buf_len(out);
 	c->codec->encode_end(c->cstate, st->id, trailers, out);
 	count_written(st, out, before);
