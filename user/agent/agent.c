@@ -243,7 +243,8 @@ void agent_call(struct agent *a, void (*fn)(struct agent *a, void *arg), void *a
 	pthread_mutex_lock(&a->lock);
 	list_push(&a->tasks, &t.node);
 	wake(a);
-	while (!t.done && !atomic_load(&a->quit))
+	/* One that has begun is waited for: it works on this stack. */
+	while (!t.done && (t.running || !atomic_load(&a->quit)))
 		pthread_cond_wait(&a->cond, &a->lock);
 	if (!t.done)
 		list_del(&t.node);
@@ -261,6 +262,7 @@ static void run_tasks(struct agent *a)
 	while ((n = list_pop(&a->tasks)) != NULL) {
 		struct agent_task *t = list_entry(n, struct agent_task, node);
 
+		t->running = true;
 		/* Unlocked: the task may take its time, others may queue meanwhile. */
 		pthread_mutex_unlock(&a->lock);
 		t->fn(a, t->arg);

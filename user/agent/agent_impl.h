@@ -41,7 +41,7 @@ struct agent_task {
 	struct list node;
 	void (*fn)(struct agent *a, void *arg);
 	void *arg;
-	bool done;
+	bool running, done;
 };
 
 struct dns;
