@@ -53,7 +53,8 @@ struct codec_fault {
 	const char *details;	 /* static text for logs and statistics, as Envoy names it where it does */
 	uint32_t status;	 /* HTTP-like number of the answer, 0 = the default of code */
 	const struct l7_msg *request; /* server: the head that was refused as a whole, for logs; else
-					 NULL. Lent until decode is called again or the arena reset */
+					 NULL. Lent as long as the bytes that decode got */
+	uint32_t props_bytes;	 /* of the properties that were read of it, see l7_msg */
 };
 
 /*

@@ -197,19 +197,29 @@ bool l7_format_is_literal(const struct l7_format *f, struct slice *ret_text)
 
 /* ---- evaluating ------------------------------------------------------------------------------ */
 
+static enum value_kind append_whole(const struct part *p, const struct l7_info *in, struct buf *out)
+{
+	if (p->append)
+		return p->append(p, in, out);
+	buf_add_slice(out, p->text);
+	return VALUE_TEXT;
+}
+
+/* Cuts what was appended to @out since it had @before bytes. */
+static void cut(const struct part *p, size_t before, struct buf *out)
+{
+	size_t max = p->max_len < L7_FORMAT_VALUE_MAX ? p->max_len : L7_FORMAT_VALUE_MAX;
+
+	if (p->append && buf_len(out) - before > max)
+		out->tail -= buf_len(out) - before - max;
+}
+
 enum value_kind part_append(const struct part *p, const struct l7_info *in, struct buf *out)
 {
 	size_t before = buf_len(out);
-	size_t max = p->max_len < L7_FORMAT_VALUE_MAX ? p->max_len : L7_FORMAT_VALUE_MAX;
-	enum value_kind kind;
+	enum value_kind kind = append_whole(p, in, out);
 
-	if (!p->append) {
-		buf_add_slice(out, p->text);
-		return VALUE_TEXT;
-	}
-	kind = p->append(p, in, out);
-	if (buf_len(out) - before > max)
-		out->tail -= buf_len(out) - before - max;
+	cut(p, before, out);
 	return kind;
 }
 
@@ -228,9 +238,12 @@ bool l7_format_json_value(const struct l7_format *f, const struct l7_info *in, b
 	enum value_kind kind = VALUE_TEXT;
 
 	if (f->n == 1)
-		kind = part_append(&f->parts[0], in, &text);
+		kind = append_whole(&f->parts[0], in, &text);
 	else
 		l7_format_text(f, in, omit_empty, &text);
+	/* A number is typed, so it has no length. */
+	if (f->n == 1 && kind == VALUE_TEXT)
+		cut(&f->parts[0], 0, &text);
 	switch (kind) {
 	case VALUE_ABSENT:
 		if (!omit_empty)

@@ -240,10 +240,10 @@ static void logged_answer(struct conn *c, uint32_t status, size_t body, struct l
 
 /*
  * One line in the log and the counters for a request that never became one. @answer: what was
- * written to the client; @req: the head, when it was read and refused as a whole.
+ * written to the client; @fault: why, NULL when it was not read to its end.
  */
 static void log_broken(struct conn *c, uint32_t status, const char *details, uint32_t flags,
-		       struct slice answer, const struct l7_msg *req)
+		       struct slice answer, const struct codec_fault *fault)
 {
 	const struct http_stats *s = &c->chain->http.stats;
 	struct l7_info in = { 0 };
@@ -255,14 +255,14 @@ static void log_broken(struct conn *c, uint32_t status, const char *details, uin
 	in.flags = flags;
 	in.status = status;
 	in.details = slice_str(details);
-	in.request = req;
+	in.request = fault ? fault->request : NULL;
 	info_answer(&in, answer);
 	if (c->chain->http.logs.n) {
 		logged_answer(c, status, in.bytes_sent, &resp);
 		in.response = &resp;
 	}
 	in.downstream_wire_rx = c->codec->message_bytes(c->cstate);
-	in.downstream_head_rx = req ? req->props_bytes : 0;
+	in.downstream_head_rx = fault ? fault->props_bytes : 0;
 	in.protocol = SLICE("HTTP/1.1");
 	worker_log(c->w, &c->chain->http.logs, &in);
 	stats_inc(c->w->stats, s->rq_total);
@@ -284,7 +284,7 @@ void http_reject(struct conn *c, const struct codec_fault *fault)
 	f.props = &props;
 	c->codec->reject(c->cstate, &f, out);
 	log_broken(c, l7_reply_status(&r), f.details, ours ? 0 : L7_FLAG(DPE),
-		   slice_skip(buf_slice(out), at), f.request);
+		   slice_skip(buf_slice(out), at), &f);
 	io_stream_flush(c->io);
 	if (ours)
 		return;

@@ -169,6 +169,7 @@ static void test_coalesce(void **state)
 		  "{\"command\":\"REQ\",\"param\":\":authority\"}]}):4%", "h.te", "\"h.te\"" },
 		{ "%COALESCE({\"operators\":[\"UPSTREAM_PROTOCOL\",\"BYTES_SENT\"]})%", "0", "0" },
 		{ "%COALESCE({\"operators\":[\"UPSTREAM_PROTOCOL\",\"TRACE_ID\"]})%", "-", "null" },
+		{ "%COALESCE({\"operators\":[\"UPSTREAM_WIRE_BYTES_SENT\"]}):1%", "1", "173" },
 		/* An empty value is one. */
 		{ "%COALESCE({\"operators\":[\"CUSTOM_FLAGS\",\"PROTOCOL\"]})%", "", "\"\"" },
 	};
@@ -191,6 +192,7 @@ static void test_coalesce(void **state)
 
 	(void)state;
 	world_init(&w);
+	w.in.upstream_wire_tx = 173;
 	check(&w, values, ARRAY_LEN(values));
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
 		const struct l7_format *f = NULL;

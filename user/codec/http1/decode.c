@@ -37,6 +37,7 @@ int http1_fault(const struct http1 *c, struct codec_fault *ret_fault)
 	ret_fault->status = 0;
 	ret_fault->props = NULL;
 	ret_fault->request = is_whole_head(c) ? &c->m : NULL;
+	ret_fault->props_bytes = c->m.props_bytes;
 	if (c->side == CODEC_CLIENT) {
 		ret_fault->code = L7_REPLY_BAD_GATEWAY;
 	} else if (status == 431) {

@@ -345,6 +345,56 @@ for label, ops in (("", COMMON), ("-second", SECOND), ("-rare", RARE), ("-sizes"
     ):
         g.case(name)(lambda t, kw=kw, ops=ops: all_operators(t, ops, **kw))
 
+# ---- sizes to the byte: all headers are given, so that none has a width of its own
+g = Group("log-sizes-exact", "access log")
+clusters(g)
+g.http(
+    "z",
+    ROUTES,
+    filters="""
+    - name: envoy.filters.http.router
+      typed_config: {"@type": @T@filters.http.router.v3.Router, suppress_envoy_headers: true}
+    """,
+    router=False,
+    hcm=logs(logger("sizes", " ".join(SIZES + ("%BYTES_RECEIVED%", "%BYTES_SENT%"))))
+    + "server_header_transformation: PASS_THROUGH\nuse_remote_address: false\n",
+)
+GIVEN = "Host: h.test\r\nX-Request-Id: 0aea6c92-8840-43ba-95a0-6ef8a9f742d0\r\nX-Forwarded-Proto: http\r\n"
+
+
+def sizes_of(*heads_and_bodies, given=GIVEN):
+    """The sizes that are logged for requests on one connection. The upstream's answer is raw."""
+
+    def run(t):
+        t.up.raws["sized"] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-a: b\r\ndate: x\r\n\r\nhello"
+        t.up.raws["chunked"] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ndate: x\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        n = t.count_lines("sizes.log")
+        c = t.conn("z")
+        for line, body in heads_and_bodies:
+            c.send(f"{line}\r\n{given}{body}".encode())
+            c.answer()
+        c.close()
+        return [
+            dict(zip((x.strip("%") for x in SIZES + ("%BYTES_RECEIVED%", "%BYTES_SENT%")), map(int, line.split())))
+            for line in t.lines("sizes.log", len(heads_and_bodies), skip=n)
+        ]
+
+    return run
+
+
+for name, asked in (
+    ("get", [("GET /ok HTTP/1.1", "x-do: raw=sized\r\n\r\n")]),
+    ("post", [("POST /ok HTTP/1.1", "x-do: raw=sized\r\nContent-Length: 3\r\n\r\nabc")]),
+    ("chunked", [("POST /ok HTTP/1.1", "x-do: raw=chunked\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")]),
+    ("direct-twice", [("GET /direct HTTP/1.1", "\r\n"), ("GET /direct HTTP/1.1", "x: y\r\n\r\n")]),
+    ("no-route", [("GET /none HTTP/1.1", "\r\n")]),
+    ("refused", [("GET /dead HTTP/1.1", "\r\n")]),
+    ("blanks", [("GET  /ok  HTTP/1.1", "x-do: raw=sized\r\nX-B:   c  \r\n\r\n")]),
+):
+    g.case(name)(sizes_of(*asked))
+g.case("malformed")(sizes_of(("GET /ok HTTP/1.1", "Transfer-Encoding: gzip\r\n\r\n")))
+g.case("no-host")(sizes_of(("GET /ok HTTP/1.1", "x: y\r\n\r\n"), given="X-A: b\r\n"))
+
 # ---- times
 g = Group("log-times", "access log")
 clusters(g)
