@@ -58,7 +58,7 @@ def machine():
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
         found = re.search(r"model name\s*: (.+)", f.read())
         model = found[1] if found else model
-    return f"{os.cpu_count()} CPUs ({model}), Linux {platform.release()}"
+    return f"{os.cpu_count()} CPUs ({model}), Linux {platform.release().split("-")[0]}"
 
 
 def goal_table(rows):
