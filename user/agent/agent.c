@@ -96,8 +96,6 @@ void agent_free(struct agent *a)
 		return;
 	dns_free(a->dns);
 	/* The kernel side stays: pods are open or closed until a skiffd comes back. */
-	if (a->dp)
-		datapath_beat_stop(a->dp);
 	while ((n = list_pop(&a->pods)) != NULL)
 		agent_pod_free(list_entry(n, struct agent_pod, node));
 	datapath_close(a->dp);
@@ -282,6 +280,13 @@ void agent_quit(struct agent *a)
 	pthread_cond_broadcast(&a->cond);
 	pthread_mutex_unlock(&a->lock);
 	wake(a);
+}
+
+void agent_stop(struct agent *a)
+{
+	agent_quit(a);
+	if (a->dp)
+		datapath_beat_stop(a->dp);
 }
 
 /* Returns the signal that ends us, or 0. */

@@ -46,6 +46,8 @@ int agent_reload(struct agent *a, struct err *e);
 /* Serves until SIGTERM or SIGINT: files watched, heartbeat, kernel events, tasks. Returns the signal. */
 int agent_run(struct agent *a);
 void agent_quit(struct agent *a); /* any thread */
+/* The end begins: the kernel side stops sending connections here. Before the engine goes. */
+void agent_stop(struct agent *a);
 
 /* The original destination for the engine (engine_opts.original_dst). Any thread. */
 int agent_original_dst(void *arg, uint32_t pod, const struct addr *peer, struct addr *ret_dst);

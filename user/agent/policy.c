@@ -4,6 +4,7 @@
  * with an endpoint in the kernel, which are refused; the endpoints. Everything else is untouched.
  */
 #include <errno.h>
+#include <uthash.h>
 
 #include "agent/agent_impl.h"
 #include "base/log.h"
@@ -11,8 +12,21 @@
 #define RULES_MAX 16384
 #define SERVICES_MAX 8192
 
+/* What a rule is found by: one destination has one. */
+struct rule_key {
+	uint8_t ip[16];
+	uint32_t direction, bits, port;
+};
+
+struct rule_entry {
+	struct rule_key key;
+	UT_hash_handle hh;
+};
+
 struct policies {
 	struct datapath_rule *rules;
+	struct rule_entry *entries; /* parallel to rules */
+	struct rule_entry *index;
 	size_t n_rules;
 	struct datapath_service *services;
 	size_t n_services;
@@ -21,13 +35,19 @@ struct policies {
 
 static int add_rule(struct policies *p, const struct datapath_rule *r, struct err *e)
 {
+	struct rule_entry *entry, *was;
+
 	if (p->n_rules == RULES_MAX)
 		return err_set(e, -E2BIG, "more than %d policies for one pod", RULES_MAX);
+	entry = &p->entries[p->n_rules];
+	*entry = (struct rule_entry){ .key = { .direction = (uint32_t)r->direction, .bits = r->bits,
+					       .port = r->addr.port } };
+	memcpy(entry->key.ip, r->addr.ip, sizeof(entry->key.ip));
 	/* The explicit policies come first and win over a listener's for the same destination. */
-	for (size_t i = 0; i < p->n_rules; i++)
-		if (p->rules[i].direction == r->direction && p->rules[i].bits == r->bits &&
-		    addr_is_equal(&p->rules[i].addr, &r->addr))
-			return 0;
+	HASH_FIND(hh, p->index, &entry->key, sizeof(entry->key), was);
+	if (was)
+		return 0;
+	HASH_ADD(hh, p->index, key, sizeof(entry->key), entry);
 	p->rules[p->n_rules++] = *r;
 	return 0;
 }
@@ -113,12 +133,23 @@ static uint32_t service_id(const struct mesh_listener *l, const struct mesh_clus
 	return (uint32_t)(h ^ (h >> 32)) | 1;
 }
 
-static bool has_service(const struct policies *p, uint32_t id)
+static const struct datapath_service *find_service(const struct policies *p, uint32_t id)
 {
 	for (size_t i = 0; i < p->n_services; i++)
 		if (p->services[i].id == id)
-			return true;
-	return false;
+			return &p->services[i];
+	return NULL;
+}
+
+static bool is_same(const struct datapath_service *s, const struct datapath_backend *b, size_t n)
+{
+	if (s->backends_n != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (s->backends[i].weight != b[i].weight ||
+		    !addr_is_equal(&s->backends[i].addr, &b[i].addr))
+			return false;
+	return true;
 }
 
 /* true: the listener is served in the kernel by service @ret_id. */
@@ -127,6 +158,7 @@ static bool add_service(struct policies *p, const struct mesh_view *v, const str
 {
 	const struct mesh_cluster *c[16];
 	uint64_t shares[16];
+	const struct datapath_service *was;
 	struct datapath_backend *b;
 	uint32_t n, total = 0;
 	size_t used = 0;
@@ -136,9 +168,6 @@ static bool add_service(struct policies *p, const struct mesh_view *v, const str
 	n = tcp_clusters(v, l->chains[0].filters[0].tcp, c, shares, ARRAY_LEN(c));
 	if (!n || p->n_services == SERVICES_MAX)
 		return false;
-	*ret_id = service_id(l, c, n);
-	if (has_service(p, *ret_id))
-		return true;
 	for (uint32_t i = 0; i < n; i++)
 		total += c[i]->n_endpoints;
 	if (total > SKIFF_SERVICE_SLOTS)
@@ -146,6 +175,13 @@ static bool add_service(struct policies *p, const struct mesh_view *v, const str
 	b = arena_array(&p->arena, struct datapath_backend, total);
 	for (uint32_t i = 0; i < n; i++)
 		used += add_backends(c[i], shares[i], b + used);
+	/* The number is a hash: another service may have it by chance. */
+	*ret_id = service_id(l, c, n);
+	while ((was = find_service(p, *ret_id)) != NULL) {
+		if (is_same(was, b, used))
+			return true;
+		*ret_id += 2;
+	}
 	p->services[p->n_services++] = (struct datapath_service){ *ret_id, b, used };
 	return true;
 }
@@ -195,6 +231,7 @@ static int pod_rules(struct policies *p, const struct agent_pod *pod, struct err
 	const struct mesh_view *v = pod->view;
 	int r;
 
+	HASH_CLEAR(hh, p->index);
 	p->n_rules = 0;
 	r = explicit_rules(p, pod, e);
 	for (uint32_t i = 0; v && i < v->n_listeners && r == 0; i++)
@@ -212,6 +249,7 @@ int agent_policy_apply(struct agent *a, struct err *e)
 	if (!a->dp)
 		return 0;
 	p.rules = xcalloc(RULES_MAX, sizeof(*p.rules));
+	p.entries = xcalloc(RULES_MAX, sizeof(*p.entries));
 	p.services = xcalloc(SERVICES_MAX, sizeof(*p.services));
 	list_for_each(n, &a->pods) {
 		r = pod_rules(&p, list_entry(n, struct agent_pod, node), e);
@@ -233,7 +271,9 @@ int agent_policy_apply(struct agent *a, struct err *e)
 			err_prefix(e, r, "pod %s/%s", pod->conf.namespace_, pod->conf.name);
 	}
 out:
+	HASH_CLEAR(hh, p.index);
 	free(p.rules);
+	free(p.entries);
 	free(p.services);
 	arena_done(&p.arena);
 	return r;

@@ -141,10 +141,19 @@ int agent_publish(struct agent *a, struct err *e)
 		mesh_snapshot_unref(s);
 		return r;
 	}
-	mesh_snapshot_unref(a->snap);
-	a->snap = s;
 	/* The engine is ready for them: now the kernel may send connections. */
 	r = agent_policy_apply(a, e);
+	if (r < 0) {
+		struct err ignored;
+
+		/* Refused whole: the engine goes back to what the kernel was made for. */
+		if (a->snap && a->engine.apply(a->engine.arg, a->snap, &ignored) < 0)
+			log_error("agent", "the old configuration cannot be put back: %s", ignored.text);
+		mesh_snapshot_unref(s);
+		return r;
+	}
+	mesh_snapshot_unref(a->snap);
+	a->snap = s;
 	dns_set(a->dns, s);
-	return r;
+	return 0;
 }

@@ -295,6 +295,9 @@ static int run(const struct options *o)
 	}
 	raise_files();
 	r = serve(&s, o, c, &e);
+	/* Whoever waits for the main thread shall not any more; pods fall open or closed at once. */
+	if (s.agent)
+		agent_stop(s.agent);
 	admin_free(s.admin);
 	engine_free(s.engine);
 	agent_free(s.agent);

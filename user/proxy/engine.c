@@ -468,6 +468,10 @@ static void forget_pod(struct worker *w, void *arg)
 		if (c->pod == pod)
 			conn_close(c, true);
 	}
+	/* Its number may be given to another pod: nothing made in its namespace may stay pooled. */
+	for (uint32_t i = 0; w->snap && i < w->snap->n_all; i++)
+		for (uint32_t k = 0; k < w->snap->all[i]->pv->mesh->n_clusters; k++)
+			upstream_cluster_drop_pod(w->snap->all[i]->clusters[k], pod->id);
 }
 
 static struct pod_entry *find_pod(struct engine *e, uint32_t id)

@@ -140,7 +140,11 @@ static struct upstream_host *host_new(struct upstream_cluster *c, const struct m
 
 static void host_update(struct upstream_host *h, const struct mesh_endpoint *e)
 {
-	h->lb.hostname = e->hostname;
+	if (!slice_is_equal(h->lb.hostname, e->hostname)) {
+		free(h->hostname);
+		h->hostname = slice_dup(e->hostname);
+		h->lb.hostname = slice_of(h->hostname, e->hostname.len);
+	}
 	h->lb.weight = e->weight ? e->weight : 1;
 	h->lb.priority = e->priority;
 	h->lb.healthy = e->health == MESH_HEALTH_UNKNOWN || e->health == MESH_HEALTH_HEALTHY ||
@@ -158,6 +162,7 @@ static void host_free(struct upstream_host *h)
 	list_for_each_safe(n, tmp, &h->pools)
 		pool_free(list_entry(n, struct upstream_pool, node));
 	list_del(&h->node);
+	free(h->hostname);
 	free(h);
 }
 
@@ -178,23 +183,47 @@ static bool host_is_unused(const struct upstream_host *h)
 }
 
 /* Closes what no request needs: idle connections, with @all also those still connecting. */
+static void pool_close(struct upstream_pool *p, bool all)
+{
+	struct upstream_cluster *c = p->host->cluster;
+	struct list *it;
+
+	list_for_each(b, &p->busy)
+		list_entry(b, struct upstream_conn, node)->draining = true;
+	while ((it = list_pop(&p->idle)) != NULL)
+		c->close_conn(list_entry(it, struct upstream_conn, node));
+	while (all && (it = list_pop(&p->connecting)) != NULL)
+		c->close_conn(list_entry(it, struct upstream_conn, node));
+}
+
 static void close_idle(struct upstream_host *h, bool all)
 {
-	struct upstream_cluster *c = h->cluster;
-
 	h->refs++; /* closing must not free the host under us */
-	list_for_each(n, &h->pools) {
-		struct upstream_pool *p = list_entry(n, struct upstream_pool, node);
-		struct list *it;
-
-		list_for_each(b, &p->busy)
-			list_entry(b, struct upstream_conn, node)->draining = true;
-		while ((it = list_pop(&p->idle)) != NULL)
-			c->close_conn(list_entry(it, struct upstream_conn, node));
-		while (all && (it = list_pop(&p->connecting)) != NULL)
-			c->close_conn(list_entry(it, struct upstream_conn, node));
-	}
+	list_for_each(n, &h->pools)
+		pool_close(list_entry(n, struct upstream_pool, node), all);
 	h->refs--;
+}
+
+static void drop_pod(struct list *hosts, uint32_t pod)
+{
+	list_for_each_safe(n, tmp, hosts) {
+		struct upstream_host *h = list_entry(n, struct upstream_host, node);
+
+		h->refs++;
+		list_for_each(k, &h->pools) {
+			struct upstream_pool *p = list_entry(k, struct upstream_pool, node);
+
+			if (p->pod == pod)
+				pool_close(p, list_is_empty(&p->pending));
+		}
+		upstream_host_put(h);
+	}
+}
+
+void upstream_cluster_drop_pod(struct upstream_cluster *c, uint32_t pod)
+{
+	drop_pod(&c->hosts, pod);
+	drop_pod(&c->retired, pod);
 }
 
 /* Takes @h out of service; it goes when its last request ends. */

@@ -93,6 +93,7 @@ struct upstream_host {
 	struct list node;  /* cluster->hosts, or cluster->retired */
 	struct list pools;
 	uint32_t refs;	   /* requests and pools that point here */
+	char *hostname;	   /* what lb.hostname points to: configurations come and go */
 	bool removed;
 	uint64_t cx_total, cx_active, cx_fail, rq_total, rq_error, rq_success;
 };
@@ -142,6 +143,9 @@ struct upstream_cluster *upstream_cluster_ref(struct upstream_cluster *c);
 void upstream_cluster_unref(struct upstream_cluster *c);
 /* Replaces the hosts (DNS, EDS): equal addresses keep their pools and counts. */
 void upstream_cluster_set_hosts(struct upstream_cluster *c, const struct mesh_endpoint *eps, uint32_t n);
+
+/* The pod @pod left the node: connections made in its namespace close when their requests end. */
+void upstream_cluster_drop_pod(struct upstream_cluster *c, uint32_t pod);
 
 /* The next host, or NULL. Counts the use: give back with upstream_host_put. */
 struct upstream_host *upstream_pick(struct upstream_cluster *c);
