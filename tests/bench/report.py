@@ -58,7 +58,8 @@ def machine():
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
         found = re.search(r"model name\s*: (.+)", f.read())
         model = found[1] if found else model
-    return f"{os.cpu_count()} CPUs ({model}), Linux {platform.release().split("-")[0]}"
+    kernel = platform.release().split("-")[0]
+    return f"{os.cpu_count()} CPUs ({model}), Linux {kernel}"
 
 
 def goal_table(rows):
