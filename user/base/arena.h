@@ -54,6 +54,8 @@ struct slice arena_join(struct arena *a, const struct slice *v, size_t n);
 struct slice arena_printf(struct arena *a, const char *fmt, ...) printf_like(2, 3);
 struct slice arena_u64(struct arena *a, uint64_t v); /* decimal; for paths where printf shows */
 
+struct slice arena_u64(struct arena *a, uint64_t v); /* decimal */
+
 void arena_reset(struct arena *a);
 void arena_done(struct arena *a);
 

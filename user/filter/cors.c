@@ -211,5 +211,6 @@ const struct filter filter_cors = {
 	.shared_new = shared_new,
 	.shared_free = free,
 	.request = request,
+	.needs_request = true,
 	.response = response,
 };

@@ -59,6 +59,7 @@ struct filter {
 	const char *kind; /* as mesh_filter.kind */
 	size_t state_size;
 	bool is_terminal; /* router */
+	bool needs_request; /* response() or end() look at the request: it is kept until then */
 
 	/* Makes and frees the shared state of one instance (or one route override) of @config.
 	 * Main thread. NULL: has none. */

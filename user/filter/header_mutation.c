@@ -24,5 +24,6 @@ static enum filter_verdict response(struct filter_ctx *ctx, struct l7_msg *m)
 const struct filter filter_header_mutation = {
 	.kind = "header_mutation",
 	.request = request,
+	.needs_request = true, /* formats may name its headers */
 	.response = response,
 };

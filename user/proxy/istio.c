@@ -176,15 +176,16 @@ static struct istio_series *series_get(struct worker *w, const struct istio_even
 		.peer = ev->peer ? ev->peer->id : 0, .status = ev->status, .flags = ev->flags,
 		.is_source = ev->is_source,
 	};
-	struct istio_series *s = w->istio_last;
+	struct istio_series **last = &w->istio_last[ev->is_source];
+	struct istio_series *s = *last;
 
-	/* Traffic comes in runs of the same kind. */
+	/* Traffic comes in runs of the same kind, one run on each side. */
 	if (s && memcmp(&s->key, &key, sizeof(key)) == 0)
 		return s;
 	HASH_FIND(hh, w->istio, &key, sizeof(key), s);
 	if (!s)
 		s = series_new(w, ev, &key, is_request);
-	w->istio_last = s;
+	*last = s;
 	return s;
 }
 
@@ -222,5 +223,5 @@ void istio_done(struct worker *w)
 		HASH_DEL(w->istio, s);
 		free(s);
 	}
-	w->istio_last = NULL;
+	w->istio_last[0] = w->istio_last[1] = NULL;
 }

@@ -114,7 +114,7 @@ struct worker {
 	struct list free_streams;
 	struct list dead_streams; /* recycled at the end of the turn */
 	uint32_t n_free_streams;
-	struct istio_series *istio, *istio_last; /* istio.c */
+	struct istio_series *istio, *istio_last[2]; /* istio.c */
 	struct buf log_bufs[LOG_SINKS_MAX];
 	struct io_timer log_timer;
 	uint64_t date_sec;

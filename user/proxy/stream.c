@@ -496,7 +496,7 @@ static bool hop_needs_request(const struct hop *h)
 			 d->table->mutations.response.n_add || d->weighted))
 		return true;
 	for (uint32_t i = 0; i < h->n_filters; i++)
-		if (h->filters[i].ops->response || h->filters[i].ops->end)
+		if (h->filters[i].ops->needs_request)
 			return true;
 	return false;
 }
