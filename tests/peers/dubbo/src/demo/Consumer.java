@@ -3,9 +3,11 @@ package demo;
 
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
-import java.util.Collections;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.apache.dubbo.config.ApplicationConfig;
 import org.apache.dubbo.config.MethodConfig;
@@ -17,12 +19,15 @@ import org.apache.dubbo.config.bootstrap.DubboBootstrap;
  * Does what its standard input says, one command a line, each closed with the line DONE:
  *
  *   ref NAME key=value ...   a reference: url (with no registry between), group, version, timeout,
- *                            heartbeat, retries, check, connections (of its own), prefer (serializations)
+ *                            retries, check, connections (of its own); any other key is a parameter
+ *                            of Dubbo's URL: heartbeat, serialization
  *   call NAME SCENARIO ...   see Scenarios
  *   drop NAME                closes it
  *   sleep MILLISECONDS
  */
 public final class Consumer {
+	private static final List<String> FIELDS =
+		Arrays.asList("url", "timeout", "retries", "check", "group", "version", "connections");
 	private static final Map<String, ReferenceConfig<GreetingService>> REFS = new HashMap<>();
 
 	private Consumer() {
@@ -44,10 +49,9 @@ public final class Consumer {
 			r.setVersion(o.get("version"));
 		if (o.containsKey("connections"))
 			r.setConnections(Integer.valueOf(o.get("connections")));
-		if (o.containsKey("heartbeat"))
-			parameters.put("heartbeat", o.get("heartbeat"));
-		if (o.containsKey("prefer"))
-			parameters.put("prefer.serialization", o.get("prefer"));
+		for (Map.Entry<String, String> e : o.entrySet())
+			if (!FIELDS.contains(e.getKey()))
+				parameters.put(e.getKey(), e.getValue());
 		if (!parameters.isEmpty())
 			r.setParameters(parameters);
 		fire.setName("fire");

@@ -39,6 +39,7 @@ final class Scenarios {
 		ALL.put("void", g -> String.valueOf(g.any(null)));
 		ALL.put("big", g -> big(g, 1 << 20));
 		ALL.put("toobig", g -> big(g, 9 << 20));
+		ALL.put("crowd", Scenarios::crowd);
 		ALL.put("bigstr", Scenarios::bigString);
 		ALL.put("types", Scenarios::types);
 		ALL.put("seen", g -> String.valueOf(g.attachments()));
@@ -175,6 +176,31 @@ final class Scenarios {
 			b.append(i % 7 == 0 ? '\u597d' : (char) ('a' + i % 26));
 		String back = g.sayHello(b.toString());
 		return back.length() + " characters, " + (back.equals("Hello, " + b) ? "the same" : "others");
+	}
+
+	/** Many threads with small and big calls over the one connection that they share. */
+	private static String crowd(GreetingService g) throws Exception {
+		int[] sizes = { 1, 100, 5000, 70000, 300000 };
+		AtomicInteger right = new AtomicInteger();
+		Thread[] threads = new Thread[12];
+
+		for (int i = 0; i < threads.length; i++) {
+			int number = i;
+
+			threads[i] = new Thread(() -> {
+				for (int k = 0; k < 20; k++) {
+					byte[] b = new byte[sizes[(number + k) % sizes.length]];
+
+					Arrays.fill(b, (byte) (number * 20 + k));
+					if (Arrays.equals(b, g.echoBytes(b)) && g.sayHello(number + "." + k).equals("Hello, " + number + "." + k))
+						right.incrementAndGet();
+				}
+			});
+			threads[i].start();
+		}
+		for (Thread t : threads)
+			t.join();
+		return right + " of " + threads.length * 20 + " are right";
 	}
 
 	private static List<Object> values() {
