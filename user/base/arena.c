@@ -61,18 +61,6 @@ struct slice arena_join(struct arena *a, const struct slice *v, size_t n)
 	return slice_of(p, len);
 }
 
-struct slice arena_u64(struct arena *a, uint64_t v)
-{
-	char tmp[20];
-	size_t n = sizeof(tmp);
-
-	do {
-		tmp[--n] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	return arena_slice(a, slice_of(tmp + n, sizeof(tmp) - n));
-}
-
 struct slice arena_printf(struct arena *a, const char *fmt, ...)
 {
 	va_list ap, again;
