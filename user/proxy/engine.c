@@ -118,7 +118,7 @@ static int start_workers(struct engine *e, struct err *err)
 {
 	sigset_t all, old;
 
-	pthread_barrier_init(&e->started, NULL, e->n_workers + 1);
+	pthread_barrier_init(&e->turning, NULL, e->n_workers + 1);
 	/* Signals are the main thread's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -133,7 +133,7 @@ static int start_workers(struct engine *e, struct err *err)
 		}
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_barrier_wait(&e->started);
+	pthread_barrier_wait(&e->turning);
 	for (unsigned int i = 0; i < e->n_workers; i++)
 		if (e->workers[i].start_result < 0) {
 			*err = e->workers[i].start_err;
@@ -196,6 +196,7 @@ void engine_free(struct engine *e)
 		return;
 	for (unsigned int i = 0; i < e->n_workers; i++)
 		io_stop(e->workers[i].io);
+	pthread_barrier_wait(&e->turning); /* no worker frees its loop while it is being told to stop */
 	for (unsigned int i = 0; i < e->n_workers; i++)
 		pthread_join(e->workers[i].thread, NULL);
 	free_ports(e);
@@ -207,7 +208,7 @@ void engine_free(struct engine *e)
 	}
 	epod_unref(e->host);
 	stats_set_free(e->stats);
-	pthread_barrier_destroy(&e->started);
+	pthread_barrier_destroy(&e->turning);
 	free(e->workers);
 	free(e);
 }

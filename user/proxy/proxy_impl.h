@@ -65,7 +65,7 @@ struct engine {
 	_Atomic bool draining;
 	struct addr local_address; /* Envoy's "local address": first non-loopback IPv4 */
 	char hostname[256];
-	pthread_barrier_t started;
+	pthread_barrier_t turning; /* all workers and the main thread: at the start and at the end */
 };
 
 /* ---- worker -------------------------------------------------------------------------------------- */

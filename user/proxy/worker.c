@@ -288,10 +288,11 @@ void *worker_main(void *arg)
 	w->start_result = io_new(w->e->opts.io, &w->io, &w->start_err);
 	if (w->start_result == 0)
 		io_set_turn_hook(w->io, on_turn, w);
-	pthread_barrier_wait(&w->e->started);
+	pthread_barrier_wait(&w->e->turning);
 	if (w->start_result < 0)
 		return NULL;
 	io_run(w->io);
+	pthread_barrier_wait(&w->e->turning);
 	worker_done(w);
 	io_free(w->io);
 	stats_set_free(w->stats);
