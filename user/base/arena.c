@@ -78,6 +78,18 @@ struct slice arena_printf(struct arena *a, const char *fmt, ...)
 	return slice_of(p, (size_t)n);
 }
 
+struct slice arena_u64(struct arena *a, uint64_t v)
+{
+	char *end = (char *)arena_alloc(a, 24) + 24;
+	char *p = end;
+
+	do {
+		*--p = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	return slice_of(p, (size_t)(end - p));
+}
+
 void arena_reset(struct arena *a)
 {
 	struct arena_block *b = a->blocks;

@@ -52,6 +52,8 @@ char *arena_str(struct arena *a, struct slice s); /* the same, NUL-terminated */
 /* All @n slices behind each other; any bytes, where arena_printf would stop at a NUL. */
 struct slice arena_join(struct arena *a, const struct slice *v, size_t n);
 struct slice arena_printf(struct arena *a, const char *fmt, ...) printf_like(2, 3);
+struct slice arena_u64(struct arena *a, uint64_t v); /* decimal */
+
 void arena_reset(struct arena *a);
 void arena_done(struct arena *a);
 
