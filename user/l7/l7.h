@@ -52,6 +52,7 @@ struct l7_msg {
 	bool expect_continue;  /* the body waits for our consent */
 	uint32_t wire;	       /* a word of the codec's own (flags, serialization); copied along */
 	uint32_t props_bytes;  /* of the properties on the wire, set when it is decoded and when encoded */
+	uint32_t frame_bytes;  /* multiplexed, decoded: on the wire, without what comes as body() */
 	struct slice raw;      /* the whole message where the codec forwards it as it is; else empty */
 };
 

@@ -187,6 +187,7 @@ int stream_up_head(struct stream *st, struct l7_msg *m, bool end)
 
 	st->resp = *m;
 	st->bytes.up_head_rx = m->props_bytes;
+	st->bytes.up_rx = m->frame_bytes;
 	for (uint32_t i = 0; i < st->n_hops; i++) {
 		struct l7_info *in = &st->hops[i].info;
 
@@ -228,6 +229,7 @@ int stream_up_body(struct stream *st, struct slice data)
 	size_t before;
 
 	stream_touch(st);
+	st->bytes.up_rx += data.len; /* a serial codec says it better at the end */
 	response_body_filters(st, data, false);
 	if (st->collects)
 		return collect(st, data);
@@ -461,7 +463,7 @@ static void info_bytes(const struct stream *st, struct l7_info *in)
 	const struct codec *k = st->c->codec;
 	const struct stream_bytes *b = &st->bytes;
 
-	in->downstream_wire_rx = k->message_bytes ? k->message_bytes(st->c->cstate) : 0;
+	in->downstream_wire_rx = k->message_bytes ? k->message_bytes(st->c->cstate) : b->down_rx;
 	in->downstream_wire_tx = b->down_tx;
 	in->downstream_head_rx = b->down_head_rx;
 	in->downstream_head_tx = b->down_head_tx;

@@ -42,9 +42,8 @@ static bool rpc_route(struct stream *st, struct hop *h)
 
 static void rpc_forward(struct stream *st, struct hop *h, const struct upstream_host *host)
 {
-	(void)st;
-	(void)h;
 	(void)host;
+	h->info.upstream_protocol = st->req.protocol;
 }
 
 static void rpc_response(struct stream *st, struct hop *h)

@@ -70,6 +70,7 @@ static struct stream *stream_new(struct conn *c, const struct l7_msg *m, bool en
 	st->req_end = end;
 	st->is_oneway = m->kind == L7_ONEWAY;
 	st->bytes.down_head_rx = m->props_bytes;
+	st->bytes.down_rx = m->frame_bytes;
 	st->last_ns = io_now(c->w->io);
 	list_init(&st->pending_node);
 	list_init(&st->held_node);

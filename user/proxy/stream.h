@@ -70,6 +70,7 @@ struct hop {
 
 /* Bytes on the wire, for the logs: whole messages, and of them the properties of the heads. */
 struct stream_bytes {
+	uint64_t down_rx; /* multiplexed; a serial codec knows it */
 	uint64_t down_tx, up_tx, up_rx;
 	uint32_t down_head_rx, down_head_tx, up_head_rx, up_head_tx;
 };

@@ -65,6 +65,7 @@ static void check_request(const struct end *e, const struct want *w, struct slic
 	assert_true(m->id == id_of(f.ptr));
 	assert_int_equal(m->body_len, f.len - 16);
 	assert_true(slice_is_equal(m->raw, f));
+	assert_int_equal(m->frame_bytes, f.len);
 	p = l7_props_find(&m->props, slice_str(w->prop));
 	assert_non_null(p);
 	assert_slice(p->value, w->value);
@@ -253,6 +254,7 @@ static void test_a_long_answer_streams(void **state)
 	assert_int_equal(up.seen.heads, 1);
 	assert_true(up.seen.m.is_ok);
 	assert_int_equal(up.seen.m.raw.len, 0);
+	assert_int_equal(up.seen.m.frame_bytes, DUBBO_HEADER);
 	assert_int_equal(up.seen.m.body_len, 1 << 20);
 	assert_false(codec_dubbo.is_idle(up.conn));
 	assert_true(codec_dubbo.is_writing(down.conn));

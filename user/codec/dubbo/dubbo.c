@@ -242,6 +242,7 @@ static ssize_t request_feed(struct turn *t, const struct dubbo_frame *f, char *p
 		r = request_refuse(t, f, why);
 	} else {
 		m.raw = slice_of(p, total);
+		m.frame_bytes = (uint32_t)total;
 		r = verdict(t, c->ev->head(c->owner, &m, true));
 	}
 	return r < 0 ? r : (ssize_t)total;
@@ -277,6 +278,7 @@ static ssize_t response_feed(struct turn *t, const struct dubbo_frame *f, char *
 	m.is_ok = f->status == DUBBO_OK &&
 		  !dubbo_answer_is_exception(dubbo_frame_serialization(f),
 					     slice_of(p + DUBBO_HEADER, n - DUBBO_HEADER));
+	m.frame_bytes = (uint32_t)(end ? total : DUBBO_HEADER);
 	if (end) {
 		m.raw = slice_of(p, total);
 	} else {
