@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A new configuration: everything is read and opened beside what serves, then published in one step;
- * when anything fails, what was opened goes and all stays as it was.
+ * A new configuration: everything is read and opened beside what serves, then published in one
+ * step; when anything fails, what was opened goes and all stays as it was.
  */
 #include <errno.h>
 
 #include "agent/agent_impl.h"
 #include "base/log.h"
 
-/* ---- views -------------------------------------------------------------------------------------------------- */
+/* ---- views -------------------------------------------------------------------- */
 
 static void swap_views(struct agent *a)
 {
@@ -45,7 +45,7 @@ static int publish_views(struct agent *a, struct mesh_view *host, struct err *e)
 	return r;
 }
 
-/* ---- pods --------------------------------------------------------------------------------------------------- */
+/* ---- pods --------------------------------------------------------------------- */
 
 /* @p takes what @o is configured as, and the other way round. */
 static void swap_conf(struct agent_pod *p, struct agent_pod *o)
@@ -67,7 +67,8 @@ static int plan_new(struct agent *a, const struct skiffd_pod *conf, struct err *
 	struct agent_pod *p;
 
 	if (!a->dp)
-		return err_set(e, -ENOTSUP, "pods: skiffd was started without capture: start it again");
+		return err_set(e, -ENOTSUP,
+			       "pods: skiffd was started without capture: start it again");
 	if (a->n_pods == AGENT_PODS_MAX)
 		return err_set(e, -ENOSPC, "more than %d pods", AGENT_PODS_MAX);
 	p = agent_pod_new(conf);
@@ -87,7 +88,8 @@ static int plan_pods(struct agent *a, const struct skiffd_config *c, struct err 
 		int r = 0;
 
 		if (p && p->named)
-			return err_set(e, -EEXIST, "%s: pods: %s/%s is there twice", c->path, ns, conf->name);
+			return err_set(e, -EEXIST, "%s: pods: %s/%s is there twice", c->path, ns,
+				       conf->name);
 		if (p && agent_pod_is_in(p, conf->netns)) {
 			p->named = true;
 			p->was = agent_pod_new(conf);
@@ -148,7 +150,8 @@ static void end_pods(struct agent *a, bool done)
 
 		if (done ? p->leaving : fresh) {
 			if (done)
-				log_info("agent", "pod %s/%s has left the mesh", p->conf.namespace_, p->conf.name);
+				log_info("agent", "pod %s/%s has left the mesh",
+					 p->conf.namespace_, p->conf.name);
 			drop_pod(a, p);
 			continue;
 		}
@@ -158,13 +161,14 @@ static void end_pods(struct agent *a, bool done)
 			swap_conf(p, p->was);
 			agent_pod_free(p->was);
 		} else if (fresh)
-			log_info("agent", "pod %s/%s is in the mesh", p->conf.namespace_, p->conf.name);
+			log_info("agent", "pod %s/%s is in the mesh", p->conf.namespace_,
+				 p->conf.name);
 		p->was = NULL;
 		p->named = p->leaving = false;
 	}
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------------------ */
+/* ---- all of it ---------------------------------------------------------------- */
 
 static int take(struct agent *a, struct skiffd_config *c, struct err *e)
 {
@@ -222,7 +226,8 @@ int agent_reload(struct agent *a, struct err *e)
 	adopt_config(a, c);
 	a->reloads++;
 	a->last_error[0] = '\0';
-	log_info("agent", "configuration version %llu is in force", (unsigned long long)a->snap->version);
+	log_info("agent", "configuration version %llu is in force",
+		 (unsigned long long)a->snap->version);
 	r = agent_watch_start(a, e);
 out:
 	xds_report_done(&report);
