@@ -184,9 +184,9 @@ class Skiffd:
         try:
             status = self.end()
             if not kind:
+                self.check_reports()
                 expect(died, None, "skiffd died")
                 expect(status, 0, "exit status after SIGTERM")
-                self.check_reports()
         finally:
             self.discard()
 
