@@ -3,8 +3,10 @@
 
 It uses a free admin port, a control socket and a pin folder of its own, so that several may run at once.
 """
+import collections
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -177,6 +179,17 @@ class Skiffd:
             if value.isdigit():
                 out[name] = int(value)
         return out
+
+    def kernel(self):
+        """What the BPF programs counted, by the names of `skiffctl bpf show`."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(5)
+            s.connect(self.config["control"])
+            s.sendall(b"GET /bpf HTTP/1.1\r\nHost: skiffd\r\nConnection: close\r\n\r\n")
+            text = b"".join(iter(lambda: s.recv(65536), b"")).decode()
+        lines = text.partition("skiff_stats\n")[2].splitlines()
+        found = (re.match(r" *(\d+)  (.+)$", line) for line in lines)
+        return collections.Counter({m.group(2): int(m.group(1)) for m in found if m})
 
     def reload(self, own):
         """New resources of the own namespace; returns when they are in force."""
