@@ -198,11 +198,29 @@ static int take(struct agent *a, struct skiffd_config *c, struct err *e)
 	return r;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* What skiffd takes from its file at the start only. */
+static bool same_base(const struct skiffd_config *a, const struct skiffd_config *b)
+{
+	return a->workers == b->workers && same_text(a->io, b->io) &&
+	       a->has_admin == b->has_admin && addr_is_equal(&a->admin, &b->admin) && same_text(a->control, b->control) &&
+	       a->max_connections == b->max_connections &&
+	       a->max_connections_per_pod == b->max_connections_per_pod &&
+	       a->max_buffer_bytes == b->max_buffer_bytes &&
+	       a->max_buffer_bytes_per_pod == b->max_buffer_bytes_per_pod &&
+	       same_text(a->cgroup, b->cgroup) && same_text(a->pin_dir, b->pin_dir) &&
+	       a->credit_bytes == b->credit_bytes && a->heartbeat_seconds == b->heartbeat_seconds;
+}
+
 static void adopt_config(struct agent *a, struct skiffd_config *c)
 {
-	if (c->workers != a->conf->workers || strcmp(c->io, a->conf->io) != 0 ||
-	    !addr_is_equal(&c->admin, &a->conf->admin))
-		log_warn("agent", "workers, io and admin change with a restart only");
+	if (!same_base(c, a->conf))
+		log_warn("agent", "workers, io, admin, control, limits and capture change "
+				  "with a restart only");
 	skiffd_config_free(a->conf);
 	a->conf = c;
 }
