@@ -289,15 +289,16 @@ void stream_up_drained(struct stream *st)
 	io_stream_read_start(st->c->io);
 }
 
-void stream_down_drained(struct stream *st)
+bool stream_down_drained(struct stream *st)
 {
 	struct uconn *u = st->up;
 
 	if (!u || !u->reading_stopped || u->closed)
-		return;
-	uconn_read_start(u);
+		return false;
 	if (st->c->chain->kind == MESH_NET_HTTP)
 		stats_inc(st->w->stats, st->c->chain->http.stats.flow_resumed);
+	uconn_read_start(u);
+	return true;
 }
 
 /* ---- from Skiff itself ------------------------------------------------------------------------------------ */

@@ -390,6 +390,11 @@ static void conn_begin(struct conn *c)
 		conn_close(c, false);
 		return;
 	}
+	if (!v && c->pod->id) {
+		/* Captured before the pod's configuration is here: it must not pass without its policy. */
+		conn_close(c, true);
+		return;
+	}
 	conn_count_start(c);
 	if (!c->pl) {
 		if (c->from->kind == WLISTEN_PORT)

@@ -325,21 +325,27 @@ static void reset_streams(struct conn *c, const char *details)
 		end_stream(c, st, details);
 }
 
+/* The end of a stream may end others of its connection: every search starts from the front. */
+static struct stream *first_call(struct conn *c)
+{
+	list_for_each(n, &c->streams) {
+		struct stream *st = list_entry(n, struct stream, node);
+
+		if (!st->is_oneway)
+			return st;
+	}
+	return NULL;
+}
+
 /* A one-way message is not lost because its sender leaves at once: true when some are not on their
  * way yet. Calls that wait for an answer end here. */
 static bool has_oneway(struct conn *c)
 {
-	bool left = false;
+	struct stream *st;
 
-	list_for_each_safe(n, tmp, &c->streams) {
-		struct stream *st = list_entry(n, struct stream, node);
-
-		if (st->is_oneway)
-			left = true;
-		else
-			end_stream(c, st, "downstream_remote_disconnect");
-	}
-	return left;
+	while ((st = first_call(c)) != NULL)
+		end_stream(c, st, "downstream_remote_disconnect");
+	return !list_is_empty(&c->streams);
 }
 
 static void msg_eof(struct conn *c)
@@ -376,6 +382,15 @@ void conn_msg_stalled(struct conn *c)
 	io_timer_set(c->w->io, &c->timer, CONN_STALL_MS);
 }
 
+/* Lets one upstream connection go on that waited for this client; that may end streams here. */
+static bool wake_one(struct conn *c)
+{
+	list_for_each(n, &c->streams)
+		if (stream_down_drained(list_entry(n, struct stream, node)))
+			return true;
+	return false;
+}
+
 static void msg_drained(struct conn *c)
 {
 	if (c->stalled) {
@@ -384,8 +399,8 @@ static void msg_drained(struct conn *c)
 	}
 	if (buf_len(&c->in))
 		conn_make_ready(c);
-	list_for_each_safe(n, tmp, &c->streams)
-		stream_down_drained(list_entry(n, struct stream, node));
+	while (!c->closed && wake_one(c))
+		;
 }
 
 static void timed_out_head(struct conn *c)

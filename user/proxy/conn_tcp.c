@@ -16,7 +16,6 @@ struct tcp {
 	struct upstream_cluster *cluster; /* NULL: passed through */
 	struct upstream_host *host;
 	const struct ptcp *conf;	  /* NULL: passed through */
-	struct epod *netns;		  /* where the upstream socket is made */
 	struct l7_info info;
 	uint32_t attempts;
 	bool up_ready, down_eof, up_eof;
@@ -59,6 +58,7 @@ static void up_release(struct tcp *t)
 		t->holds_connection = false;
 	}
 	if (t->host) {
+		t->host->lb.active--;
 		upstream_host_put(t->host);
 		t->host = NULL;
 	}
@@ -238,6 +238,7 @@ static int tcp_pick(struct tcp *t)
 		UP_STAT(t, cx_none_healthy);
 		return -EHOSTUNREACH;
 	}
+	t->host->lb.active++;
 	if (!upstream_take(k->shared, UPSTREAM_CONNECTIONS)) {
 		UP_STAT(t, cx_overflow);
 		return -EBUSY;

@@ -23,6 +23,9 @@ static void http_route_lookup(struct stream *st, struct hop *h)
 {
 	route_match(hp(h)->conf->routes, &st->req, st->arena, &st->w->rng, &h->http);
 	h->cluster_name = h->http.cluster;
+	/* Out of a header it lies in the bytes received, which do not outlive a filter's pause. */
+	if (h->http.route && !h->http.route->cluster.len && h->cluster_name.len)
+		h->cluster_name = arena_slice(st->arena, h->cluster_name);
 	if (h->http.route)
 		h->info.route_name = h->http.route->name;
 	if (h->http.vhost)
@@ -74,8 +77,17 @@ static void finalize_reply(struct stream *st, struct hop *h)
 	route_response_finalize(&h->http, &st->resp, &h->info, st->arena);
 }
 
+static bool is_grpc(const struct stream *st)
+{
+	struct slice ct = l7_props_value(&st->req.props, L7_KEY_CONTENT_TYPE);
+
+	return slice_is_equal(ct, SLICE("application/grpc")) ||
+	       slice_has_prefix(ct, SLICE("application/grpc+"));
+}
+
 static bool http_request(struct stream *st, struct hop *h)
 {
+	st->is_grpc = is_grpc(st); /* asked again when the request's bytes may be gone */
 	count(h, hp(h)->stats.rq_total);
 	count(h, hp(h)->stats.rq_http1_total);
 	count(h, hp(h)->stats.rq_active);
@@ -90,14 +102,6 @@ static bool http_request(struct stream *st, struct hop *h)
 }
 
 /* ---- answers made here --------------------------------------------------------------------------------- */
-
-static bool is_grpc(const struct stream *st)
-{
-	struct slice ct = l7_props_value(&st->req.props, L7_KEY_CONTENT_TYPE);
-
-	return slice_is_equal(ct, SLICE("application/grpc")) ||
-	       slice_has_prefix(ct, SLICE("application/grpc+"));
-}
 
 /* gRPC's status for an HTTP one (grpc/doc/http-grpc-status-mapping.md). */
 static struct slice grpc_status(uint32_t http)
@@ -178,7 +182,7 @@ static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *
 		else
 			l7_props_add(&st->resp.props, p->key, p->name, p->value);
 	}
-	if (is_grpc(st) && !l7_props_get(&r->props, L7_KEY_LOCATION)) {
+	if (st->is_grpc && !l7_props_get(&r->props, L7_KEY_LOCATION)) {
 		reply_as_grpc(st, r, status);
 		body = SLICE_NONE;
 	}
@@ -505,7 +509,7 @@ static void http_end(struct stream *st, struct hop *h)
 	uint32_t code = h->info.status;
 
 	stats_dec(st->w->stats, s->rq_active);
-	stream_count_istio(st, h, is_grpc(st) ? "grpc" : "http", code);
+	stream_count_istio(st, h, st->is_grpc ? "grpc" : "http", code);
 	if (!code)
 		return;
 	http_count_code(st->w->stats, hp(h), code);

@@ -23,6 +23,9 @@ static bool rpc_request(struct stream *st, struct hop *h)
 	count(h, s->request_active);
 	route_rpc_match(rp(h)->conf->tables, rp(h)->conf->n_tables, &st->req, st->arena, &st->w->rng, &h->rpc);
 	h->cluster_name = h->rpc.cluster;
+	/* Out of an attachment it lies in the bytes received, which do not outlive a filter's pause. */
+	if (h->rpc.route && !h->rpc.route->cluster.len && h->cluster_name.len)
+		h->cluster_name = arena_slice(st->arena, h->cluster_name);
 	if (h->rpc.route)
 		h->info.route_name = h->rpc.route->name;
 	return true;

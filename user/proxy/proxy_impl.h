@@ -32,7 +32,6 @@ struct log_sink {
 
 /* Finds or opens the sink of @conf. Index, or -errno with @err. Main thread. */
 int log_sink_open(struct engine *e, const struct mesh_access_log *conf, struct err *err);
-void log_sinks_reopen(struct engine *e);
 
 /* ---- engine -------------------------------------------------------------------------------------- */
 

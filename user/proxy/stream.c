@@ -41,6 +41,8 @@ static void stream_recycle(struct stream *st)
 		wview_unref(st->hops[i].view);
 		epod_unref(st->hops[i].pod);
 	}
+	if (st->netns_ref)
+		epod_unref(st->netns_ref);
 	buf_done(&st->held);
 	if (w->n_free_streams >= STREAM_FREE_MAX) {
 		arena_done(&own);
@@ -366,7 +368,7 @@ static bool hop_shortcut(struct stream *st, struct hop *h)
 		return true;
 	}
 	if (!v || !mesh_view_listener(v->pv->mesh, MESH_INBOUND, &h->host->lb.addr))
-		st->netns = local; /* nothing is asked of inbound connections there */
+		st->netns = st->netns_ref = epod_ref(local); /* nothing is asked of inbound connections there */
 	return false;
 }
 

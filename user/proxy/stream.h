@@ -89,7 +89,8 @@ struct stream {
 	struct uconn *up;
 	uint64_t up_id;
 	struct upstream_pool *pool; /* waits in its pending list */
-	struct epod *netns;	    /* where its upstream connection is made */
+	struct epod *netns;	    /* where its upstream connection is made; referenced by a hop or by: */
+	struct epod *netns_ref;	    /* a pod of this node that is no hop; referenced */
 	struct buf body;	    /* request body held until it can go up */
 	struct buf held;	    /* answer's body while another one is being written */
 	struct list held_node;	    /* conn->held: whole, waits for its turn */
@@ -100,20 +101,18 @@ struct stream {
 	uint64_t last_ns;
 	bool req_end;	     /* the whole request was received */
 	bool req_kept;	     /* req's slices are copies */
-	bool body_seen;
 	bool head_up;	     /* the request's head went up */
 	bool end_up;	     /* its end too */
 	bool paused;	     /* a filter waits */
-	bool in_filters;
 	bool resp_started;   /* the answer's head went down */
 	bool resp_end;	     /* all of it */
 	bool local_reply;
 	bool is_head;	     /* answers have no body */
 	bool is_oneway;
-	bool is_connect;
+	bool is_grpc;
 	bool collects;	     /* the answer gathers in held */
 	bool upgraded;	     /* bytes from here on */
-	bool up_reading_stopped, down_reading_stopped;
+	bool down_reading_stopped;
 	bool ended;
 	bool timed_out;
 };
@@ -123,7 +122,8 @@ extern const struct codec_events stream_events;
 
 /* ---- from the connection --------------------------------------------------------------------------- */
 void stream_reset(struct stream *st, uint32_t flags, const char *details); /* the client went away */
-void stream_down_drained(struct stream *st);
+/* The client takes bytes again. true: its upstream connection was stopped and goes on. */
+bool stream_down_drained(struct stream *st);
 /* Error answer at the newest hop. */
 void stream_reply(struct stream *st, enum l7_reply_code code, uint32_t flags, const char *details,
 		  const char *body);

@@ -15,6 +15,7 @@
 #define ST(u, field) stats_inc((u)->w->stats, (u)->cluster->shared->stats.field)
 
 static void pool_serve(struct upstream_pool *p);
+static void uconn_rest(struct uconn *u);
 static void uconn_close(struct uconn *u, bool failed);
 
 static struct uconn *uconn_of(struct list *n)
@@ -78,27 +79,43 @@ static struct stream *event_stream(struct uconn *u, uint64_t id)
 	return u->codec->multiplexed ? slot_find(u, id) : u->st;
 }
 
+/* What happened in an event may have closed the connection under the codec: it must stop then. */
+static int event_result(const struct uconn *u)
+{
+	return u->closed ? -ECANCELED : 0;
+}
+
 static int on_head(void *owner, struct l7_msg *m, bool end)
 {
 	struct uconn *u = owner;
 	struct stream *st = event_stream(u, m->id);
 
-	/* An answer nobody waits for any more (its client left): read over it. */
-	return st ? stream_up_head(st, m, end) : 0;
+	if (st)
+		stream_up_head(st, m, end);
+	else if (!u->codec->multiplexed)
+		return -EPROTO; /* nothing was asked */
+	/* Else an answer nobody waits for any more (its client left): read over it. */
+	return event_result(u);
 }
 
 static int on_body(void *owner, uint64_t id, struct slice data)
 {
-	struct stream *st = event_stream(owner, id);
+	struct uconn *u = owner;
+	struct stream *st = event_stream(u, id);
 
-	return st ? stream_up_body(st, data) : 0;
+	if (st)
+		stream_up_body(st, data);
+	return event_result(u);
 }
 
 static int on_end(void *owner, uint64_t id, struct l7_props *trailers)
 {
-	struct stream *st = event_stream(owner, id);
+	struct uconn *u = owner;
+	struct stream *st = event_stream(u, id);
 
-	return st ? stream_up_end(st, trailers) : 0;
+	if (st)
+		stream_up_end(st, trailers);
+	return event_result(u);
 }
 
 static int on_interim(void *owner, struct l7_msg *m)
@@ -118,6 +135,8 @@ static int on_control(void *owner, const char *kind)
 {
 	struct uconn *u = owner;
 
+	if (u->closed)
+		return -ECANCELED;
 	if (buf_len(&u->reply)) {
 		buf_add_slice(io_stream_out(u->io), buf_slice(&u->reply));
 		buf_clear(&u->reply);
@@ -125,7 +144,7 @@ static int on_control(void *owner, const char *kind)
 	}
 	if (strcmp(kind, "readonly") == 0)
 		u->base.draining = true;
-	return 0;
+	return event_result(u);
 }
 
 static const struct codec_events events = {
@@ -153,7 +172,8 @@ static void count_close(struct uconn *u)
 {
 	struct upstream_host *h = u->base.pool->host;
 
-	upstream_give(u->cluster->shared, UPSTREAM_CONNECTIONS);
+	if (!u->is_over_limit)
+		upstream_give(u->cluster->shared, UPSTREAM_CONNECTIONS);
 	stats_add(u->w->stats, u->cluster->shared->stats.cx_rx_bytes, u->rx);
 	if (!u->base.ready)
 		return;
@@ -191,9 +211,27 @@ static void uconn_close(struct uconn *u, bool failed)
 	list_push(&u->w->dead_uconns, &u->dead);
 }
 
+/* Closes; the requests that wait for this pool do so for another connection. */
+static void uconn_leave(struct uconn *u, bool failed)
+{
+	struct upstream_pool *p = u->base.pool;
+	struct upstream_host *h = p->host;
+
+	h->refs++;
+	uconn_close(u, failed);
+	pool_serve(p);
+	upstream_host_put(h);
+}
+
 void uconn_close_base(struct upstream_conn *c)
 {
-	uconn_close(container_of(c, struct uconn, base), false);
+	struct uconn *u = container_of(c, struct uconn, base);
+
+	/* One that is still connecting is given up only when nobody waits for it: pool_close. */
+	if (u->base.ready)
+		uconn_leave(u, false);
+	else
+		uconn_close(u, false);
 }
 
 void uconn_free_dead(struct worker *w)
@@ -235,7 +273,20 @@ static void uconn_fault(struct uconn *u, const struct codec_fault *fault)
 	if (u->base.active)
 		uconn_break(u, L7_FLAG(UPE), fault->details);
 	else
-		uconn_close(u, true);
+		uconn_leave(u, true);
+}
+
+/* The answer became whole inside decode. Only now it is known whether anything came behind it. */
+static void uconn_settle(struct uconn *u, bool has_more)
+{
+	u->rest_later = false;
+	if (has_more) {
+		/* Nobody asked for that: it must not become the answer to the next request. */
+		ST(u, cx_protocol_error);
+		uconn_leave(u, true);
+		return;
+	}
+	uconn_rest(u);
 }
 
 static size_t uconn_feed(struct uconn *u, char *p, size_t n)
@@ -251,6 +302,10 @@ static size_t uconn_feed(struct uconn *u, char *p, size_t n)
 		u->in_decode = false;
 		if (u->closed)
 			return n;
+		if (r < 0 && u->rest_later) {
+			uconn_settle(u, true);
+			return n;
+		}
 		if (r < 0) {
 			uconn_fault(u, &fault);
 			return n;
@@ -263,6 +318,8 @@ static size_t uconn_feed(struct uconn *u, char *p, size_t n)
 			arena_reset(&u->arena);
 		u->arena_dirty = false;
 	}
+	if (u->rest_later && !u->closed)
+		uconn_settle(u, used < n || !u->codec->is_idle(u->cstate));
 	return used;
 }
 
@@ -312,33 +369,36 @@ static void on_io_eof(struct io_stream *s)
 		return;
 	}
 	if (!u->closed)
-		uconn_close(u, false);
+		uconn_leave(u, false);
+}
+
+/* Everybody who waits for @p is told that there is nothing to wait for. The caller holds the host. */
+static void fail_pending(struct upstream_pool *p, uint32_t flags, const char *why, const char *failure)
+{
+	struct upstream_cluster *k = p->host->cluster;
+	struct list waiting;
+
+	list_init(&waiting);
+	list_splice(&waiting, &p->pending);
+	while (!list_is_empty(&waiting)) {
+		struct stream *st = list_entry(waiting.next, struct stream, pending_node);
+
+		stats_inc(st->w->stats, k->shared->stats.rq_pending_failure_eject);
+		uconn_unwant(st);
+		stream_up_failed(st, flags, why, failure);
+	}
 }
 
 static void connect_failed(struct uconn *u, const char *why, const char *failure)
 {
 	struct upstream_pool *p = u->base.pool;
 	struct upstream_host *h = p->host;
-	struct list waiting;
-	struct list *n;
 
 	ST(u, cx_connect_fail);
 	h->cx_fail++;
 	h->refs++;
 	uconn_close(u, true);
-	list_init(&waiting);
-	list_splice(&waiting, &p->pending);
-	p->n_pending = 0;
-	while ((n = list_pop(&waiting)) != NULL) {
-		struct stream *st = list_entry(n, struct stream, pending_node);
-		struct upstream_cluster *k = h->cluster;
-
-		st->pool = NULL;
-		upstream_give(k->shared, UPSTREAM_PENDING);
-		stats_dec(st->w->stats, k->shared->stats.rq_pending_active);
-		stats_inc(st->w->stats, k->shared->stats.rq_pending_failure_eject);
-		stream_up_failed(st, L7_FLAG(UF), why, failure);
-	}
+	fail_pending(p, L7_FLAG(UF), why, failure);
 	upstream_host_put(h);
 }
 
@@ -352,7 +412,7 @@ static void on_io_failed(struct io_stream *s, int err)
 	else if (u->base.active)
 		uconn_break(u, L7_FLAG(UC), "connection termination");
 	else
-		uconn_close(u, true);
+		uconn_leave(u, true);
 }
 
 static void on_io_connected(struct io_stream *s, int err)
@@ -375,6 +435,9 @@ static void on_io_connected(struct io_stream *s, int err)
 		     (io_now(u->w->io) - u->start_ns) / 1000);
 	upstream_conn_place(&u->base);
 	pool_serve(p);
+	/* Those it was made for may have left meanwhile. */
+	if (!u->closed && !u->base.active)
+		uconn_rest(u);
 }
 
 static void on_io_drained(struct io_stream *s)
@@ -386,6 +449,8 @@ static void on_io_drained(struct io_stream *s)
 	for (uint32_t i = 0; i < u->n_slots; i++)
 		if (u->slots[i].st)
 			stream_up_drained(u->slots[i].st);
+	if (u->codec->multiplexed && !u->closed)
+		pool_serve(u->base.pool); /* it takes requests again */
 }
 
 static const struct io_stream_ops io_ops = {
@@ -408,7 +473,7 @@ static void on_timer(struct io_timer *t)
 	if (u->base.active)
 		return;
 	ST(u, cx_idle_timeout);
-	uconn_close(u, false);
+	uconn_leave(u, false);
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------------- */
@@ -443,22 +508,32 @@ static void uconn_abandon(struct uconn *u)
 	free(u);
 }
 
+static bool pool_has_any(const struct upstream_pool *p)
+{
+	return !list_is_empty(&p->idle) || !list_is_empty(&p->busy) || !list_is_empty(&p->connecting);
+}
+
 /* Opens one more connection of @p. 0, or -errno. */
 static int uconn_open(struct upstream_pool *p, struct worker *w, const struct codec *codec, struct epod *netns)
 {
 	struct upstream_cluster *k = p->host->cluster;
 	struct io_socket_opts opts = { .netns = netns->netns, .mark = netns->id ? w->e->opts.mark : 0 };
+	bool over = !upstream_take(k->shared, UPSTREAM_CONNECTIONS);
 	struct uconn *u;
 	int err = 0;
 
-	if (!upstream_take(k->shared, UPSTREAM_CONNECTIONS)) {
+	if (over) {
 		stats_inc(w->stats, k->shared->stats.cx_overflow);
-		return -EBUSY;
+		/* As Envoy: the first one of a pool is always made, else other hosts could starve this. */
+		if (pool_has_any(p))
+			return -EBUSY;
 	}
 	u = uconn_new(p, w, codec);
+	u->is_over_limit = over;
 	u->io = io_connect(w->io, &p->host->lb.addr, NULL, &opts, &io_ops, u, &err);
 	if (!u->io) {
-		upstream_give(k->shared, UPSTREAM_CONNECTIONS);
+		if (!over)
+			upstream_give(k->shared, UPSTREAM_CONNECTIONS);
 		uconn_abandon(u);
 		return err;
 	}
@@ -474,11 +549,34 @@ static int uconn_open(struct upstream_pool *p, struct worker *w, const struct co
 
 /* ---- pools ------------------------------------------------------------------------------------------------ */
 
-static bool conn_takes_more(const struct uconn *u)
+static bool conn_is_open(const struct uconn *u)
 {
 	/* One that waits for a slow client would make the others wait too. */
 	return u->base.ready && !u->base.draining && !u->closed && !u->reading_stopped &&
 	       u->base.active < (u->codec->multiplexed ? UCONN_STREAMS_MAX : 1);
+}
+
+/* A provider that takes nothing: what it gets must not heap up here. */
+static bool conn_is_full(const struct uconn *u)
+{
+	return u->codec->multiplexed && io_stream_is_full(u->io);
+}
+
+static bool conn_takes_more(const struct uconn *u)
+{
+	return conn_is_open(u) && !conn_is_full(u);
+}
+
+/* Waits a connection only for its host to read? Another one to the same host would be no better. */
+static bool pool_is_full(struct upstream_pool *p)
+{
+	list_for_each(n, &p->idle)
+		if (conn_is_open(uconn_of(n)) && conn_is_full(uconn_of(n)))
+			return true;
+	list_for_each(n, &p->busy)
+		if (conn_is_open(uconn_of(n)) && conn_is_full(uconn_of(n)))
+			return true;
+	return false;
 }
 
 static struct uconn *pool_find(struct upstream_pool *p, bool multiplexed)
@@ -492,6 +590,29 @@ static struct uconn *pool_find(struct upstream_pool *p, bool multiplexed)
 		if (conn_takes_more(uconn_of(n)))
 			return uconn_of(n);
 	return NULL;
+}
+
+static bool uconn_is_done(const struct uconn *u)
+{
+	uint32_t max = u->cluster->conf->max_requests_per_connection;
+
+	if (max && u->base.served >= max) {
+		ST(u, cx_max_requests);
+		return true;
+	}
+	return u->base.draining || u->base.pool->host->removed || !u->codec->is_reusable(u->cstate);
+}
+
+/* Nobody uses it now: it waits for the next request, or closes. */
+static void uconn_idle(struct uconn *u)
+{
+	if (uconn_is_done(u)) {
+		uconn_close(u, false);
+		return;
+	}
+	upstream_conn_place(&u->base);
+	if (u->cluster->conf->idle_timeout_ms)
+		io_timer_set(u->w->io, &u->timer, u->cluster->conf->idle_timeout_ms);
 }
 
 static void uconn_give(struct uconn *u, struct stream *st)
@@ -509,7 +630,28 @@ static void uconn_give(struct uconn *u, struct stream *st)
 	st->up = u;
 	if (u->base.active == 1)
 		upstream_conn_place(&u->base);
+	u->in_give = true;
 	stream_up_ready(st, u);
+	u->in_give = false;
+	if (!u->closed && !u->base.active)
+		uconn_idle(u); /* a one-way message */
+}
+
+/* Those that wait and that no connection takes need another one, unless one is on its way. */
+static void pool_grow(struct upstream_pool *p)
+{
+	struct stream *st;
+	int r;
+
+	if (list_is_empty(&p->pending) || p->n_connecting || pool_is_full(p))
+		return;
+	st = list_entry(p->pending.next, struct stream, pending_node);
+	r = uconn_open(p, st->w, p->protocol, st->netns);
+	/* At the limit they wait for one in use; without any there is nothing to wait for. */
+	if (r < 0 && list_is_empty(&p->busy))
+		fail_pending(p, r == -EBUSY ? L7_FLAG(UO) : L7_FLAG(UF),
+			     r == -EBUSY ? "overflow" : "local connection failure",
+			     r == -EBUSY ? NULL : strerror(-r));
 }
 
 static void pool_serve(struct upstream_pool *p)
@@ -527,12 +669,7 @@ static void pool_serve(struct upstream_pool *p)
 		uconn_unwant(st);
 		uconn_give(u, st);
 	}
-	/* Those left need a connection that nobody is opening. */
-	if (!list_is_empty(&p->pending) && p->n_connecting == 0) {
-		struct stream *st = list_entry(p->pending.next, struct stream, pending_node);
-
-		uconn_open(p, st->w, p->protocol, st->netns);
-	}
+	pool_grow(p);
 	upstream_host_put(h);
 }
 
@@ -579,7 +716,7 @@ void uconn_want(struct stream *st, struct upstream_host *host)
 		return;
 	}
 	wait_in(p, st);
-	if (p->n_connecting < (codec->multiplexed ? 1 : p->n_pending))
+	if (!pool_is_full(p) && p->n_connecting < (codec->multiplexed ? 1 : p->n_pending))
 		r = uconn_open(p, st->w, codec, netns);
 	/* At the connection limit it waits for one in use; without any there is nothing to wait for. */
 	if (r < 0 && p->n_connecting == 0 && list_is_empty(&p->busy)) {
@@ -592,34 +729,16 @@ void uconn_want(struct stream *st, struct upstream_host *host)
 
 /* ---- release ------------------------------------------------------------------------------------------------ */
 
-static bool uconn_is_done(const struct uconn *u)
-{
-	uint32_t max = u->cluster->conf->max_requests_per_connection;
-
-	if (max && u->base.served >= max) {
-		ST(u, cx_max_requests);
-		return true;
-	}
-	return u->base.draining || u->base.pool->host->removed || !u->codec->is_reusable(u->cstate);
-}
-
 static void uconn_rest(struct uconn *u)
 {
 	struct upstream_pool *p = u->base.pool;
+	struct upstream_host *h = p->host;
 
-	if (uconn_is_done(u)) {
-		/* Inside its own decode the connection must stay until that returns: close() only marks. */
-		uconn_close(u, false);
-		pool_serve(p);
-		return;
-	}
-	upstream_conn_place(&u->base);
-	if (!list_is_empty(&p->pending)) {
-		pool_serve(p);
-		return;
-	}
-	if (u->cluster->conf->idle_timeout_ms)
-		io_timer_set(u->w->io, &u->timer, u->cluster->conf->idle_timeout_ms);
+	h->refs++; /* the request may have given its own back */
+	/* Inside its own decode the connection must stay until that returns: close() only marks. */
+	uconn_idle(u);
+	pool_serve(p);
+	upstream_host_put(h);
 }
 
 void uconn_read_start(struct uconn *u)
@@ -647,8 +766,12 @@ void uconn_release(struct stream *st, bool whole)
 	u->base.active--;
 	if (u->closed)
 		return;
+	if (u->in_give && u->codec->multiplexed)
+		return;
 	if (u->reading_stopped && (u->stopped_by == st || !u->base.active))
 		uconn_read_start(u);
+	if (u->closed)
+		return;
 	/* A serial connection in the middle of something cannot be used again. */
 	if (!whole && !u->codec->multiplexed) {
 		struct upstream_pool *p = u->base.pool;
@@ -657,7 +780,9 @@ void uconn_release(struct stream *st, bool whole)
 		pool_serve(p);
 		return;
 	}
-	if (u->base.active == 0)
+	if (u->in_decode && !u->codec->multiplexed)
+		u->rest_later = true; /* what lies behind its answer is not known yet: see uconn_settle */
+	else if (u->base.active == 0)
 		uconn_rest(u);
 	else if (!list_is_empty(&u->base.pool->pending))
 		pool_serve(u->base.pool);

@@ -5,8 +5,7 @@
 
 #include "proxy/stream.h"
 
-#define UCONN_STREAMS_MAX 4096	 /* requests in flight on one multiplexed connection */
-#define UCONN_STREAMS_TARGET 256 /* over this another connection is opened, if the cluster allows it */
+#define UCONN_STREAMS_MAX 4096 /* requests in flight on one multiplexed connection */
 
 struct uconn_slot {
 	struct stream *st;
@@ -33,6 +32,9 @@ struct uconn {
 	uint64_t rx, rx_at_give; /* bytes received: all, and when the present request came */
 	struct list dead;
 	bool closed, in_decode, reading_stopped, remote_closed, had_active, arena_dirty;
+	bool in_give;	    /* a request is being written to it */
+	bool rest_later;    /* serial: its answer is whole, but decode is still reading */
+	bool is_over_limit; /* made although the cluster had no room: not counted there */
 };
 
 /* Gets a connection of @host, made in st->netns, for @st: at once (stream_up_ready) or later. */
