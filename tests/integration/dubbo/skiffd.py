@@ -102,7 +102,7 @@ class Skiffd:
         self.config = {"workers": workers, "admin": f"127.0.0.1:{self.admin}", "control": f"{self.dir}/control",
                        "state_dir": f"{self.dir}/state", **config}
         self.child = None
-        if own:
+        if own is not None:
             self.config["resources"] = [self.write("own", own)]
         if pods:
             pin = f"/sys/fs/bpf/{os.path.basename(self.dir)}"
@@ -191,10 +191,10 @@ class Skiffd:
         found = (re.match(r" *(\d+)  (.+)$", line) for line in lines)
         return collections.Counter({m.group(2): int(m.group(1)) for m in found if m})
 
-    def reload(self, own):
-        """New resources of the own namespace; returns when they are in force."""
+    def reload(self, resources, name="own"):
+        """New resources of the own namespace, or of the pod @name; returns when they are in force."""
         before = self.log().count("is in force")
-        self.write("own", own)
+        self.write(name, resources)
         self.child.send_signal(signal.SIGHUP)
         end = time.monotonic() + 10
         while self.log().count("is in force") == before:
