@@ -368,9 +368,8 @@ static int dubbo_eof(void *conn, struct codec_fault *ret_fault)
 
 	if (!c->is_partial && c->rest == REST_NONE)
 		return 0;
-	*ret_fault = (struct codec_fault){ .code = c->side == CODEC_SERVER ? L7_REPLY_BAD_REQUEST :
-									     L7_REPLY_UPSTREAM_RESET,
-					   .details = "dubbo.truncated_frame" };
+	*ret_fault = (struct codec_fault){ .details = "dubbo.truncated_frame" };
+	ret_fault->code = c->side == CODEC_SERVER ? L7_REPLY_BAD_REQUEST : L7_REPLY_UPSTREAM_RESET;
 	return -EPROTO;
 }
 
