@@ -15,6 +15,7 @@
 #define BEAT_MS 1000
 #define EVENT_LINES 20	  /* a second */
 #define DNS_START_MS 5000 /* names that take longer are found later */
+#define LAST_MS 50
 #define DNS_LOOK_MS 10
 
 /* ---- life ----------------------------------------------------------------------------------------------- */
@@ -46,6 +47,8 @@ static int open_datapath(struct agent *a, struct err *e)
 		return err_prefix(e, r, "capture");
 	if (datapath_selftest(a->dp, &test, e) < 0)
 		log_warn("agent", "the capture self-test could not run: %s: acceleration is off", e->text);
+	/* The test has beaten. Pods that are still pinned would be steered before their configuration is here. */
+	datapath_beat_stop(a->dp);
 	return set_nodes(a, e);
 }
 
@@ -341,6 +344,20 @@ static int poll_timeout(const struct agent *a, uint64_t now, uint64_t beat)
 	return (int)until;
 }
 
+/*
+ * The kernel hands over no more connections; the workers still serve those that it has handed over:
+ * closing their listeners at once would reset what waits to be accepted.
+ */
+static void stop_capture(struct agent *a)
+{
+	struct timespec t = { .tv_nsec = LAST_MS * NSEC_PER_MSEC };
+
+	if (!a->dp || !a->n_pods)
+		return;
+	datapath_beat_stop(a->dp);
+	nanosleep(&t, NULL);
+}
+
 int agent_run(struct agent *a)
 {
 	uint64_t beat = 0;
@@ -369,6 +386,7 @@ int agent_run(struct agent *a)
 		if (poll(fds, ARRAY_LEN(fds), poll_timeout(a, now, beat)) <= 0)
 			continue;
 		if ((fds[0].revents & POLLIN) && (sig = take_signal(a)) != 0) {
+			stop_capture(a);
 			agent_quit(a);
 			return sig;
 		}
@@ -379,5 +397,6 @@ int agent_run(struct agent *a)
 		if (fds[3].revents & POLLIN)
 			datapath_events_read(a->dp, log_event, a);
 	}
+	stop_capture(a);
 	return 0;
 }
