@@ -521,6 +521,8 @@ void stream_end(struct stream *st)
 		stream_drop(st, &st->body);
 	if (buf_len(&st->held))
 		stream_drop(st, &st->held);
+	stream_waited(st);
+	conn_unhold(c, st->kept);
 	if (st->down_reading_stopped && !c->closed)
 		io_stream_read_start(c->io);
 	for (uint32_t i = st->n_hops; i-- > 0;)

@@ -50,6 +50,26 @@ static void conn_count_end(struct conn *c)
 	stats_record(w->stats, c->pl->stats.cx_length_ms, (io_now(w->io) - c->start_ns) / 1000);
 }
 
+bool conn_hold(struct conn *c, uint64_t n)
+{
+	struct engine *e = c->w->e;
+	uint64_t pod = atomic_fetch_add_explicit(&c->pod->buffer_bytes, n, memory_order_relaxed) + n;
+	uint64_t all = atomic_fetch_add_explicit(&e->buffer_bytes, n, memory_order_relaxed) + n;
+
+	if (pod <= e->opts.limits.buffer_bytes_per_pod && all <= e->opts.limits.buffer_bytes)
+		return true;
+	stats_inc(c->w->stats, stats_register(STAT_COUNTER, "overload.buffer_limit_reached"));
+	return false;
+}
+
+void conn_unhold(struct conn *c, uint64_t n)
+{
+	if (!n)
+		return;
+	atomic_fetch_sub_explicit(&c->pod->buffer_bytes, n, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&c->w->e->buffer_bytes, n, memory_order_relaxed);
+}
+
 static void conn_bury(struct conn *c)
 {
 	c->closed = true;
@@ -62,6 +82,8 @@ static void conn_bury(struct conn *c)
 	list_push(&c->w->dead, &c->node);
 	if (c->ops && c->ops->done)
 		c->ops->done(c);
+	conn_unhold(c, c->in_counted);
+	c->in_counted = 0;
 	conn_count_end(c);
 }
 

@@ -6,6 +6,7 @@
 #include "proxy/proxy_impl.h"
 
 #define CONN_HELD_MAX 65536 /* bytes of pipelined requests kept while one is answered */
+#define CONN_FRAME_MS 10000 /* a frame that was begun gets no byte more for so long */
 #define CONN_STALL_MS 10000 /* a client of a multiplexed protocol that takes nothing holds others up so long */
 
 /* How a connection is served: TCP relay, or messages. */
@@ -56,7 +57,9 @@ struct conn {
 	struct stream *writer; /* multiplexed: whose answer is half written */
 	struct list held;      /* streams with a whole answer that waits for the writer */
 	uint32_t n_streams;
-	bool in_decode, read_stopped, arena_dirty, eof, head_started, stalled;
+	uint64_t in_counted; /* bytes of in that are counted as held */
+	uint64_t waiting;    /* multiplexed: bytes of requests that wait for an upstream */
+	bool in_decode, read_stopped, arena_dirty, eof, head_started, stalled, in_frame;
 	void **filter_slots; /* per connection state of filters, by filter index */
 	struct arena slot_arena;
 	/* conn_tcp */
@@ -69,6 +72,9 @@ extern const struct io_listener_ops conn_listener_ops; /* owner: struct wlisten 
 void conn_close(struct conn *c, bool reset);
 void conn_close_flush(struct conn *c, uint32_t linger_ms);
 void conn_free_dead(struct worker *w);
+/* Counts @n bytes kept for @c in its pod's and the engine's limits. false: over one of them, but counted. */
+bool conn_hold(struct conn *c, uint64_t n);
+void conn_unhold(struct conn *c, uint64_t n);
 /* Asks for ops->resume at the end of the turn. */
 void conn_make_ready(struct conn *c);
 /* Fills what a log line of @c can say. */

@@ -187,6 +187,8 @@ static void msg_fault(struct conn *c, const struct codec_fault *f)
  * go on: its client perhaps reads only when it has sent all of it. */
 static bool must_wait(const struct conn *c)
 {
+	if (c->waiting >= CONN_HELD_MAX)
+		return true;
 	return io_stream_is_full(c->io) && (c->codec->multiplexed || c->codec->is_idle(c->cstate));
 }
 
@@ -237,13 +239,65 @@ static void msg_hold(struct conn *c, const char *p, size_t n)
 	}
 }
 
+/* Too many bytes are held for all: this peer gives up its own. */
+static void overloaded(struct conn *c)
+{
+	struct l7_info in = { 0 };
+
+	if (c->chain->kind == MESH_NET_HTTP) {
+		http_reply_without_request(c, 503, "overload", "overload", L7_FLAG(OM));
+		conn_close_flush(c, linger_ms(c));
+		return;
+	}
+	/* Half a frame cannot be answered: its id may not even be here. */
+	conn_info(c, &in);
+	in.start_ns = in.end_ns = io_now(c->w->io);
+	in.start_wall_ns = worker_wall_ns(c->w);
+	in.flags = L7_FLAG(OM);
+	in.details = SLICE("overload");
+	worker_log(c->w, &c->chain->rpc.logs, &in);
+	conn_close_flush(c, linger_ms(c));
+}
+
+/* Before it is read: what the codec takes is counted by those who keep it. */
+static void uncount_input(struct conn *c)
+{
+	conn_unhold(c, c->in_counted);
+	c->in_counted = 0;
+}
+
+/* Counts what is held now. Whole messages that wait their turn are few bytes, and their client was stopped. */
+static void count_input(struct conn *c)
+{
+	c->in_counted = buf_len(&c->in);
+	if (c->in_counted && !conn_hold(c, c->in_counted) && !must_wait(c) &&
+	    (c->codec->multiplexed || !c->n_streams))
+		overloaded(c);
+}
+
+/* The rest of a frame must come, or at least a part of it from time to time. */
+static void arm_frame(struct conn *c)
+{
+	bool was = c->in_frame;
+
+	if (c->stalled)
+		return; /* that timer runs */
+	c->in_frame = buf_len(&c->in) && !c->read_stopped && !must_wait(c);
+	if (c->in_frame)
+		io_timer_set(c->w->io, &c->timer, CONN_FRAME_MS);
+	else if (was)
+		io_timer_cancel(c->w->io, &c->timer);
+}
+
 /* A head that does not get complete in time, or a connection without requests. */
 static void arm_after_input(struct conn *c)
 {
 	const struct mesh_http_manager *m = http_conf(c);
 
-	if (!m)
+	if (!m) {
+		arm_frame(c);
 		return;
+	}
 	if (c->n_streams) {
 		io_timer_cancel(c->w->io, &c->timer);
 		return;
@@ -263,6 +317,7 @@ static void msg_data(struct conn *c, char *p, size_t n)
 {
 	size_t used;
 
+	uncount_input(c);
 	if (buf_len(&c->in)) {
 		buf_add(&c->in, p, n);
 		used = msg_feed(c, buf_ptr(&c->in), buf_len(&c->in));
@@ -278,7 +333,9 @@ static void msg_data(struct conn *c, char *p, size_t n)
 		if (used < n)
 			msg_hold(c, p + used, n - used);
 	}
-	arm_after_input(c);
+	count_input(c);
+	if (!c->closed)
+		arm_after_input(c);
 }
 
 static void msg_resume(struct conn *c)
@@ -286,12 +343,18 @@ static void msg_resume(struct conn *c)
 	size_t used;
 
 	if (buf_len(&c->in)) {
+		uncount_input(c);
 		used = msg_feed(c, buf_ptr(&c->in), buf_len(&c->in));
 		if (c->closed)
 			return;
 		buf_consume(&c->in, used);
+		count_input(c);
+		if (c->closed)
+			return;
 	}
-	if (c->read_stopped && buf_len(&c->in) < CONN_HELD_MAX / 2) {
+	/* Also when the rest of a big frame is wanted. */
+	if (c->read_stopped && (buf_len(&c->in) < CONN_HELD_MAX / 2 ||
+				(c->codec->need && c->codec->need(c->cstate) > buf_len(&c->in)))) {
 		c->read_stopped = false;
 		io_stream_read_start(c->io);
 	}
@@ -401,6 +464,8 @@ static void msg_drained(struct conn *c)
 		conn_make_ready(c);
 	while (!c->closed && wake_one(c))
 		;
+	if (!c->closed && !http_conf(c))
+		arm_frame(c);
 }
 
 static void timed_out_head(struct conn *c)
@@ -420,6 +485,11 @@ static void msg_timer(struct conn *c)
 {
 	if (c->stalled) {
 		conn_close(c, true);
+		return;
+	}
+	if (c->in_frame) {
+		stats_inc(c->w->stats, c->chain->rpc.stats.request_decoding_error);
+		conn_close_flush(c, linger_ms(c));
 		return;
 	}
 	if (c->n_streams || !http_conf(c))

@@ -447,6 +447,7 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 	u->codec->encode_head(u->cstate, &st->req, whole, out);
 	st->bytes.up_head_tx = st->req.props_bytes;
 	st->head_up = true;
+	stream_waited(st);
 	if (whole) {
 		st->end_up = true;
 		for (uint32_t i = 0; i < st->n_hops; i++)
@@ -511,9 +512,29 @@ static void keep_request(struct stream *st)
 
 	for (uint32_t i = 0; i < st->n_hops && !keep; i++)
 		keep = hop_needs_request(&st->hops[i]);
+	if (st->head_up)
+		st->req.raw = SLICE_NONE; /* only its properties are asked for from now on */
 	if (keep)
 		l7_msg_keep(&st->req, st->arena);
 	st->req_kept = keep;
+	if (!keep || !st->req.raw.len)
+		return;
+	st->kept = st->waiting = st->req.raw.len;
+	st->c->waiting += st->waiting;
+	if (!conn_hold(st->c, st->kept))
+		stream_reply(st, L7_REPLY_OVERLOAD, L7_FLAG(OM), "overload", "overload");
+}
+
+void stream_waited(struct stream *st)
+{
+	struct conn *c = st->c;
+
+	if (!st->waiting)
+		return;
+	c->waiting -= st->waiting;
+	st->waiting = 0;
+	if (buf_len(&c->in) || c->read_stopped)
+		conn_make_ready(c);
 }
 
 static int on_head(void *owner, struct l7_msg *m, bool end)
@@ -525,30 +546,22 @@ static int on_head(void *owner, struct l7_msg *m, bool end)
 	stream_run(st);
 	if (!st->ended)
 		keep_request(st);
+	/* Its requests wait for their upstream: the next ones wait before they are read. */
+	if (!c->closed && c->waiting >= CONN_HELD_MAX)
+		return 1;
 	return event_result(c);
 }
 
 void stream_drop(struct stream *st, struct buf *b)
 {
-	uint64_t n = buf_len(b);
-
-	atomic_fetch_sub_explicit(&st->c->pod->buffer_bytes, n, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&st->w->e->buffer_bytes, n, memory_order_relaxed);
+	conn_unhold(st->c, buf_len(b));
 	buf_done(b);
 }
 
 bool stream_keep(struct stream *st, struct buf *b, struct slice data)
 {
-	struct epod *pod = st->c->pod;
-	struct engine *e = st->w->e;
-	uint64_t have = atomic_fetch_add_explicit(&pod->buffer_bytes, data.len, memory_order_relaxed);
-	uint64_t all = atomic_fetch_add_explicit(&e->buffer_bytes, data.len, memory_order_relaxed);
-
 	buf_add_slice(b, data);
-	if (have + data.len <= e->opts.limits.buffer_bytes_per_pod && all + data.len <= e->opts.limits.buffer_bytes)
-		return true;
-	stats_inc(st->w->stats, stats_register(STAT_COUNTER, "overload.buffer_limit_reached"));
-	return false;
+	return conn_hold(st->c, data.len);
 }
 
 static bool hold_body(struct stream *st, struct slice data)

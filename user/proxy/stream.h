@@ -99,6 +99,8 @@ struct stream {
 	struct slice request_id;
 	struct stream_bytes bytes;
 	uint64_t last_ns;
+	uint64_t kept;	     /* bytes of the request as it is, counted as held */
+	uint64_t waiting;    /* of them in conn->waiting */
 	bool req_end;	     /* the whole request was received */
 	bool req_kept;	     /* req's slices are copies */
 	bool head_up;	     /* the request's head went up */
@@ -129,6 +131,8 @@ void stream_reply(struct stream *st, enum l7_reply_code code, uint32_t flags, co
 		  const char *body);
 void stream_reply_full(struct stream *st, struct hop *h, struct l7_reply *r, uint32_t flags);
 
+/* @st waits for an upstream no more: its client may send others. */
+void stream_waited(struct stream *st);
 /* Forgets the held request body, and its share of the limits. */
 void stream_drop(struct stream *st, struct buf *b);
 /* Appends to it; false: over a limit, @st must be refused. */
