@@ -92,6 +92,10 @@ int agent_pod_look(struct agent_pod *p, struct err *e);
 /* Writes the kernel's entry of an open pod again after its configuration changed. */
 int agent_pod_write(struct agent *a, struct agent_pod *p, struct err *e);
 int agent_pod_open(struct agent *a, struct agent_pod *p, struct err *e);  /* namespace, kernel, engine */
+/* The first half of closing: the kernel hands over no more connections of the pod. */
+void agent_pod_unhook(struct agent *a, struct agent_pod *p);
+/* Gives the workers the moment that they need to accept what was handed over before. */
+void agent_settle(void);
 void agent_pod_close(struct agent *a, struct agent_pod *p);
 struct agent_pod *agent_pod_new(const struct skiffd_pod *conf);
 void agent_pod_free(struct agent_pod *p);

@@ -10,7 +10,10 @@
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
+#include "base/clock.h"
 #include "base/log.h"
+
+#define SETTLE_MS 20
 
 /* ---- records ------------------------------------------------------------------------------------------ */
 
@@ -264,18 +267,31 @@ int agent_pod_open(struct agent *a, struct agent_pod *p, struct err *e)
 	return 0;
 }
 
-void agent_pod_close(struct agent *a, struct agent_pod *p)
+void agent_pod_unhook(struct agent *a, struct agent_pod *p)
 {
 	struct err e;
 
-	/* The kernel first: nothing is sent to listeners that are about to close. */
 	if (p->in_kernel && datapath_pod_remove(a->dp, p->ref.netns, &e) < 0)
 		log_warn("agent", "pod %s/%s: %s", p->conf.namespace_, p->conf.name, e.text);
+	p->in_kernel = false;
+}
+
+void agent_settle(void)
+{
+	struct timespec t = { .tv_nsec = SETTLE_MS * NSEC_PER_MSEC };
+
+	nanosleep(&t, NULL);
+}
+
+void agent_pod_close(struct agent *a, struct agent_pod *p)
+{
+	agent_pod_unhook(a, p);
 	if (p->in_engine)
 		a->engine.pod_remove(a->engine.arg, p->ref.id);
-	if (p->in_kernel)
+	if (p->ref.id)
 		cookie_set(a, p->ref.id, 0);
-	p->in_kernel = p->in_engine = false;
+	p->ref.id = 0;
+	p->in_engine = false;
 	if (p->netns >= 0)
 		close(p->netns);
 	p->netns = -1;
@@ -325,6 +341,8 @@ int agent_pod_drop(struct agent *a, const char *ns, const char *name, struct err
 
 	if (!p)
 		return err_set(e, -ENOENT, "no managed pod %s/%s", ns ? ns : "*", name);
+	agent_pod_unhook(a, p);
+	agent_settle();
 	agent_pod_close(a, p);
 	list_del(&p->node);
 	a->n_pods--;

@@ -77,8 +77,11 @@ int agent_load_all(struct agent *a, struct mesh_view **ret_host, struct err *e)
 
 		if (r < 0)
 			break;
-		if (p->leaving)
+		if (p->leaving) {
+			/* Until the kernel hands over no more of its connections. */
+			p->next_view = p->view ? mesh_view_ref(p->view) : NULL;
 			continue;
+		}
 		p->next_view = shared_view(a, p);
 		if (!p->next_view)
 			r = agent_load_view(a, p->conf.resources, p->conf.n_resources, &p->next_view, e);
@@ -125,7 +128,7 @@ static struct mesh_snapshot *snapshot(struct agent *a)
 	list_for_each(n, &a->pods) {
 		const struct agent_pod *p = list_entry(n, struct agent_pod, node);
 
-		if (p->in_engine && !p->leaving)
+		if (p->in_engine)
 			fill_pod(s, &s->pods[i++], p);
 	}
 	s->n_pods = i;

@@ -142,8 +142,29 @@ static void refresh_kept(struct agent *a, struct agent_pod *p)
 	agent_pod_free(p->was);
 }
 
+/* true: a pod leaves; the kernel has let it go already. */
+static bool unhook_leaving(struct agent *a)
+{
+	bool any = false;
+
+	list_for_each(n, &a->pods) {
+		struct agent_pod *p = list_entry(n, struct agent_pod, node);
+
+		if (!p->leaving)
+			continue;
+		agent_pod_unhook(a, p);
+		any = true;
+	}
+	if (any)
+		agent_settle();
+	return any;
+}
+
 static void end_pods(struct agent *a, bool done)
 {
+	bool left = done && unhook_leaving(a);
+	struct err e;
+
 	list_for_each_safe(n, tmp, &a->pods) {
 		struct agent_pod *p = list_entry(n, struct agent_pod, node);
 		bool fresh = p->named && !p->was;
@@ -166,6 +187,8 @@ static void end_pods(struct agent *a, bool done)
 		p->was = NULL;
 		p->named = p->leaving = false;
 	}
+	if (left && agent_publish(a, &e) < 0)
+		log_warn("agent", "the pods that left are still known: %s", e.text);
 }
 
 /* ---- all of it ---------------------------------------------------------------- */
