@@ -133,11 +133,13 @@ $(LIB): $(OBJS) $(PB_OBJS) $(LLHTTP_OBJS)
 
 $(B)/skiffd: $(B)/obj/cmd/skiffd.o $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@.new $^ $(LDLIBS)
+	$(Q)mv $@.new $@
 
 $(B)/skiffctl: $(B)/obj/cmd/skiffctl.o $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@.new $^ $(LDLIBS)
+	$(Q)mv $@.new $@
 
 # ---- tests -----------------------------------------------------------------
 $(B)/tests/unit/%: tests/unit/%.c $(LIB)
