@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The main thread: start, reload, the loop that waits for signals, files, kernel events and tasks. */
+/* The main thread: start, reload, the loop that waits for signals, files, kernel events and tasks.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,16 +19,18 @@
 #define LAST_MS 50
 #define DNS_LOOK_MS 10
 
-/* ---- life ----------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
-/* Whose connections to pods are the node's own: what the configuration says, else skiffd's own addresses. */
+/* Whose connections to pods are the node's own: what the configuration says, else skiffd's own
+ * addresses. */
 static int set_nodes(struct agent *a, struct err *e)
 {
 	struct agent_addresses l = { .netns = -1, .arena = &a->conf->arena };
 	int r;
 
 	if (a->conf->n_node_addresses)
-		return datapath_nodes_set(a->dp, a->conf->node_addresses, a->conf->n_node_addresses, 1, e);
+		return datapath_nodes_set(a->dp, a->conf->node_addresses, a->conf->n_node_addresses,
+					  1, e);
 	r = agent_addresses_read(&l);
 	if (r < 0)
 		return err_set(e, r, "cannot list this node's addresses: %s", strerror(-r));
@@ -37,7 +40,9 @@ static int set_nodes(struct agent *a, struct err *e)
 static int open_datapath(struct agent *a, struct err *e)
 {
 	struct datapath_options o = {
-		.pin_dir = a->conf->pin_dir, .cgroup = a->conf->cgroup, .credit = a->conf->credit_bytes,
+		.pin_dir = a->conf->pin_dir,
+		.cgroup = a->conf->cgroup,
+		.credit = a->conf->credit_bytes,
 		.beat_seconds = a->conf->heartbeat_seconds,
 	};
 	struct datapath_selftest test;
@@ -46,8 +51,10 @@ static int open_datapath(struct agent *a, struct err *e)
 	if (r < 0)
 		return err_prefix(e, r, "capture");
 	if (datapath_selftest(a->dp, &test, e) < 0)
-		log_warn("agent", "the capture self-test could not run: %s: acceleration is off", e->text);
-	/* The test has beaten. Pods that are still pinned would be steered before their configuration is here. */
+		log_warn("agent", "the capture self-test could not run: %s: acceleration is off",
+			 e->text);
+	/* The test has beaten. Pods that are still pinned would be steered before their
+	 * configuration is here. */
 	datapath_beat_stop(a->dp);
 	return set_nodes(a, e);
 }
@@ -124,7 +131,7 @@ const struct mesh_snapshot *agent_snapshot(const struct agent *a)
 	return a->snap;
 }
 
-/* ---- start -------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static bool is_managed(struct agent *a, uint64_t netns)
 {
@@ -144,7 +151,8 @@ static void forget_others(struct agent *a)
 	for (int i = 0; i < n && i < AGENT_PODS_MAX; i++) {
 		if (is_managed(a, old[i].ref.netns))
 			continue;
-		log_warn("agent", "pod %u of an earlier skiffd is not configured: it leaves the mesh",
+		log_warn("agent",
+			 "pod %u of an earlier skiffd is not configured: it leaves the mesh",
 			 old[i].ref.id);
 		if (datapath_pod_remove(a->dp, old[i].ref.netns, &e) < 0)
 			log_warn("agent", "%s", e.text);
@@ -207,7 +215,8 @@ int agent_start(struct agent *a, struct err *e)
 	int r;
 
 	atomic_store(&a->state, ADMIN_INITIALIZING);
-	a->dns = dns_new(a); /* not earlier: a thread has the rights of the moment that it was made in */
+	a->dns = dns_new(
+		a); /* not earlier: a thread has the rights of the moment that it was made in */
 	r = open_pods(a, e);
 	if (r == 0)
 		r = agent_load_all(a, &host, e);
@@ -227,7 +236,7 @@ int agent_start(struct agent *a, struct err *e)
 	return r;
 }
 
-/* ---- tasks of other threads ---------------------------------------------------------------------------------- */
+/* ---- tasks of other threads ------------------------------------------------------------------ */
 
 static void wake(struct agent *a)
 {
@@ -274,7 +283,7 @@ static void run_tasks(struct agent *a)
 	pthread_mutex_unlock(&a->lock);
 }
 
-/* ---- the loop -------------------------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 void agent_quit(struct agent *a)
 {
@@ -312,7 +321,8 @@ static bool is_trouble(uint32_t reason)
 	return reason != SKIFF_R_MSG_FALLBACK && reason != SKIFF_R_EXEC_ASK;
 }
 
-/* A pod that is refused in a loop must not fill the log: so many lines a second, then their number. */
+/* A pod that is refused in a loop must not fill the log: so many lines a second, then their number.
+ */
 static void log_event(void *arg, const struct skiff_event *ev)
 {
 	struct agent *a = arg;
@@ -340,7 +350,9 @@ static int poll_timeout(const struct agent *a, uint64_t now, uint64_t beat)
 	uint64_t until = beat > now ? beat - now : 0;
 
 	if (a->reload_at)
-		until = a->reload_at > now ? (a->reload_at - now < until ? a->reload_at - now : until) : 0;
+		until = a->reload_at > now ?
+				(a->reload_at - now < until ? a->reload_at - now : until) :
+				0;
 	return (int)until;
 }
 

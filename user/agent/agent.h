@@ -25,8 +25,8 @@ struct agent_engine {
 	int (*pod_add)(void *arg, uint32_t pod, int netns, bool has_ipv6, struct agent_pod_fds *ret,
 		       struct err *e);
 	void (*pod_remove)(void *arg, uint32_t pod);
-	void (*cluster_hosts)(void *arg, uint64_t hash, struct slice name, const struct mesh_endpoint *eps,
-			      uint32_t n);
+	void (*cluster_hosts)(void *arg, uint64_t hash, struct slice name,
+			      const struct mesh_endpoint *eps, uint32_t n);
 	void (*drain)(void *arg, bool inbound_only);
 	void *arg;
 };
@@ -43,7 +43,8 @@ void agent_free(struct agent *a);
 int agent_start(struct agent *a, struct err *e);
 /* Reads the files again; on any error everything stays as it is (logged, and in @e). */
 int agent_reload(struct agent *a, struct err *e);
-/* Serves until SIGTERM or SIGINT: files watched, heartbeat, kernel events, tasks. Returns the signal. */
+/* Serves until SIGTERM or SIGINT: files watched, heartbeat, kernel events, tasks. Returns the
+ * signal. */
 int agent_run(struct agent *a);
 void agent_quit(struct agent *a); /* any thread */
 /* The end begins: the kernel side stops sending connections here. Before the engine goes. */

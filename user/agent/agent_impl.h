@@ -23,7 +23,7 @@ struct agent_pod {
 	struct addr *addresses;
 	uint32_t n_addresses;
 	struct mesh_view *view;
-	bool from_file;		     /* the configuration names it; skiffctl's pods stay at a reload */
+	bool from_file; /* the configuration names it; skiffctl's pods stay at a reload */
 	/* while reloading */
 	struct mesh_view *next_view;
 	struct agent_pod *was; /* kept: what it was configured as */
@@ -74,7 +74,8 @@ struct agent {
 };
 
 /* ---- pods.c ---- */
-/* Addresses of a namespace's interfaces without loopback and link-local ones; they lie in @arena. */
+/* Addresses of a namespace's interfaces without loopback and link-local ones; they lie in @arena.
+ */
 struct agent_addresses {
 	int netns;
 	struct arena *arena;
@@ -91,7 +92,8 @@ bool agent_pod_is_in(const struct agent_pod *p, const char *netns);
 int agent_pod_look(struct agent_pod *p, struct err *e);
 /* Writes the kernel's entry of an open pod again after its configuration changed. */
 int agent_pod_write(struct agent *a, struct agent_pod *p, struct err *e);
-int agent_pod_open(struct agent *a, struct agent_pod *p, struct err *e);  /* namespace, kernel, engine */
+int agent_pod_open(struct agent *a, struct agent_pod *p,
+		   struct err *e); /* namespace, kernel, engine */
 /* The first half of closing: the kernel hands over no more connections of the pod. */
 void agent_pod_unhook(struct agent *a, struct agent_pod *p);
 /* Gives the workers the moment that they need to accept what was handed over before. */
@@ -110,7 +112,8 @@ int agent_policy_apply(struct agent *a, struct err *e);
 
 /* ---- publish.c ---- */
 /* Views of all pods and the host -> snapshot -> engine -> kernel. */
-int agent_load_view(struct agent *a, char **paths, uint32_t n, struct mesh_view **ret_v, struct err *e);
+int agent_load_view(struct agent *a, char **paths, uint32_t n, struct mesh_view **ret_v,
+		    struct err *e);
 int agent_load_all(struct agent *a, struct mesh_view **ret_host, struct err *e);
 /* Lets the views go that agent_load_all read. */
 void agent_views_drop(struct agent *a, struct mesh_view *host);

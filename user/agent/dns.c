@@ -35,15 +35,17 @@ struct dns {
 	bool stop;
 };
 
-/* ---- one look-up ---------------------------------------------------------------------------------------- */
+/* ---- one look-up ----------------------------------------------------------------------------- */
 
 static int family(const struct mesh_cluster *c)
 {
-	return c->dns_family == MESH_DNS_V4 ? AF_INET : c->dns_family == MESH_DNS_V6 ? AF_INET6 : AF_UNSPEC;
+	return c->dns_family == MESH_DNS_V4 ? AF_INET :
+	       c->dns_family == MESH_DNS_V6 ? AF_INET6 :
+					      AF_UNSPEC;
 }
 
-static int resolve_name(const struct mesh_cluster *c, const struct mesh_endpoint *e, struct mesh_endpoint *out,
-			uint32_t max)
+static int resolve_name(const struct mesh_cluster *c, const struct mesh_endpoint *e,
+			struct mesh_endpoint *out, uint32_t max)
 {
 	struct addrinfo hints = { .ai_family = family(c), .ai_socktype = SOCK_STREAM };
 	struct addrinfo *all = NULL;
@@ -103,13 +105,15 @@ static void run_job(struct dns *d, struct dns_job *j)
 	bool failed = false;
 
 	for (uint32_t i = 0; i < j->conf->n_endpoints; i++) {
-		int n = resolve_name(j->conf, &j->conf->endpoints[i], eps + ans.n, DNS_HOSTS_MAX - ans.n);
+		int n = resolve_name(j->conf, &j->conf->endpoints[i], eps + ans.n,
+				     DNS_HOSTS_MAX - ans.n);
 
 		failed |= n < 0;
 		ans.n += n > 0 ? (uint32_t)n : 0;
 	}
 	if (failed && ans.n == 0) {
-		log_warn("dns", "cluster %.*s: its names cannot be resolved now: %s", SLICE_ARG(j->conf->name),
+		log_warn("dns", "cluster %.*s: its names cannot be resolved now: %s",
+			 SLICE_ARG(j->conf->name),
 			 j->answered ? "keeping the last addresses" : "it has no endpoints yet");
 	} else if (!is_same(j, eps, ans.n)) {
 		agent_call(d->a, deliver, &ans);
@@ -121,7 +125,7 @@ static void run_job(struct dns *d, struct dns_job *j)
 	free(eps);
 }
 
-/* ---- the thread ------------------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 static struct dns_job *next_job(struct dns *d, uint64_t *ret_wait_ns)
 {

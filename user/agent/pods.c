@@ -15,7 +15,7 @@
 
 #define SETTLE_MS 20
 
-/* ---- records ------------------------------------------------------------------------------------------ */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static char *copy(struct arena *a, const char *s)
 {
@@ -32,7 +32,8 @@ struct agent_pod *agent_pod_new(const struct skiffd_pod *conf)
 	p->conf = *conf;
 	p->conf.name = copy(a, conf->name);
 	p->conf.namespace_ = copy(a, conf->namespace_ ? conf->namespace_ : "default");
-	p->conf.service_account = copy(a, conf->service_account ? conf->service_account : "default");
+	p->conf.service_account =
+		copy(a, conf->service_account ? conf->service_account : "default");
 	p->conf.netns = copy(a, conf->netns);
 	p->conf.resources = arena_array(a, char *, conf->n_resources);
 	for (uint32_t i = 0; i < conf->n_resources; i++)
@@ -74,7 +75,7 @@ struct agent_pod *agent_pod_find(struct agent *a, const char *ns, const char *na
 	return NULL;
 }
 
-/* ---- looking into the namespace ------------------------------------------------------------------------ */
+/* ---- looking into the namespace -------------------------------------------------------------- */
 
 /* The calling thread's own namespace. */
 int agent_addresses_read(struct agent_addresses *l)
@@ -123,15 +124,16 @@ static int pod_look(struct agent_pod *p, bool *ret_ipv6, struct err *e)
 		return err_set(e, -EAGAIN, "cannot start a thread: %s", strerror(errno));
 	pthread_join(t, NULL);
 	if (l.err)
-		return err_set(e, l.err, "cannot enter the network namespace %s: %s%s", p->conf.netns,
-			       strerror(-l.err), l.err == -EPERM ? " (skiffd needs root for pods)" : "");
+		return err_set(e, l.err, "cannot enter the network namespace %s: %s%s",
+			       p->conf.netns, strerror(-l.err),
+			       l.err == -EPERM ? " (skiffd needs root for pods)" : "");
 	*ret_ipv6 = l.has_ipv6;
 	p->addresses = p->conf.n_addresses ? p->conf.addresses : l.addrs;
 	p->n_addresses = p->conf.n_addresses ? p->conf.n_addresses : l.n;
 	return 0;
 }
 
-/* ---- in and out of service ------------------------------------------------------------------------------- */
+/* ---- in and out of service ------------------------------------------------------------------- */
 
 static enum datapath_accelerate accelerate(const struct agent *a, const struct agent_pod *p)
 {
@@ -164,7 +166,8 @@ int agent_original_dst(void *arg, uint32_t pod, const struct addr *peer, struct 
 		return -ENOENT;
 	for (size_t i = 0; i < AGENT_PODS_MAX; i++)
 		if (atomic_load_explicit(&a->cookies[i].pod, memory_order_acquire) == pod)
-			return datapath_origdst_get(a->dp, atomic_load(&a->cookies[i].cookie), peer, ret_dst);
+			return datapath_origdst_get(a->dp, atomic_load(&a->cookies[i].cookie), peer,
+						    ret_dst);
 	return -ENOENT;
 }
 
@@ -185,7 +188,8 @@ static int kernel_add(struct agent *a, struct agent_pod *p, struct err *e)
 	return r;
 }
 
-static int kernel_listeners(struct agent *a, struct agent_pod *p, const struct agent_pod_fds *f, struct err *e)
+static int kernel_listeners(struct agent *a, struct agent_pod *p, const struct agent_pod_fds *f,
+			    struct err *e)
 {
 	int r = datapath_pod_listener_set(a->dp, p->ref.id, SKIFF_LISTEN_OUT4, f->outbound4, e);
 
@@ -215,8 +219,8 @@ static int pod_is_alone(struct agent *a, const struct agent_pod *p, struct err *
 		const struct agent_pod *o = list_entry(n, struct agent_pod, node);
 
 		if (o != p && agent_pod_is_in(o, p->conf.netns))
-			return err_set(e, -EEXIST, "the network namespace %s is pod %s/%s already", p->conf.netns,
-				       o->conf.namespace_, o->conf.name);
+			return err_set(e, -EEXIST, "the network namespace %s is pod %s/%s already",
+				       p->conf.netns, o->conf.namespace_, o->conf.name);
 	}
 	return 0;
 }
@@ -241,7 +245,8 @@ static int pod_open_steps(struct agent *a, struct agent_pod *p, struct err *e)
 
 	p->netns = open(p->conf.netns, O_RDONLY | O_CLOEXEC);
 	if (p->netns < 0)
-		return err_set(e, -errno, "network namespace %s: %s: is the pod running? (`ip netns list`)",
+		return err_set(e, -errno,
+			       "network namespace %s: %s: is the pod running? (`ip netns list`)",
 			       p->conf.netns, strerror(errno));
 	r = pod_is_alone(a, p, e);
 	if (r == 0)
@@ -306,7 +311,10 @@ int agent_pod_add(struct agent *a, const struct skiffd_pod *conf, struct err *e)
 		return err_set(e, -EEXIST, "pod %s/%s is managed already",
 			       conf->namespace_ ? conf->namespace_ : "default", conf->name);
 	if (!a->dp)
-		return err_set(e, -ENOTSUP, "skiffd was started without capture: start it with --pods, or with pods in its configuration");
+		return err_set(
+			e, -ENOTSUP,
+			"skiffd was started without capture: start it with --pods, or with "
+			"pods in its configuration");
 	if (a->n_pods == AGENT_PODS_MAX)
 		return err_set(e, -ENOSPC, "more than %d pods", AGENT_PODS_MAX);
 	p = agent_pod_new(conf);
@@ -330,7 +338,8 @@ int agent_pod_add(struct agent *a, const struct skiffd_pod *conf, struct err *e)
 		agent_publish(a, &ignored);
 		return r;
 	}
-	log_info("agent", "pod %s/%s is in the mesh", conf->namespace_ ? conf->namespace_ : "default", conf->name);
+	log_info("agent", "pod %s/%s is in the mesh",
+		 conf->namespace_ ? conf->namespace_ : "default", conf->name);
 	return 0;
 }
 
@@ -352,7 +361,7 @@ int agent_pod_drop(struct agent *a, const char *ns, const char *name, struct err
 	return r;
 }
 
-/* ---- what is managed --------------------------------------------------------------------------------------- */
+/* ---- what is managed ------------------------------------------------------------------------- */
 
 static json_t *pod_json(const struct agent *a, const struct agent_pod *p)
 {
@@ -370,7 +379,8 @@ static json_t *pod_json(const struct agent *a, const struct agent_pod *p)
 	json_object_set_new(o, "id", json_integer(p->ref.id));
 	json_object_set_new(o, "netns", json_string(p->conf.netns));
 	json_object_set_new(o, "addresses", addrs);
-	json_object_set_new(o, "accelerate", json_string(datapath_accelerate_name(accelerate(a, p))));
+	json_object_set_new(o, "accelerate",
+			    json_string(datapath_accelerate_name(accelerate(a, p))));
 	json_object_set_new(o, "fail_open", json_boolean(p->conf.fail_open));
 	json_object_set_new(o, "listeners", json_integer(p->view ? p->view->n_listeners : 0));
 	json_object_set_new(o, "clusters", json_integer(p->view ? p->view->n_clusters : 0));

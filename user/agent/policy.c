@@ -52,31 +52,34 @@ static int add_rule(struct policies *p, const struct datapath_rule *r, struct er
 	return 0;
 }
 
-/* ---- L4: a plain tcp_proxy to known endpoints needs no proxy in the path ----------------------------- */
+/* ---- L4: a plain tcp_proxy to known endpoints needs no proxy in the path --------------------- */
 
 static bool is_plain(const struct mesh_listener *l)
 {
 	const struct mesh_chain *c = l->n_chains == 1 ? &l->chains[0] : NULL;
 	const struct mesh_chain_match *m;
 
-	if (!c || l->default_chain || l->n_logs || c->n_filters != 1 || c->filters[0].kind != MESH_NET_TCP)
+	if (!c || l->default_chain || l->n_logs || c->n_filters != 1 ||
+	    c->filters[0].kind != MESH_NET_TCP)
 		return false;
 	m = &c->match;
-	if (m->n_destinations || m->n_sources || m->n_direct_sources || m->source_kind != MESH_SOURCE_ANY ||
-	    m->n_source_ports || m->n_server_names || m->transport.len || m->n_protocols)
+	if (m->n_destinations || m->n_sources || m->n_direct_sources ||
+	    m->source_kind != MESH_SOURCE_ANY || m->n_source_ports || m->n_server_names ||
+	    m->transport.len || m->n_protocols)
 		return false;
 	return c->filters[0].tcp->n_logs == 0;
 }
 
 static bool is_known(const struct mesh_cluster *c)
 {
-	return c && (c->kind == MESH_CLUSTER_STATIC || c->kind == MESH_CLUSTER_EDS) && c->n_endpoints &&
-	       c->lb != MESH_LB_LEAST_REQUEST;
+	return c && (c->kind == MESH_CLUSTER_STATIC || c->kind == MESH_CLUSTER_EDS) &&
+	       c->n_endpoints && c->lb != MESH_LB_LEAST_REQUEST;
 }
 
 static bool is_healthy(const struct mesh_endpoint *e)
 {
-	return e->priority == 0 && (e->health == MESH_HEALTH_UNKNOWN || e->health == MESH_HEALTH_HEALTHY);
+	return e->priority == 0 &&
+	       (e->health == MESH_HEALTH_UNKNOWN || e->health == MESH_HEALTH_HEALTHY);
 }
 
 static uint64_t total_weight(const struct mesh_cluster *c)
@@ -90,7 +93,8 @@ static uint64_t total_weight(const struct mesh_cluster *c)
 }
 
 /* Appends @c's endpoints so that the cluster as a whole has @share of 10000. */
-static size_t add_backends(const struct mesh_cluster *c, uint64_t share, struct datapath_backend *out)
+static size_t add_backends(const struct mesh_cluster *c, uint64_t share,
+			   struct datapath_backend *out)
 {
 	uint64_t total = total_weight(c);
 	size_t n = 0;
@@ -116,7 +120,8 @@ static uint32_t tcp_clusters(const struct mesh_view *v, const struct mesh_tcp_pr
 		return 0;
 	for (uint32_t i = 0; i < n; i++) {
 		out[i] = mesh_view_cluster(v, t->n_weighted ? t->weighted[i].name : t->cluster);
-		shares[i] = t->n_weighted ? 1000000ull * t->weighted[i].weight / t->total_weight : 1000000;
+		shares[i] = t->n_weighted ? 1000000ull * t->weighted[i].weight / t->total_weight :
+					    1000000;
 		if (!is_known(out[i]))
 			return 0;
 	}
@@ -153,8 +158,8 @@ static bool is_same(const struct datapath_service *s, const struct datapath_back
 }
 
 /* true: the listener is served in the kernel by service @ret_id. */
-static bool add_service(struct policies *p, const struct mesh_view *v, const struct mesh_listener *l,
-			uint32_t *ret_id)
+static bool add_service(struct policies *p, const struct mesh_view *v,
+			const struct mesh_listener *l, uint32_t *ret_id)
 {
 	const struct mesh_cluster *c[16];
 	uint64_t shares[16];
@@ -186,10 +191,10 @@ static bool add_service(struct policies *p, const struct mesh_view *v, const str
 	return true;
 }
 
-/* ---- listeners -> rules ------------------------------------------------------------------------------ */
+/* ---- listeners -> rules ---------------------------------------------------------------------- */
 
-static int listener_rule(struct policies *p, const struct mesh_view *v, const struct mesh_listener *l,
-			 struct err *e)
+static int listener_rule(struct policies *p, const struct mesh_view *v,
+			 const struct mesh_listener *l, struct err *e)
 {
 	struct datapath_rule r = { .verdict = SKIFF_L7, .addr = l->addr, .bits = 128 };
 
@@ -202,7 +207,8 @@ static int listener_rule(struct policies *p, const struct mesh_view *v, const st
 		r.addr = (struct addr){ 0 };
 		r.bits = 0;
 	}
-	if (r.direction == SKIFF_OUTBOUND && !l->use_original_dst && add_service(p, v, l, &r.service))
+	if (r.direction == SKIFF_OUTBOUND && !l->use_original_dst &&
+	    add_service(p, v, l, &r.service))
 		r.verdict = SKIFF_L4;
 	return add_rule(p, &r, e);
 }

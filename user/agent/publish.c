@@ -17,7 +17,8 @@ static void log_report(const struct xds_report *r)
 			 r->n + r->dropped - REPORT_LINES);
 }
 
-int agent_load_view(struct agent *a, char **paths, uint32_t n, struct mesh_view **ret_v, struct err *e)
+int agent_load_view(struct agent *a, char **paths, uint32_t n, struct mesh_view **ret_v,
+		    struct err *e)
 {
 	struct xds_report report = { 0 };
 	int r;
@@ -40,7 +41,8 @@ static bool same_paths(char **a, uint32_t na, char **b, uint32_t nb)
 	return true;
 }
 
-/* The view that an earlier pod of this load has of the same files: equal resources are held once. */
+/* The view that an earlier pod of this load has of the same files: equal resources are held once.
+ */
 static struct mesh_view *shared_view(struct agent *a, const struct agent_pod *p)
 {
 	list_for_each(n, &a->pods) {
@@ -48,8 +50,8 @@ static struct mesh_view *shared_view(struct agent *a, const struct agent_pod *p)
 
 		if (o == p)
 			return NULL;
-		if (o->next_view && same_paths(o->conf.resources, o->conf.n_resources, p->conf.resources,
-					       p->conf.n_resources))
+		if (o->next_view && same_paths(o->conf.resources, o->conf.n_resources,
+					       p->conf.resources, p->conf.n_resources))
 			return mesh_view_ref(o->next_view);
 	}
 	return NULL;
@@ -84,7 +86,8 @@ int agent_load_all(struct agent *a, struct mesh_view **ret_host, struct err *e)
 		}
 		p->next_view = shared_view(a, p);
 		if (!p->next_view)
-			r = agent_load_view(a, p->conf.resources, p->conf.n_resources, &p->next_view, e);
+			r = agent_load_view(a, p->conf.resources, p->conf.n_resources,
+					    &p->next_view, e);
 		if (r < 0)
 			err_prefix(e, r, "pod %s/%s", p->conf.namespace_, p->conf.name);
 	}
@@ -151,7 +154,8 @@ int agent_publish(struct agent *a, struct err *e)
 
 		/* Refused whole: the engine goes back to what the kernel was made for. */
 		if (a->snap && a->engine.apply(a->engine.arg, a->snap, &ignored) < 0)
-			log_error("agent", "the old configuration cannot be put back: %s", ignored.text);
+			log_error("agent", "the old configuration cannot be put back: %s",
+				  ignored.text);
 		mesh_snapshot_unref(s);
 		return r;
 	}

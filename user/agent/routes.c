@@ -5,7 +5,7 @@
 
 #include "agent/agent_impl.h"
 
-/* ---- pods ------------------------------------------------------------------------------------------------- */
+/* ---- pods ------------------------------------------------------------------------------------ */
 
 struct pod_call {
 	const struct admin_request *req;
@@ -87,12 +87,13 @@ static unsigned int post_pods(void *ctx, const struct admin_request *req, struct
 	return call(ctx, req, reply, add_pod);
 }
 
-static unsigned int delete_pods(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+static unsigned int delete_pods(void *ctx, const struct admin_request *req,
+				struct admin_reply *reply)
 {
 	return call(ctx, req, reply, remove_pod);
 }
 
-/* ---- the others --------------------------------------------------------------------------------------------- */
+/* ---- the others ------------------------------------------------------------------------------ */
 
 static void do_reload(struct agent *a, void *arg)
 {
@@ -100,10 +101,12 @@ static void do_reload(struct agent *a, void *arg)
 	struct err e;
 	int r = agent_reload(a, &e);
 
-	c->status = r < 0 ? admin_error(c->reply, 400, "%s", e.text) : admin_text(c->reply, 200, "OK");
+	c->status = r < 0 ? admin_error(c->reply, 400, "%s", e.text) :
+			    admin_text(c->reply, 200, "OK");
 }
 
-static unsigned int post_reload(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+static unsigned int post_reload(void *ctx, const struct admin_request *req,
+				struct admin_reply *reply)
 {
 	return call(ctx, req, reply, do_reload);
 }
@@ -116,7 +119,8 @@ static void do_drain(struct agent *a, void *arg)
 	c->status = admin_text(c->reply, 200, "OK\n");
 }
 
-static unsigned int post_drain(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+static unsigned int post_drain(void *ctx, const struct admin_request *req,
+			       struct admin_reply *reply)
 {
 	return call(ctx, req, reply, do_drain);
 }
@@ -135,7 +139,9 @@ static void do_bpf(struct agent *a, void *arg)
 	}
 	f = open_memstream(&text, &n);
 	must(f != NULL);
-	c->status = datapath_show(a->conf->pin_dir, f, &e) < 0 ? admin_error(c->reply, 500, "%s", e.text) : 200;
+	c->status = datapath_show(a->conf->pin_dir, f, &e) < 0 ?
+			    admin_error(c->reply, 500, "%s", e.text) :
+			    200;
 	fclose(f);
 	if (c->status == 200)
 		buf_add(&c->reply->body, text, n);
@@ -147,7 +153,7 @@ static unsigned int get_bpf(void *ctx, const struct admin_request *req, struct a
 	return call(ctx, req, reply, do_bpf);
 }
 
-/* ---- config_dump: Envoy's shape ------------------------------------------------------------------------------ */
+/* ---- config_dump: Envoy's shape -------------------------------------------------------------- */
 
 #define ADMIN_TYPE "type.googleapis.com/envoy.admin.v3."
 
@@ -167,7 +173,8 @@ static json_t *wrap(json_t *view, const char *key, const char *inner)
 	return out;
 }
 
-static void add_dump(json_t *configs, const char *type, const char *list, json_t *items, const char *pod)
+static void add_dump(json_t *configs, const char *type, const char *list, json_t *items,
+		     const char *pod)
 {
 	json_t *o = json_object();
 	char *full = xasprintf(ADMIN_TYPE "%s", type);
@@ -190,22 +197,28 @@ static json_t *route_configs(json_t *view)
 	json_array_foreach(json_object_get(view, "static_listeners"), i, l)
 		json_array_foreach(json_object_get(l, "filter_chains"), j, c)
 			json_array_foreach(json_object_get(c, "filters"), k, f) {
-				json_t *table = json_object_get(json_object_get(f, "typed_config"), "route_config");
+		json_t *table = json_object_get(json_object_get(f, "typed_config"), "route_config");
 
-				if (json_is_object(table))
-					json_array_append_new(out, json_pack("{s:O}", "route_config", table));
+		if (json_is_object(table))
+			json_array_append_new(out, json_pack("{s:O}", "route_config", table));
 			}
 	return out;
 }
 
 static void dump_view(json_t *configs, const struct mesh_view *v, const char *pod)
 {
-	json_t *view = v->config_json.len ? json_loadb(v->config_json.ptr, v->config_json.len, 0, NULL) : NULL;
+	json_t *view = v->config_json.len ?
+			       json_loadb(v->config_json.ptr, v->config_json.len, 0, NULL) :
+			       NULL;
 
-	add_dump(configs, "BootstrapConfigDump", "bootstrap", json_pack("{s:O?}", "static_resources", view), pod);
-	add_dump(configs, "ClustersConfigDump", "static_clusters", wrap(view, "static_clusters", "cluster"), pod);
-	add_dump(configs, "ListenersConfigDump", "static_listeners", wrap(view, "static_listeners", "listener"), pod);
-	add_dump(configs, "ScopedRoutesConfigDump", "inline_scoped_route_configs", json_array(), pod);
+	add_dump(configs, "BootstrapConfigDump", "bootstrap",
+		 json_pack("{s:O?}", "static_resources", view), pod);
+	add_dump(configs, "ClustersConfigDump", "static_clusters",
+		 wrap(view, "static_clusters", "cluster"), pod);
+	add_dump(configs, "ListenersConfigDump", "static_listeners",
+		 wrap(view, "static_listeners", "listener"), pod);
+	add_dump(configs, "ScopedRoutesConfigDump", "inline_scoped_route_configs", json_array(),
+		 pod);
 	add_dump(configs, "RoutesConfigDump", "static_route_configs", route_configs(view), pod);
 	add_dump(configs, "SecretsConfigDump", "static_secrets", json_array(), pod);
 	json_decref(view);
@@ -245,12 +258,15 @@ static unsigned int get_dump(void *ctx, const struct admin_request *req, struct 
 
 static const struct admin_route routes[] = {
 	{ "GET", SKIFF_PATH_PODS, true, get_pods, "managed pods as JSON" },
-	{ "POST", SKIFF_PATH_PODS, true, post_pods, "take a pod into the mesh (JSON as in the configuration file)" },
+	{ "POST", SKIFF_PATH_PODS, true, post_pods,
+	  "take a pod into the mesh (JSON as in the configuration file)" },
 	{ "DELETE", SKIFF_PATH_PODS, true, delete_pods, "let a pod go (?name=&namespace=)" },
 	{ "POST", SKIFF_PATH_RELOAD, true, post_reload, "read the configuration again" },
 	{ "GET", SKIFF_PATH_BPF, true, get_bpf, "the kernel's maps as tables" },
-	{ "GET", SKIFF_PATH_CONFIG_DUMP, false, get_dump, "the configuration in force (JSON, Envoy's shape)" },
-	{ "POST", SKIFF_PATH_DRAIN, false, post_drain, "stop accepting, let streams end (?inboundonly)" },
+	{ "GET", SKIFF_PATH_CONFIG_DUMP, false, get_dump,
+	  "the configuration in force (JSON, Envoy's shape)" },
+	{ "POST", SKIFF_PATH_DRAIN, false, post_drain,
+	  "stop accepting, let streams end (?inboundonly)" },
 };
 
 void agent_admin_routes(struct agent *a, struct admin *admin)

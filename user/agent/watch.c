@@ -23,7 +23,8 @@ static void watch_path(struct agent *a, const char *path)
 	const char *folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? path : dirname(dir);
 
 	if (inotify_add_watch(a->watch, folder, EVENTS) < 0)
-		log_warn("agent", "cannot watch %s for changes: %s: use SIGHUP to reload", folder, strerror(errno));
+		log_warn("agent", "cannot watch %s for changes: %s: use SIGHUP to reload", folder,
+			 strerror(errno));
 	free(dir);
 }
 

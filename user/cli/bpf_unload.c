@@ -14,7 +14,8 @@ static int run(struct cli *c, int argc, char **argv)
 		return CLI_USAGE;
 	if (!c->env->bpf_unload)
 		return cli_fail(c, CLI_FAILED, "this build has no capture");
-	/* Taking the programs away under a skiffd would leave its pods uncaptured without a word. */
+	/* Taking the programs away under a skiffd would leave its pods uncaptured without a word.
+	 */
 	if (cli_is_running(c))
 		return cli_fail(c, CLI_FAILED, "skiffd is running: stop it first");
 	if (c->env->bpf_unload(&e) < 0)
@@ -26,8 +27,8 @@ static int run(struct cli *c, int argc, char **argv)
 
 static const char help[] =
 	"Detaches Skiff's programs from the kernel and removes all that is pinned below\n"
-	"/sys/fs/bpf/skiff. They outlive skiffd on purpose; this is for taking Skiff off a node, or\n"
-	"before a version whose maps have another layout. Refused while a skiffd answers.\n";
+	"/sys/fs/bpf/skiff. They outlive skiffd on purpose; this is for taking Skiff off a node,\n"
+	"or before a version whose maps have another layout. Refused while a skiffd answers.\n";
 
 const struct cli_verb cli_bpf_unload = {
 	.name = "bpf unload",

@@ -9,19 +9,22 @@
 #include <unistd.h>
 
 /* What a skiffd with pods goes on doing: enter namespaces (SYS_ADMIN), set marks and attach to them
- * (NET_ADMIN), change maps (BPF), read executables of other users to classify them (DAC_READ_SEARCH,
- * SYS_PTRACE for /proc/PID/exe). Low ports may come with a new configuration (NET_BIND_SERVICE). */
-static const unsigned int for_pods[] = { CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON, CAP_DAC_READ_SEARCH,
-					 CAP_SYS_PTRACE };
+ * (NET_ADMIN), change maps (BPF), read executables of other users to classify them
+ * (DAC_READ_SEARCH, SYS_PTRACE for /proc/PID/exe). Low ports may come with a new configuration
+ * (NET_BIND_SERVICE). */
+static const unsigned int for_pods[] = { CAP_SYS_ADMIN, CAP_NET_ADMIN,       CAP_BPF,
+					 CAP_PERFMON,   CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE };
 
 static int drop_capabilities(bool pods, struct err *e)
 {
 	if (geteuid() != 0)
 		return 0; /* there is nothing to drop */
 	capng_clear(CAPNG_SELECT_BOTH);
-	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, CAP_NET_BIND_SERVICE);
+	capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+		     CAP_NET_BIND_SERVICE);
 	for (size_t i = 0; pods && i < ARRAY_LEN(for_pods); i++)
-		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET, for_pods[i]);
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+			     for_pods[i]);
 	if (capng_apply(CAPNG_SELECT_BOTH) != 0)
 		return err_set(e, -EPERM, "cannot drop capabilities");
 	return 0;
@@ -29,16 +32,50 @@ static int drop_capabilities(bool pods, struct err *e)
 
 /* Never needed, whatever the configuration: a breach of the proxy shall not get them. */
 static const int refused[] = {
-	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
-	SCMP_SYS(process_vm_writev), SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(init_module),
-	SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(mount), SCMP_SYS(umount2),
-	SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(move_mount), SCMP_SYS(open_tree), SCMP_SYS(fsopen),
-	SCMP_SYS(fsmount), SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(reboot), SCMP_SYS(sethostname),
-	SCMP_SYS(setdomainname), SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(keyctl),
-	SCMP_SYS(userfaultfd), SCMP_SYS(acct), SCMP_SYS(settimeofday), SCMP_SYS(clock_settime),
-	SCMP_SYS(adjtimex), SCMP_SYS(ioperm), SCMP_SYS(iopl), SCMP_SYS(quotactl), SCMP_SYS(personality),
-	SCMP_SYS(setuid), SCMP_SYS(setgid), SCMP_SYS(setreuid), SCMP_SYS(setregid), SCMP_SYS(setresuid),
-	SCMP_SYS(setresgid), SCMP_SYS(setgroups), SCMP_SYS(mknod), SCMP_SYS(mknodat),
+	SCMP_SYS(execve),
+	SCMP_SYS(execveat),
+	SCMP_SYS(ptrace),
+	SCMP_SYS(process_vm_readv),
+	SCMP_SYS(process_vm_writev),
+	SCMP_SYS(kexec_load),
+	SCMP_SYS(kexec_file_load),
+	SCMP_SYS(init_module),
+	SCMP_SYS(finit_module),
+	SCMP_SYS(delete_module),
+	SCMP_SYS(mount),
+	SCMP_SYS(umount2),
+	SCMP_SYS(pivot_root),
+	SCMP_SYS(chroot),
+	SCMP_SYS(move_mount),
+	SCMP_SYS(open_tree),
+	SCMP_SYS(fsopen),
+	SCMP_SYS(fsmount),
+	SCMP_SYS(swapon),
+	SCMP_SYS(swapoff),
+	SCMP_SYS(reboot),
+	SCMP_SYS(sethostname),
+	SCMP_SYS(setdomainname),
+	SCMP_SYS(add_key),
+	SCMP_SYS(request_key),
+	SCMP_SYS(keyctl),
+	SCMP_SYS(userfaultfd),
+	SCMP_SYS(acct),
+	SCMP_SYS(settimeofday),
+	SCMP_SYS(clock_settime),
+	SCMP_SYS(adjtimex),
+	SCMP_SYS(ioperm),
+	SCMP_SYS(iopl),
+	SCMP_SYS(quotactl),
+	SCMP_SYS(personality),
+	SCMP_SYS(setuid),
+	SCMP_SYS(setgid),
+	SCMP_SYS(setreuid),
+	SCMP_SYS(setregid),
+	SCMP_SYS(setresuid),
+	SCMP_SYS(setresgid),
+	SCMP_SYS(setgroups),
+	SCMP_SYS(mknod),
+	SCMP_SYS(mknodat),
 };
 
 static int install_filter(struct err *e)

@@ -16,24 +16,26 @@
 #include "xds/load.h"
 
 static const char usage[] =
-	"skiffd " SKIFF_VERSION " - a service mesh without sidecars: one daemon serves all pods of a node\n"
+	"skiffd " SKIFF_VERSION
+	" - a service mesh without sidecars: one daemon serves all pods of a node\n"
 	"\n"
 	"usage: skiffd --config FILE [options]\n"
 	"\n"
-	"  -c, --config FILE    skiffd's configuration, or a plain Envoy bootstrap with static_resources\n"
+	"  -c, --config FILE    skiffd's configuration, or an Envoy bootstrap (static_resources)\n"
 	"      --io KIND        auto, uring or epoll (default: the configuration's, else auto)\n"
 	"      --workers N      worker threads (default: the configuration's, else one a CPU)\n"
-	"      --pods           capture even if the configuration names no pods (skiffctl pod add)\n"
-	"      --validate       read and check everything, say what is wrong or unused, serve nothing\n"
+	"      --pods           capture even if no pods are configured (skiffctl pod add)\n"
+	"      --validate       read and check everything, say what is wrong or unused, stop\n"
 	"      --log-level L    trace, debug, info, warning, error or off\n"
 	"      --no-sandbox     keep all capabilities and system calls (for debugging)\n"
 	"  -V, --version        print the version\n"
 	"  -h, --help           this text\n"
 	"\n"
-	"signals: SIGHUP reads the configuration again (changed files do that by themselves); a bad one is\n"
-	"         refused whole and the old one stays. SIGTERM and SIGINT end it: pods are then open\n"
-	"         (connect straight) or closed (EPERM), as their fail_open says.\n"
-	"files:   /run/skiff/skiffd.sock (skiffctl), /sys/fs/bpf/skiff (programs and maps; they outlive skiffd)\n"
+	"signals: SIGHUP reads the configuration again (changed files do that by themselves); a\n"
+	"         bad one is refused whole and the old one stays. SIGTERM and SIGINT end it: pods\n"
+	"         are then open (connect straight) or closed (EPERM), as their fail_open says.\n"
+	"files:   /run/skiff/skiffd.sock (skiffctl); /sys/fs/bpf/skiff (programs and maps, which\n"
+	"         outlive skiffd)\n"
 	"exit:    0 ended by a signal, 1 failed, 2 the command line is wrong\n";
 
 struct options {
@@ -42,14 +44,15 @@ struct options {
 	bool pods, validate, no_sandbox;
 };
 
-/* ---- agent -> engine --------------------------------------------------------------------------------- */
+/* ---- agent -> engine ------------------------------------------------------------------------- */
 
 static int hook_apply(void *arg, struct mesh_snapshot *s, struct err *e)
 {
 	return engine_apply(arg, s, e);
 }
 
-static int hook_pod_add(void *arg, uint32_t pod, int netns, bool has_ipv6, struct agent_pod_fds *ret, struct err *e)
+static int hook_pod_add(void *arg, uint32_t pod, int netns, bool has_ipv6,
+			struct agent_pod_fds *ret, struct err *e)
 {
 	struct engine_pod_fds fds;
 	int r = engine_pod_add(arg, pod, netns, has_ipv6, &fds, e);
@@ -64,7 +67,8 @@ static void hook_pod_remove(void *arg, uint32_t pod)
 	engine_pod_remove(arg, pod);
 }
 
-static void hook_hosts(void *arg, uint64_t hash, struct slice name, const struct mesh_endpoint *eps, uint32_t n)
+static void hook_hosts(void *arg, uint64_t hash, struct slice name, const struct mesh_endpoint *eps,
+		       uint32_t n)
 {
 	engine_cluster_hosts(arg, hash, name, eps, n);
 }
@@ -74,7 +78,7 @@ static void hook_drain(void *arg, bool inbound_only)
 	engine_drain(arg, inbound_only);
 }
 
-/* ---- admin routes of the engine ----------------------------------------------------------------------------- */
+/* ---- admin routes of the engine -------------------------------------------------------------- */
 
 struct server {
 	struct agent *agent;
@@ -121,7 +125,8 @@ static void do_listeners(struct agent *a, void *arg)
 	c->reply->type = ADMIN_JSON;
 }
 
-static unsigned int get_clusters(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+static unsigned int get_clusters(void *ctx, const struct admin_request *req,
+				 struct admin_reply *reply)
 {
 	struct text_call c = { ctx, req, reply };
 
@@ -129,7 +134,8 @@ static unsigned int get_clusters(void *ctx, const struct admin_request *req, str
 	return 200;
 }
 
-static unsigned int get_listeners(void *ctx, const struct admin_request *req, struct admin_reply *reply)
+static unsigned int get_listeners(void *ctx, const struct admin_request *req,
+				  struct admin_reply *reply)
 {
 	struct text_call c = { ctx, req, reply };
 
@@ -138,8 +144,10 @@ static unsigned int get_listeners(void *ctx, const struct admin_request *req, st
 }
 
 static const struct admin_route routes[] = {
-	{ "GET", SKIFF_PATH_CLUSTERS, false, get_clusters, "clusters and their hosts (?format=json)" },
-	{ "GET", SKIFF_PATH_LISTENERS, false, get_listeners, "listeners and their addresses (?format=json)" },
+	{ "GET", SKIFF_PATH_CLUSTERS, false, get_clusters,
+	  "clusters and their hosts (?format=json)" },
+	{ "GET", SKIFF_PATH_LISTENERS, false, get_listeners,
+	  "listeners and their addresses (?format=json)" },
 };
 
 static enum admin_state state(void *ctx)
@@ -172,11 +180,13 @@ static int start_admin(struct server *s, const struct skiffd_config *c, struct e
 	return admin_start(s->admin, e);
 }
 
-/* ---- start ------------------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static int parse_io(const char *name, enum io_backend *ret)
 {
-	static const char *const names[] = { [IO_AUTO] = "auto", [IO_URING] = "uring", [IO_EPOLL] = "epoll" };
+	static const char *const names[] = {
+		[IO_AUTO] = "auto", [IO_URING] = "uring", [IO_EPOLL] = "epoll"
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (strcmp(name, names[i]) == 0) {
@@ -186,15 +196,20 @@ static int parse_io(const char *name, enum io_backend *ret)
 	return -EINVAL;
 }
 
-static int start_engine(struct server *s, const struct options *o, const struct skiffd_config *c, struct err *e)
+static int start_engine(struct server *s, const struct options *o, const struct skiffd_config *c,
+			struct err *e)
 {
 	struct engine_opts opts = {
 		.workers = o->workers >= 0 ? (unsigned int)o->workers : c->workers,
-		.codecs = builtin_codecs, .filters = builtin_filters, .mark = SKIFF_MARK,
-		.limits = { .connections = c->max_connections, .connections_per_pod = c->max_connections_per_pod,
+		.codecs = builtin_codecs,
+		.filters = builtin_filters,
+		.mark = SKIFF_MARK,
+		.limits = { .connections = c->max_connections,
+			    .connections_per_pod = c->max_connections_per_pod,
 			    .buffer_bytes = c->max_buffer_bytes,
 			    .buffer_bytes_per_pod = c->max_buffer_bytes_per_pod },
-		.original_dst = agent_original_dst, .arg = s->agent,
+		.original_dst = agent_original_dst,
+		.arg = s->agent,
 	};
 	const char *io = o->io ? o->io : c->io;
 	struct agent_engine hooks = {
@@ -233,14 +248,15 @@ static int validate(const struct skiffd_config *c, struct err *e)
 	mesh_view_unref(v);
 	for (uint32_t i = 0; i < c->n_pods && r == 0; i++) {
 		v = NULL;
-		r = xds_load_files((const char *const *)c->pods[i].resources, c->pods[i].n_resources, &v,
-				   &report, e);
+		r = xds_load_files((const char *const *)c->pods[i].resources,
+				   c->pods[i].n_resources, &v, &report, e);
 		mesh_view_unref(v);
 	}
 	for (size_t i = 0; i < report.n; i++)
 		printf("%.*s: %.*s\n", SLICE_ARG(report.v[i].path), SLICE_ARG(report.v[i].text));
 	if (r == 0)
-		printf("%s: good, %zu fields are not used by this version\n", c->path, report.n + report.dropped);
+		printf("%s: good, %zu fields are not used by this version\n", c->path,
+		       report.n + report.dropped);
 	xds_report_done(&report);
 	return r;
 }
@@ -265,8 +281,8 @@ static int serve(struct server *s, const struct options *o, struct skiffd_config
 		r = agent_start(s->agent, e);
 	if (r < 0)
 		return r;
-	log_info("skiffd", "version " SKIFF_VERSION " serves with %u workers on %s", engine_workers(s->engine),
-		 engine_io_name(s->engine));
+	log_info("skiffd", "version " SKIFF_VERSION " serves with %u workers on %s",
+		 engine_workers(s->engine), engine_io_name(s->engine));
 	r = agent_run(s->agent);
 	log_info("skiffd", "ends%s%s", r ? " on " : "", r ? strsignal(r) : "");
 	return 0;
@@ -282,11 +298,13 @@ static int run(const struct options *o)
 	int r = skiffd_config_read(o->config, &c, &report, &e);
 
 	for (size_t i = 0; i < report.n; i++)
-		log_warn("config", "%.*s: %.*s", SLICE_ARG(report.v[i].path), SLICE_ARG(report.v[i].text));
+		log_warn("config", "%.*s: %.*s", SLICE_ARG(report.v[i].path),
+			 SLICE_ARG(report.v[i].text));
 	xds_report_done(&report);
 	if (r < 0)
 		goto out;
-	if ((o->log_level || c->log_level) && log_level_parse(o->log_level ? o->log_level : c->log_level, &level))
+	if ((o->log_level || c->log_level) &&
+	    log_level_parse(o->log_level ? o->log_level : c->log_level, &level))
 		log_level_set(level);
 	if (o->validate) {
 		r = validate(c, &e);
@@ -295,7 +313,8 @@ static int run(const struct options *o)
 	}
 	raise_files();
 	r = serve(&s, o, c, &e);
-	/* Whoever waits for the main thread shall not any more; pods fall open or closed at once. */
+	/* Whoever waits for the main thread shall not any more; pods fall open or closed at once.
+	 */
 	if (s.agent)
 		agent_stop(s.agent);
 	admin_free(s.admin);
@@ -307,14 +326,14 @@ out:
 	return r < 0 ? 1 : 0;
 }
 
-/* ---- command line --------------------------------------------------------------------------------------------- */
+/* ---- command line ---------------------------------------------------------------------------- */
 
 static const struct option longs[] = {
-	{ "config", required_argument, NULL, 'c' },    { "io", required_argument, NULL, 'i' },
-	{ "workers", required_argument, NULL, 'w' },   { "pods", no_argument, NULL, 'p' },
-	{ "validate", no_argument, NULL, 'v' },	       { "log-level", required_argument, NULL, 'l' },
-	{ "no-sandbox", no_argument, NULL, 'n' },      { "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },	       { NULL, 0, NULL, 0 },
+	{ "config", required_argument, NULL, 'c' },  { "io", required_argument, NULL, 'i' },
+	{ "workers", required_argument, NULL, 'w' }, { "pods", no_argument, NULL, 'p' },
+	{ "validate", no_argument, NULL, 'v' },      { "log-level", required_argument, NULL, 'l' },
+	{ "no-sandbox", no_argument, NULL, 'n' },    { "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
 };
 
 static int bad(const char *what)
@@ -350,7 +369,8 @@ static int parse(int argc, char **argv, struct options *o)
 			break;
 		case 'l':
 			if (!log_level_parse(optarg, &level))
-				return bad("--log-level is trace, debug, info, warning, error or off");
+				return bad(
+					"--log-level is trace, debug, info, warning, error or off");
 			o->log_level = optarg;
 			break;
 		case 'n':

@@ -24,7 +24,8 @@ enum sniff { SNIFF_NO, SNIFF_YES, SNIFF_MORE };
 struct codec_limits {
 	uint32_t head_bytes;   /* all of the head; default CODEC_HEAD_BYTES */
 	uint32_t props;	       /* number of properties; default CODEC_PROPS */
-	uint32_t frame_bytes;  /* a whole message where the protocol frames it; default CODEC_FRAME_BYTES */
+	uint32_t frame_bytes;  /* a whole message where the protocol frames it; default
+				  CODEC_FRAME_BYTES */
 	uint32_t depth;	       /* nesting of serialized values; default CODEC_DEPTH */
 };
 
@@ -37,7 +38,7 @@ struct codec_limits {
 struct codec_opts {
 	bool accept_http10;	   /* server: HTTP/1.0 requests are allowed */
 	bool proper_case;	   /* encode names as Proper-Case-Words */
-	bool preserve_case;	   /* keep the case of names when decoding, write it when encoding */
+	bool preserve_case; /* keep the case of names when decoding, write it when encoding */
 	bool enable_trailers;	   /* keep trailers; else they are dropped */
 	bool allow_chunked_length; /* server: both lengths given: chunked wins, else refused */
 	bool allow_absolute_url;   /* server: absolute-form request targets */
@@ -49,11 +50,13 @@ struct codec_opts {
 /* Why decode gave up. */
 struct codec_fault {
 	enum l7_reply_code code; /* the answer that the protocol defines, through reject() */
-	const struct l7_props *props; /* for reject(): further properties of the answer; may be NULL */
-	const char *details;	 /* static text for logs and statistics, as Envoy names it where it does */
+	const struct l7_props
+		*props; /* for reject(): further properties of the answer; may be NULL */
+	const char
+		*details; /* static text for logs and statistics, as Envoy names it where it does */
 	uint32_t status;	 /* HTTP-like number of the answer, 0 = the default of code */
-	const struct l7_msg *request; /* server: the head that was refused as a whole, for logs; else
-					 NULL. Lent as long as the bytes that decode got */
+	const struct l7_msg *request; /* server: the head that was refused as a whole, for logs;
+					 else NULL. Lent as long as the bytes that decode got */
 	uint32_t props_bytes;	 /* of the properties that were read of it, see l7_msg */
 };
 
@@ -71,8 +74,8 @@ struct codec_events {
 	/* client side: an answer before the final one (100, 103); lent like head(). */
 	int (*interim)(void *owner, struct l7_msg *m);
 	/*
-	 * A message that the codec answers or swallows itself (heartbeat, event). It has appended its
-	 * answer to @reply, which the caller sends. @kind_text is static, for statistics.
+	 * A message that the codec answers or swallows itself (heartbeat, event). It has appended
+	 * its answer to @reply, which the caller sends. @kind_text is static, for statistics.
 	 */
 	int (*control)(void *owner, const char *kind_text);
 };
@@ -87,9 +90,9 @@ struct codec {
 	enum sniff (*sniff)(const char *p, size_t n);
 
 	/*
-	 * @conn: conn_size bytes, zeroed here. @arena: where heads live; the caller resets it between
-	 * messages of a serial codec, never inside decode. @reply: where control answers go.
-	 * All pointers must outlive the state.
+	 * @conn: conn_size bytes, zeroed here. @arena: where heads live; the caller resets it
+	 * between messages of a serial codec, never inside decode. @reply: where control answers
+	 * go. All pointers must outlive the state.
 	 */
 	void (*init)(void *conn, enum codec_side side, const struct codec_limits *limits,
 		     const struct codec_opts *opts, const struct codec_events *ev, void *owner,
@@ -98,11 +101,12 @@ struct codec {
 	/*
 	 * Reads up to @n bytes (the memory may be changed in place) and raises events. Returns the
 	 * bytes used, possibly 0 (a whole frame is needed first: see need()); what was not used is
-	 * given again, at the front, with more behind it. Negative: -EPROTO or -E2BIG with @ret_fault
-	 * set, or what a callback returned.
+	 * given again, at the front, with more behind it. Negative: -EPROTO or -E2BIG with
+	 * @ret_fault set, or what a callback returned.
 	 */
 	ssize_t (*decode)(void *conn, char *p, size_t n, struct codec_fault *ret_fault);
-	/* Bytes that decode wants to see together before it can go on; 0 = any. A hint for buffering. */
+	/* Bytes that decode wants to see together before it can go on; 0 = any. A hint for
+	 * buffering. */
 	size_t (*need)(const void *conn);
 	/*
 	 * The peer half-closed. Ends a message that lasts until the end of the connection (raises
@@ -113,12 +117,13 @@ struct codec {
 	/* Append one message's parts to @out. @m->id tells which stream. */
 	void (*encode_head)(void *conn, struct l7_msg *m, bool end, struct buf *out);
 	void (*encode_body)(void *conn, uint64_t id, struct slice data, struct buf *out);
-	void (*encode_end)(void *conn, uint64_t id, const struct l7_props *trailers, struct buf *out);
+	void (*encode_end)(void *conn, uint64_t id, const struct l7_props *trailers,
+			   struct buf *out);
 	/* server: an interim answer (100 Continue), where the protocol has them; else NULL. */
 	void (*encode_interim)(void *conn, struct l7_msg *m, struct buf *out);
 	/*
-	 * server: Skiff's own answer to the request @req (may be NULL for reject of garbage: then only
-	 * what the protocol allows). Whole message.
+	 * server: Skiff's own answer to the request @req (may be NULL for reject of garbage: then
+	 * only what the protocol allows). Whole message.
 	 */
 	void (*encode_reply)(void *conn, const struct l7_msg *req, const struct l7_reply *r,
 			     struct buf *out);
@@ -128,7 +133,8 @@ struct codec {
 
 	/* May the connection take another message after those in progress? (keep-alive) */
 	bool (*is_reusable)(const void *conn);
-	/* Tell the peer with the next response that we will close (connection: close; else no-op). */
+	/* Tell the peer with the next response that we will close (connection: close; else no-op).
+	 */
 	void (*want_close)(void *conn);
 	/* Is no message half read or half answered? */
 	bool (*is_idle)(const void *conn);
@@ -139,13 +145,14 @@ struct codec {
 	 */
 	void (*set_raw)(void *conn);
 	/*
-	 * Multiplexed: is a message half written, so that no other one may be begun on this connection
-	 * before encode_end, nor the control answers be sent? NULL: messages may be mixed.
+	 * Multiplexed: is a message half written, so that no other one may be begun on this
+	 * connection before encode_end, nor the control answers be sent? NULL: messages may be
+	 * mixed.
 	 */
 	bool (*is_writing)(const void *conn);
 	/*
-	 * Serial: bytes used so far of the message being read, or of the last one that was read; 0 when
-	 * the answer (client) has not begun. Also inside events. NULL: not known.
+	 * Serial: bytes used so far of the message being read, or of the last one that was read; 0
+	 * when the answer (client) has not begun. Also inside events. NULL: not known.
 	 */
 	uint64_t (*message_bytes)(const void *conn);
 };

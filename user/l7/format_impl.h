@@ -44,7 +44,8 @@ struct command {
 };
 
 /* Compiles a command that stands at @at of the format. 0, or -EINVAL with @e. */
-int part_compile(const struct command *c, size_t at, struct part *p, struct arena *a, struct err *e);
+int part_compile(const struct command *c, size_t at, struct part *p, struct arena *a,
+		 struct err *e);
 /* Appends one part's value, cut to its length. */
 enum value_kind part_append(const struct part *p, const struct l7_info *in, struct buf *out);
 

@@ -62,7 +62,8 @@ struct l7_info {
 	struct slice listener;
 	struct slice protocol;	  /* %PROTOCOL% */
 	struct slice upstream_protocol; /* what is spoken there */
-	struct slice upstream_hostname; /* the endpoint's own name, maybe with a port; empty: it has none */
+	struct slice upstream_hostname; /* the endpoint's own name, maybe with a port; empty: it has
+					   none */
 	struct slice local_reply_body;	/* only while a format makes the body of our own answer */
 	struct slice requested_server_name; /* SNI */
 	struct slice pod;	  /* "ns/name" of the pod that the stream belongs to */

@@ -20,7 +20,7 @@ enum l7_kind { L7_REQUEST, L7_ONEWAY, L7_RESPONSE, L7_HEARTBEAT, L7_ERROR };
 struct l7_prop {
 	struct slice name; /* lower case where the protocol ignores case */
 	struct slice value;
-	uint64_t caps;	 /* bit i: byte i of the name is a capital on the wire, where that is kept */
+	uint64_t caps; /* bit i: byte i of the name is a capital on the wire, where that is kept */
 	enum l7_key key; /* L7_KEY_NONE when the name is not interned */
 	bool dead;	 /* removed; skipped by everyone */
 };
@@ -46,19 +46,21 @@ struct l7_msg {
 	struct slice protocol; /* for logs: name and version */
 	struct l7_props props;
 	int64_t body_len;      /* -1: not known beforehand */
-	bool is_upgrade;       /* asks for, or (response) agrees to, another protocol on this stream */
+	bool is_upgrade; /* asks for, or (response) agrees to, another protocol on this stream */
 	bool is_ok;	       /* response: a success in its protocol's terms */
 	bool close;	       /* the sender will close after this message */
 	bool expect_continue;  /* the body waits for our consent */
 	uint32_t wire;	       /* a word of the codec's own (flags, serialization); copied along */
-	uint32_t props_bytes;  /* of the properties on the wire, set when it is decoded and when encoded */
+	uint32_t props_bytes;  /* of the properties on the wire, set when it is decoded and when
+				  encoded */
 	uint32_t frame_bytes;  /* multiplexed, decoded: on the wire, without what comes as body() */
-	struct slice raw;      /* the whole message where the codec forwards it as it is; else empty */
+	struct slice raw; /* the whole message where the codec forwards it as it is; else empty */
 };
 
 void l7_props_init(struct l7_props *p, struct arena *a);
 /* Appends; the slices are not copied. */
-struct l7_prop *l7_props_add(struct l7_props *p, enum l7_key key, struct slice name, struct slice value);
+struct l7_prop *l7_props_add(struct l7_props *p, enum l7_key key, struct slice name,
+			     struct slice value);
 /* First live property of that key / name (case as stored); NULL if none. */
 struct l7_prop *l7_props_get(const struct l7_props *p, enum l7_key key);
 struct l7_prop *l7_props_find(const struct l7_props *p, struct slice name);
@@ -71,7 +73,8 @@ unsigned int l7_props_remove_name(struct l7_props *p, struct slice name);
 void l7_props_set(struct l7_props *p, enum l7_key key, struct slice value);
 void l7_props_set_name(struct l7_props *p, struct slice name, struct slice value);
 /* All values of one name joined with "," into the arena (Envoy's matching of repeated headers). */
-bool l7_props_joined(const struct l7_props *p, struct slice name, struct arena *a, struct slice *ret_v);
+bool l7_props_joined(const struct l7_props *p, struct slice name, struct arena *a,
+		     struct slice *ret_v);
 
 #define l7_props_each(p, i) \
 	for (uint32_t i = 0; i < (p)->n; i++) \

@@ -14,7 +14,8 @@ struct mesh_token_bucket {
 };
 
 struct mesh_rl_entry {
-	struct slice key, value; /* empty value: any value of that key, each with a bucket of its own */
+	struct slice key,
+		value; /* empty value: any value of that key, each with a bucket of its own */
 };
 
 struct mesh_rl_descriptor {
@@ -53,7 +54,8 @@ struct mesh_fault {
 	uint32_t n_headers;
 	struct slice *nodes;
 	uint32_t n_nodes;
-	/* Parts of a million that 1 stands for in x-envoy-fault-*-percentage; 0: 10000 (percent). */
+	/* Parts of a million that 1 stands for in x-envoy-fault-*-percentage; 0: 10000 (percent).
+	 */
 	uint32_t delay_scale, abort_scale;
 	uint32_t max_active; /* 0: no limit */
 };
@@ -83,7 +85,18 @@ struct mesh_filter {
 
 /* ---- access logs ---------------------------------------------------------------------------- */
 
-enum mesh_log_filter_kind { MESH_LOG_STATUS, MESH_LOG_DURATION, MESH_LOG_NOT_HEALTH, MESH_LOG_TRACEABLE, MESH_LOG_RUNTIME, MESH_LOG_AND, MESH_LOG_OR, MESH_LOG_HEADER, MESH_LOG_FLAGS, MESH_LOG_GRPC_STATUS };
+enum mesh_log_filter_kind {
+	MESH_LOG_STATUS,
+	MESH_LOG_DURATION,
+	MESH_LOG_NOT_HEALTH,
+	MESH_LOG_TRACEABLE,
+	MESH_LOG_RUNTIME,
+	MESH_LOG_AND,
+	MESH_LOG_OR,
+	MESH_LOG_HEADER,
+	MESH_LOG_FLAGS,
+	MESH_LOG_GRPC_STATUS
+};
 enum mesh_compare { MESH_EQ, MESH_GE, MESH_LE, MESH_NE };
 
 struct mesh_log_filter {
@@ -93,14 +106,22 @@ struct mesh_log_filter {
 	struct mesh_log_filter *sub; /* and, or */
 	uint32_t n_sub;
 	struct mesh_header_match header;
-	/* MESH_LOG_GRPC_STATUS: value has a bit for each status (1 << status); op MESH_NE excludes them. */
+	/* MESH_LOG_GRPC_STATUS: value has a bit for each status (1 << status); op MESH_NE excludes
+	 * them. */
 	uint32_t flags; /* L7_FLAG bits; 0 = any flag */
 	uint32_t fraction;
 };
 
 /* A JSON format is a tree: object members, list items or leaves. */
 struct mesh_json_format {
-	enum { MESH_JSON_FORMAT, MESH_JSON_OBJECT, MESH_JSON_LIST, MESH_JSON_NUMBER, MESH_JSON_BOOL, MESH_JSON_NULL } kind;
+	enum {
+		MESH_JSON_FORMAT,
+		MESH_JSON_OBJECT,
+		MESH_JSON_LIST,
+		MESH_JSON_NUMBER,
+		MESH_JSON_BOOL,
+		MESH_JSON_NULL
+	} kind;
 	struct slice key;	 /* inside an object */
 	const struct l7_format *format;
 	double number;

@@ -29,7 +29,12 @@ struct mesh_chain_match {
 enum mesh_forward_client_cert { MESH_XFCC_SANITIZE };
 enum mesh_server_header { MESH_SERVER_OVERWRITE, MESH_SERVER_APPEND_IF_ABSENT, MESH_SERVER_PASS };
 enum mesh_underscores { MESH_UNDERSCORES_ALLOW, MESH_UNDERSCORES_REJECT, MESH_UNDERSCORES_DROP };
-enum mesh_escaped_slashes { MESH_SLASHES_KEEP, MESH_SLASHES_REJECT, MESH_SLASHES_REDIRECT, MESH_SLASHES_UNESCAPE };
+enum mesh_escaped_slashes {
+	MESH_SLASHES_KEEP,
+	MESH_SLASHES_REJECT,
+	MESH_SLASHES_REDIRECT,
+	MESH_SLASHES_UNESCAPE
+};
 enum mesh_codec_type { MESH_CODEC_AUTO, MESH_CODEC_HTTP1, MESH_CODEC_HTTP2 };
 
 /* envoy...http_connection_manager.v3.HttpConnectionManager */
@@ -46,7 +51,7 @@ struct mesh_http_manager {
 	struct slice via;
 	/* times in ms; 0 = none */
 	uint32_t idle_timeout_ms;	   /* connection without requests; default 3600000 */
-	uint32_t max_connection_ms;	   /* common_http_protocol_options.max_connection_duration */
+	uint32_t max_connection_ms; /* common_http_protocol_options.max_connection_duration */
 	uint32_t max_stream_ms;		   /* max_stream_duration */
 	uint32_t stream_idle_timeout_ms;   /* default 300000 */
 	uint32_t request_timeout_ms;	   /* default 0 */
@@ -139,8 +144,9 @@ struct mesh_listener {
 	struct slice name;
 	struct addr addr;
 	bool bind_to_port;	/* default true */
-	bool use_original_dst;	/* hands connections to the listener of their original destination */
-	bool sniff;		/* a listener filter (http_inspector, tls_inspector) or ours asks for detection */
+	bool use_original_dst; /* hands connections to the listener of their original destination */
+	bool sniff; /* a listener filter (http_inspector, tls_inspector) or ours asks for detection
+		     */
 	enum mesh_direction direction;
 	struct slice stat_prefix; /* or empty: by address */
 	uint32_t sniff_timeout_ms; /* listener_filters_timeout; default 100 here */
@@ -163,6 +169,7 @@ struct mesh_chain_input {
 	const struct slice *protocols;
 	uint32_t n_protocols;
 };
-const struct mesh_chain *mesh_chain_find(const struct mesh_listener *l, const struct mesh_chain_input *in);
+const struct mesh_chain *mesh_chain_find(const struct mesh_listener *l,
+					 const struct mesh_chain_input *in);
 
 #endif

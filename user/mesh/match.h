@@ -10,7 +10,13 @@
 struct regex; /* base/regex.h */
 
 /* envoy.type.matcher.v3.StringMatcher */
-enum mesh_string_kind { MESH_STRING_EXACT, MESH_STRING_PREFIX, MESH_STRING_SUFFIX, MESH_STRING_CONTAINS, MESH_STRING_REGEX };
+enum mesh_string_kind {
+	MESH_STRING_EXACT,
+	MESH_STRING_PREFIX,
+	MESH_STRING_SUFFIX,
+	MESH_STRING_CONTAINS,
+	MESH_STRING_REGEX
+};
 
 struct mesh_string {
 	enum mesh_string_kind kind;
@@ -30,7 +36,8 @@ struct mesh_header_match {
 	bool present;			/* MESH_HEADER_PRESENT: must be present (true) or absent */
 	bool invert;
 	bool treat_missing_as_empty;
-	/* Filled by route_headers_resolve; all zero works too, it only costs a look-up each time. */
+	/* Filled by route_headers_resolve; all zero works too, it only costs a look-up each time.
+	 */
 	bool is_resolved, joined_in_request, joined_in_response;
 	uint16_t key; /* enum l7_key */
 };

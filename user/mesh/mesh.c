@@ -30,8 +30,7 @@ void mesh_view_unref(struct mesh_view *v)
 	free(v);
 }
 
-/* ---- names -> clusters: open addressing, at most half full
- * ------------------------------------------ */
+/* ---- names -> clusters: open addressing, at most half full ----------------------------------- */
 
 struct view_index {
 	const struct mesh_listener **listeners;  /* by port, then address */
@@ -114,8 +113,7 @@ const struct mesh_cluster *mesh_view_cluster(const struct mesh_view *v, struct s
 	return v->cluster_index ? *slot_find(v->cluster_index, name) : NULL;
 }
 
-/* ---- listeners
- * --------------------------------------------------------------------------------------- */
+/* ---- listeners ------------------------------------------------------------------------------- */
 
 /* Order of the index: port, then address; listeners of one address stay in their order. */
 static int place_compare(const struct mesh_listener *a, const struct addr *b)
@@ -209,8 +207,7 @@ int mesh_view_finish(struct mesh_view *v, struct err *e)
 	return rc;
 }
 
-/* ---- snapshots
- * ------------------------------------------------------------------------------------------ */
+/* ---- snapshots ------------------------------------------------------------------------------- */
 
 struct mesh_snapshot *mesh_snapshot_new(void)
 {

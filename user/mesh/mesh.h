@@ -41,7 +41,8 @@ const struct mesh_cluster *mesh_view_cluster(const struct mesh_view *v, struct s
  * address and port; any address and the port; the listener with use_original_dst (the "virtual"
  * one). NULL: nobody wants it (the connection passes through untouched).
  */
-const struct mesh_listener *mesh_view_listener(const struct mesh_view *v, enum mesh_direction direction,
+const struct mesh_listener *mesh_view_listener(const struct mesh_view *v,
+					       enum mesh_direction direction,
 					       const struct addr *original_dst);
 
 enum mesh_accelerate { MESH_ACCELERATE_AUTO, MESH_ACCELERATE_BOTH, MESH_ACCELERATE_OFF };
@@ -67,7 +68,8 @@ struct mesh_pod {
 struct mesh_snapshot {
 	uint64_t version;
 	struct arena arena;
-	struct mesh_view *host; /* served on ordinary ports in skiffd's own namespace; may be empty */
+	struct mesh_view
+		*host; /* served on ordinary ports in skiffd's own namespace; may be empty */
 	struct mesh_pod *pods;
 	uint32_t n_pods;
 	_Atomic uint32_t refs;
@@ -77,6 +79,7 @@ struct mesh_snapshot *mesh_snapshot_new(void);
 struct mesh_snapshot *mesh_snapshot_ref(struct mesh_snapshot *s);
 void mesh_snapshot_unref(struct mesh_snapshot *s);
 const struct mesh_pod *mesh_snapshot_pod(const struct mesh_snapshot *s, uint32_t id);
-const struct mesh_pod *mesh_snapshot_pod_by_addr(const struct mesh_snapshot *s, const struct addr *ip);
+const struct mesh_pod *mesh_snapshot_pod_by_addr(const struct mesh_snapshot *s,
+						 const struct addr *ip);
 
 #endif

@@ -9,7 +9,12 @@ struct l7_format; /* l7/format.h: compiled when the configuration is read */
 struct mesh_cluster;
 struct mesh_local_ratelimit;
 
-enum mesh_append { MESH_APPEND_OR_ADD, MESH_ADD_IF_ABSENT, MESH_OVERWRITE_OR_ADD, MESH_OVERWRITE_IF_EXISTS };
+enum mesh_append {
+	MESH_APPEND_OR_ADD,
+	MESH_ADD_IF_ABSENT,
+	MESH_OVERWRITE_OR_ADD,
+	MESH_OVERWRITE_IF_EXISTS
+};
 
 /* envoy.config.core.v3.HeaderValueOption */
 struct mesh_header_add {
@@ -31,14 +36,21 @@ struct mesh_mutations {
 	struct mesh_header_ops request, response;
 };
 
-enum mesh_path_kind { MESH_PATH_ANY, MESH_PATH_PREFIX, MESH_PATH_EXACT, MESH_PATH_REGEX, MESH_PATH_SEPARATED, MESH_PATH_CONNECT };
+enum mesh_path_kind {
+	MESH_PATH_ANY,
+	MESH_PATH_PREFIX,
+	MESH_PATH_EXACT,
+	MESH_PATH_REGEX,
+	MESH_PATH_SEPARATED,
+	MESH_PATH_CONNECT
+};
 
 /* Per-route settings of one HTTP filter (typed_per_filter_config), by filter name. */
 struct mesh_filter_override {
 	struct slice name;	/* filter name as in http_filters */
 	const char *kind;	/* enum name, static: "local_ratelimit" ... */
 	bool disabled;
-	const void *config;	/* the filter's own struct (mesh/filters.h), NULL when only disabled */
+	const void *config; /* the filter's own struct (mesh/filters.h), NULL when only disabled */
 };
 
 struct mesh_overrides {
@@ -56,7 +68,16 @@ struct mesh_weighted {
 };
 
 /* RateLimit.Action, the kinds that local rate limits can use. */
-enum mesh_rl_action_kind { MESH_RL_REQUEST_HEADERS, MESH_RL_GENERIC_KEY, MESH_RL_HEADER_VALUE_MATCH, MESH_RL_REMOTE_ADDRESS, MESH_RL_DESTINATION_CLUSTER, MESH_RL_SOURCE_CLUSTER, MESH_RL_QUERY_VALUE_MATCH, MESH_RL_QUERY_PARAMETERS };
+enum mesh_rl_action_kind {
+	MESH_RL_REQUEST_HEADERS,
+	MESH_RL_GENERIC_KEY,
+	MESH_RL_HEADER_VALUE_MATCH,
+	MESH_RL_REMOTE_ADDRESS,
+	MESH_RL_DESTINATION_CLUSTER,
+	MESH_RL_SOURCE_CLUSTER,
+	MESH_RL_QUERY_VALUE_MATCH,
+	MESH_RL_QUERY_PARAMETERS
+};
 
 struct mesh_rl_action {
 	enum mesh_rl_action_kind kind;
@@ -79,10 +100,26 @@ struct mesh_upgrade {
 	bool enabled;
 };
 
-enum mesh_route_action { MESH_ROUTE_CLUSTER, MESH_ROUTE_REDIRECT, MESH_ROUTE_DIRECT, MESH_ROUTE_NONE };
-enum mesh_host_rewrite { MESH_HOST_KEEP, MESH_HOST_LITERAL, MESH_HOST_AUTO, MESH_HOST_HEADER, MESH_HOST_PATH_REGEX };
+enum mesh_route_action {
+	MESH_ROUTE_CLUSTER,
+	MESH_ROUTE_REDIRECT,
+	MESH_ROUTE_DIRECT,
+	MESH_ROUTE_NONE
+};
+enum mesh_host_rewrite {
+	MESH_HOST_KEEP,
+	MESH_HOST_LITERAL,
+	MESH_HOST_AUTO,
+	MESH_HOST_HEADER,
+	MESH_HOST_PATH_REGEX
+};
 enum mesh_path_rewrite { MESH_PATH_KEEP, MESH_PATH_REWRITE_PREFIX, MESH_PATH_REWRITE_REGEX };
-enum mesh_redirect_path { MESH_REDIRECT_PATH_KEEP, MESH_REDIRECT_PATH_REPLACE, MESH_REDIRECT_PATH_PREFIX, MESH_REDIRECT_PATH_REGEX };
+enum mesh_redirect_path {
+	MESH_REDIRECT_PATH_KEEP,
+	MESH_REDIRECT_PATH_REPLACE,
+	MESH_REDIRECT_PATH_PREFIX,
+	MESH_REDIRECT_PATH_REGEX
+};
 
 struct mesh_redirect {
 	struct slice host, scheme, path; /* empty: keep */
@@ -103,7 +140,16 @@ struct mesh_retry {
 	uint32_t *codes;
 	uint32_t n_codes;
 };
-enum { MESH_RETRY_5XX = 1, MESH_RETRY_GATEWAY = 2, MESH_RETRY_RESET = 4, MESH_RETRY_CONNECT = 8, MESH_RETRY_REFUSED = 16, MESH_RETRY_4XX = 32, MESH_RETRY_CODES = 64, MESH_RETRY_RESET_BEFORE_REQUEST = 128 };
+enum {
+	MESH_RETRY_5XX = 1,
+	MESH_RETRY_GATEWAY = 2,
+	MESH_RETRY_RESET = 4,
+	MESH_RETRY_CONNECT = 8,
+	MESH_RETRY_REFUSED = 16,
+	MESH_RETRY_4XX = 32,
+	MESH_RETRY_CODES = 64,
+	MESH_RETRY_RESET_BEFORE_REQUEST = 128
+};
 
 struct mesh_route {
 	struct slice name;
@@ -124,7 +170,8 @@ struct mesh_route {
 	struct slice cluster_header;
 	struct mesh_weighted *weighted;
 	uint32_t n_weighted, total_weight;
-	struct slice weighted_header; /* weighted_clusters.header_name: its number picks, or empty */
+	struct slice
+		weighted_header;    /* weighted_clusters.header_name: its number picks, or empty */
 	uint32_t no_cluster_status; /* cluster_not_found_response_code: 503 or 404 */
 	enum mesh_path_rewrite rewrite;
 	struct slice prefix_rewrite;	   /* or the regex's substitution */

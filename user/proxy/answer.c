@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The answer's way: from an upstream (or from Skiff itself) through the filters back to the client; the end. */
+/* The answer's way: from an upstream (or from Skiff itself) through the filters back to the client;
+ * the end. */
 #include <errno.h>
 #include <stdatomic.h>
 
@@ -13,7 +14,7 @@ static uint32_t hop_index(const struct stream *st, const struct hop *h)
 	return (uint32_t)(h - st->hops);
 }
 
-/* ---- head ----------------------------------------------------------------------------------------------- */
+/* ---- head ------------------------------------------------------------------------------------ */
 
 static void response_filters(struct hop *h)
 {
@@ -76,7 +77,7 @@ static void send_head(struct stream *st, struct hop *h, bool end, bool from_upst
 	io_stream_flush(c->io);
 }
 
-/* ---- one writer at a time ------------------------------------------------------------------------------- */
+/* ---- one writer at a time -------------------------------------------------------------------- */
 
 /* Writes the answers that became whole while another one was on its way. */
 static void write_held(struct conn *c)
@@ -145,7 +146,7 @@ void stream_write_reply(struct stream *st, const struct l7_reply *r)
 	io_stream_flush(c->io);
 }
 
-/* ---- from upstream --------------------------------------------------------------------------------------- */
+/* ---- from upstream --------------------------------------------------------------------------- */
 
 
 static void finish(struct stream *st)
@@ -301,7 +302,7 @@ bool stream_down_drained(struct stream *st)
 	return true;
 }
 
-/* ---- from Skiff itself ------------------------------------------------------------------------------------ */
+/* ---- from Skiff itself ----------------------------------------------------------------------- */
 
 void stream_answer(struct stream *st, struct hop *h, struct slice body, bool end)
 {
@@ -344,14 +345,17 @@ void stream_reply_full(struct stream *st, struct hop *h, struct l7_reply *r, uin
 	stream_end(st);
 }
 
-void stream_reply(struct stream *st, enum l7_reply_code code, uint32_t flags, const char *details, const char *body)
+void stream_reply(struct stream *st, enum l7_reply_code code, uint32_t flags, const char *details,
+		  const char *body)
 {
-	struct l7_reply r = { .code = code, .details = slice_str(details), .body = slice_str(body) };
+	struct l7_reply r = { .code = code,
+			      .details = slice_str(details),
+			      .body = slice_str(body) };
 
 	stream_reply_full(st, stream_hop(st), &r, flags);
 }
 
-/* ---- failures --------------------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 /* Blanks as Envoy's logs have them. @s lies in an arena. */
 static struct slice underscored(struct slice s)
@@ -364,8 +368,10 @@ static struct slice underscored(struct slice s)
 
 static struct slice reset_body(struct stream *st, const char *reason)
 {
-	return arena_printf(st->arena, "upstream connect error or disconnect/reset before headers. reset reason: %s",
-			    reason);
+	return arena_printf(
+		st->arena,
+		"upstream connect error or disconnect/reset before headers. reset reason: %s",
+		reason);
 }
 
 void stream_up_failed(struct stream *st, uint32_t flags, const char *reason, const char *failure)
@@ -378,8 +384,9 @@ void stream_up_failed(struct stream *st, uint32_t flags, const char *reason, con
 		l7_props_add(&r.props, L7_KEY_NONE, SLICE("x-envoy-overloaded"), SLICE("true"));
 	}
 	r.body = reset_body(st, reason);
-	r.details = arena_printf(st->arena, "upstream_reset_before_response_started{%s%s%s}", reason,
-				 failure ? "|delayed_connect_error:_" : "", failure ? failure : "");
+	r.details = arena_printf(st->arena, "upstream_reset_before_response_started{%s%s%s}",
+				 reason, failure ? "|delayed_connect_error:_" : "",
+				 failure ? failure : "");
 	underscored(r.details);
 	for (uint32_t i = 0; i < st->n_hops; i++)
 		st->hops[i].info.pool_answered_ns = io_now(st->w->io);
@@ -402,14 +409,17 @@ void stream_up_reset(struct stream *st, uint32_t flags, const char *details)
 	if (st->resp_started) {
 		if (flags & L7_FLAG(UPE))
 			details = "protocol error";
-		h->info.details = underscored(
-			arena_printf(st->arena, "upstream_reset_after_response_started{%s}", details));
+		h->info.details = underscored(arena_printf(
+			st->arena, "upstream_reset_after_response_started{%s}", details));
 		stream_reset(st, flags, NULL);
 		return;
 	}
 	if (flags & L7_FLAG(UPE)) {
-		struct l7_reply r = { .code = L7_REPLY_BAD_GATEWAY, .body = reset_body(st, "protocol error"),
-				      .details = SLICE("upstream_reset_before_response_started{protocol_error}") };
+		struct l7_reply r = {
+			.code = L7_REPLY_BAD_GATEWAY,
+			.body = reset_body(st, "protocol error"),
+			.details = SLICE("upstream_reset_before_response_started{protocol_error}")
+		};
 
 		stream_reply_full(st, h, &r, flags);
 		return;
@@ -439,14 +449,19 @@ void stream_reset(struct stream *st, uint32_t flags, const char *details)
 		conn_close_flush(c, 0);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------ */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, uint32_t status)
 {
 	bool is_source = st->c->direction == MESH_OUTBOUND && h == &st->hops[0];
 	struct istio_event ev = {
-		.pod = h->pod, .cluster = h->cluster ? h->cluster->conf : NULL, .is_source = is_source,
-		.protocol = protocol, .status = status, .flags = h->info.flags, .info = &h->info,
+		.pod = h->pod,
+		.cluster = h->cluster ? h->cluster->conf : NULL,
+		.is_source = is_source,
+		.protocol = protocol,
+		.status = status,
+		.flags = h->info.flags,
+		.info = &h->info,
 	};
 
 	if (!h->pod->id)
@@ -454,7 +469,8 @@ void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, 
 	if (st->n_hops > 1)
 		ev.peer = is_source ? st->hops[1].pod : st->hops[0].pod;
 	else
-		ev.peer = worker_pod_by_addr(st->w, is_source ? &h->info.upstream_remote : &st->c->remote);
+		ev.peer = worker_pod_by_addr(st->w,
+					     is_source ? &h->info.upstream_remote : &st->c->remote);
 	istio_count_request(st->w, &ev);
 }
 
@@ -498,8 +514,8 @@ static void hop_end(struct hop *h)
 		upstream_give(h->cluster->shared, UPSTREAM_REQUESTS);
 	if (h->counted_up)
 		stats_dec(w->stats, h->cluster->shared->stats.rq_active);
-	/* Cluster, view and pod stay to the end of the turn (stream_recycle): this may be the last stream that
-	 * knows them, and callers that are on their way here still look at them. */
+	/* Cluster, view and pod stay to the end of the turn (stream_recycle): this may be the last
+	 * stream that knows them, and callers that are on their way here still look at them. */
 }
 
 void stream_end(struct stream *st)

@@ -25,8 +25,8 @@ static const struct filter *find_filter(const struct engine *e, const char *kind
 	return NULL;
 }
 
-static int comp_filters(struct comp *c, const struct mesh_filter *conf, uint32_t n, struct slice prefix,
-			struct pfilter **ret_v)
+static int comp_filters(struct comp *c, const struct mesh_filter *conf, uint32_t n,
+			struct slice prefix, struct pfilter **ret_v)
 {
 	struct pfilter *v = arena_array(&c->v->arena, struct pfilter, n);
 
@@ -44,7 +44,8 @@ static int comp_filters(struct comp *c, const struct mesh_filter *conf, uint32_t
 	return 0;
 }
 
-static int comp_logs(struct comp *c, struct mesh_access_log *conf, uint32_t n, struct plogs *ret_logs)
+static int comp_logs(struct comp *c, struct mesh_access_log *conf, uint32_t n,
+		     struct plogs *ret_logs)
 {
 	ret_logs->v = arena_array(&c->v->arena, struct plog, n);
 	ret_logs->n = n;
@@ -58,7 +59,7 @@ static int comp_logs(struct comp *c, struct mesh_access_log *conf, uint32_t n, s
 	return 0;
 }
 
-/* ---- overrides ---------------------------------------------------------------------------------- */
+/* ---- overrides ------------------------------------------------------------------------------- */
 
 static int comp_overrides(struct comp *c, const struct mesh_overrides *o, struct slice prefix)
 {
@@ -66,7 +67,9 @@ static int comp_overrides(struct comp *c, const struct mesh_overrides *o, struct
 		const struct mesh_filter_override *ov = &o->v[i];
 		const struct filter *ops;
 		struct poverride *p;
-		struct mesh_filter conf = { .name = ov->name, .kind = ov->kind, .config = ov->config };
+		struct mesh_filter conf = { .name = ov->name,
+					    .kind = ov->kind,
+					    .config = ov->config };
 
 		if (!ov->config)
 			continue;
@@ -104,15 +107,18 @@ static void comp_table(struct comp *c, const struct mesh_route_table *t, struct 
 	}
 }
 
-/* ---- terminals ---------------------------------------------------------------------------------- */
+/* ---- terminals ------------------------------------------------------------------------------- */
 
 static int comp_http(struct comp *c, const struct mesh_http_manager *conf, struct phttp *p)
 {
 	int r;
 
 	if (conf->codec_type == MESH_CODEC_HTTP2)
-		return err_set(c->err, -EINVAL, "http connection manager '%.*s': codec_type HTTP2 is not built yet: use AUTO or HTTP1",
-			       SLICE_ARG(conf->stat_prefix));
+		return err_set(
+			c->err, -EINVAL,
+			"http connection manager '%.*s': codec_type HTTP2 is not built yet: "
+			"use AUTO or HTTP1",
+			SLICE_ARG(conf->stat_prefix));
 	p->conf = conf;
 	p->stat_prefix = arena_printf(&c->v->arena, "http.%.*s", SLICE_ARG(conf->stat_prefix));
 	http_stats_register(&p->stats, conf->stat_prefix);
@@ -137,7 +143,8 @@ static int comp_http(struct comp *c, const struct mesh_http_manager *conf, struc
 	/* The one thing in a mesh view that is filled in later: by the room that searches it, once,
 	 * before anyone else sees the view. */
 	if (conf->routes) {
-		r = route_table_index((struct mesh_route_table *)conf->routes, &c->v->arena, c->err);
+		r = route_table_index((struct mesh_route_table *)conf->routes, &c->v->arena,
+				      c->err);
 		if (r < 0)
 			return r;
 	}
@@ -153,7 +160,8 @@ static int comp_rpc(struct comp *c, const struct mesh_rpc_proxy *conf, struct pr
 	p->codec = codec_find(c->e->opts.codecs, conf->codec);
 	if (!p->codec)
 		return err_set(c->err, -EINVAL, "no codec '%s' is built in", conf->codec);
-	p->stat_prefix = arena_printf(&c->v->arena, "%s.%.*s", conf->codec, SLICE_ARG(conf->stat_prefix));
+	p->stat_prefix =
+		arena_printf(&c->v->arena, "%s.%.*s", conf->codec, SLICE_ARG(conf->stat_prefix));
 	rpc_stats_register(&p->stats, conf->codec, conf->stat_prefix);
 	p->n_filters = conf->n_filters;
 	r = comp_filters(c, conf->filters, conf->n_filters, p->stat_prefix, &p->filters);
@@ -177,20 +185,23 @@ static int comp_terminal(struct comp *c, const struct mesh_net_filter *f, struct
 	case MESH_NET_RATELIMIT:
 		break;
 	}
-	return err_set(c->err, -EINVAL, "the last network filter must be one that serves the connection");
+	return err_set(c->err, -EINVAL,
+		       "the last network filter must be one that serves the connection");
 }
 
 static int comp_chain(struct comp *c, const struct mesh_chain *conf, struct pchain *p)
 {
 	p->conf = conf;
 	if (!conf->n_filters)
-		return err_set(c->err, -EINVAL, "filter chain '%.*s' has no filters", SLICE_ARG(conf->name));
+		return err_set(c->err, -EINVAL, "filter chain '%.*s' has no filters",
+			       SLICE_ARG(conf->name));
 	p->limits = arena_array(&c->v->arena, struct pratelimit, conf->n_filters);
 	for (uint32_t i = 0; i + 1 < conf->n_filters; i++) {
 		const struct mesh_net_filter *f = &conf->filters[i];
 
 		if (f->kind != MESH_NET_RATELIMIT)
-			return err_set(c->err, -EINVAL, "network filter '%.*s' must be the last of its chain",
+			return err_set(c->err, -EINVAL,
+				       "network filter '%.*s' must be the last of its chain",
 				       SLICE_ARG(f->name));
 		p->limits[p->n_limits++] = (struct pratelimit){
 			filter_bucket_new(&f->ratelimit->bucket),
@@ -225,7 +236,8 @@ static int comp_listener(struct comp *c, const struct mesh_listener *conf, struc
 	c->listener = listener_stat_name(c, conf);
 	listener_stats_register(&p->stats, c->listener);
 	for (uint32_t i = 0; i < p->n_chains && r == 0; i++)
-		r = comp_chain(c, i < conf->n_chains ? &conf->chains[i] : conf->default_chain, &p->chains[i]);
+		r = comp_chain(c, i < conf->n_chains ? &conf->chains[i] : conf->default_chain,
+			       &p->chains[i]);
 	if (r == 0)
 		r = comp_logs(c, conf->logs, conf->n_logs, &p->logs);
 	if (r < 0)
@@ -233,7 +245,7 @@ static int comp_listener(struct comp *c, const struct mesh_listener *conf, struc
 	return 0;
 }
 
-/* ---- clusters ----------------------------------------------------------------------------------- */
+/* ---- clusters -------------------------------------------------------------------------------- */
 
 static void pcluster_unref(struct pcluster *p)
 {
@@ -246,7 +258,8 @@ static void pcluster_unref(struct pcluster *p)
 
 static struct pcluster *comp_cluster(struct comp *c, const struct mesh_cluster *conf)
 {
-	const struct mesh_cluster *was = c->old ? mesh_view_cluster(c->old->mesh, conf->name) : NULL;
+	const struct mesh_cluster *was = c->old ? mesh_view_cluster(c->old->mesh, conf->name) :
+						  NULL;
 	struct pcluster *p;
 
 	if (was && was->hash == conf->hash) {
@@ -261,7 +274,7 @@ static struct pcluster *comp_cluster(struct comp *c, const struct mesh_cluster *
 	return p;
 }
 
-/* ---- views and snapshots ------------------------------------------------------------------------ */
+/* ---- views and snapshots --------------------------------------------------------------------- */
 
 static void free_filters(struct pfilter *v, uint32_t n)
 {
@@ -370,8 +383,9 @@ static const struct pview *old_pod_view(const struct psnap *old, uint32_t id)
 	return NULL;
 }
 
-static int psnap_view(struct engine *e, struct psnap *p, const struct psnap *old, struct mesh_view *m,
-		      const struct pview *was, struct pview **ret_v, struct err *err)
+static int psnap_view(struct engine *e, struct psnap *p, const struct psnap *old,
+		      struct mesh_view *m, const struct pview *was, struct pview **ret_v,
+		      struct err *err)
 {
 	struct pview *have = find_view(p, m, p->mesh->n_pods);
 
@@ -384,8 +398,8 @@ static int psnap_view(struct engine *e, struct psnap *p, const struct psnap *old
 	return pview_compile(e, m, was, ret_v, err);
 }
 
-int psnap_compile(struct engine *e, struct mesh_snapshot *s, struct psnap *old, struct psnap **ret_p,
-		  struct err *err)
+int psnap_compile(struct engine *e, struct mesh_snapshot *s, struct psnap *old,
+		  struct psnap **ret_p, struct err *err)
 {
 	struct psnap *p = xcalloc(1, sizeof(*p));
 	int r = 0;

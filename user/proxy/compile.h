@@ -123,8 +123,8 @@ struct psnap {
 
 /* Compiles @s; parts equal to @old's are taken over. -EINVAL with @err for a filter or codec that
  * nobody implements, or a log file that cannot be opened. */
-int psnap_compile(struct engine *e, struct mesh_snapshot *s, struct psnap *old, struct psnap **ret_p,
-		  struct err *err);
+int psnap_compile(struct engine *e, struct mesh_snapshot *s, struct psnap *old,
+		  struct psnap **ret_p, struct err *err);
 struct psnap *psnap_ref(struct psnap *p);
 void psnap_unref(struct psnap *p);
 struct pview *pview_ref(struct pview *v);

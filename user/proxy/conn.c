@@ -11,7 +11,7 @@
 
 static const struct io_stream_ops conn_io_ops;
 
-/* ---- end of life ---------------------------------------------------------------------------------- */
+/* ---- end of life ----------------------------------------------------------------------------- */
 
 /* The listener's own access log has one line a connection. */
 static void log_connection(struct conn *c)
@@ -53,7 +53,8 @@ static void conn_count_end(struct conn *c)
 bool conn_hold(struct conn *c, uint64_t n)
 {
 	struct engine *e = c->w->e;
-	uint64_t pod = atomic_fetch_add_explicit(&c->pod->buffer_bytes, n, memory_order_relaxed) + n;
+	uint64_t pod =
+		atomic_fetch_add_explicit(&c->pod->buffer_bytes, n, memory_order_relaxed) + n;
 	uint64_t all = atomic_fetch_add_explicit(&e->buffer_bytes, n, memory_order_relaxed) + n;
 
 	if (pod <= e->opts.limits.buffer_bytes_per_pod && all <= e->opts.limits.buffer_bytes)
@@ -151,7 +152,7 @@ void conn_info(const struct conn *c, struct l7_info *in)
 		in->filter_chain = c->chain->conf->name;
 }
 
-/* ---- listener and chain --------------------------------------------------------------------------- */
+/* ---- listener and chain ---------------------------------------------------------------------- */
 
 static const struct mesh_listener *port_listener(const struct wlisten *l, const struct wview *v)
 {
@@ -221,7 +222,7 @@ static void conn_choose(struct conn *c, struct slice transport, const char *prot
 	conn_serve(c, c->chain->kind == MESH_NET_TCP ? &conn_tcp_ops : &conn_msg_ops);
 }
 
-/* ---- sniffing -------------------------------------------------------------------------------------- */
+/* ---- sniffing -------------------------------------------------------------------------------- */
 
 /* The name under which filter chains ask for a protocol that was found in the bytes. */
 static const char *protocol_name(const struct codec *k)
@@ -238,7 +239,8 @@ static void conn_sniff(struct conn *c)
 	if (r == SNIFF_MORE && s.len < CONN_HELD_MAX)
 		return;
 	sniff_end(c);
-	conn_choose(c, s.len && s.ptr[0] == 0x16 ? SLICE("tls") : SLICE_NONE, r == SNIFF_YES ? protocol_name(k) : NULL);
+	conn_choose(c, s.len && s.ptr[0] == 0x16 ? SLICE("tls") : SLICE_NONE,
+		    r == SNIFF_YES ? protocol_name(k) : NULL);
 }
 
 static void on_sniff_timeout(struct conn *c)
@@ -257,7 +259,7 @@ static void sniff_cut(struct conn *c)
 		c->ops->eof(c);
 }
 
-/* ---- socket events --------------------------------------------------------------------------------- */
+/* ---- socket events --------------------------------------------------------------------------- */
 
 static void on_data(struct io_stream *s, char *p, size_t n)
 {
@@ -328,7 +330,7 @@ static void on_life(struct io_timer *t)
 		c->ops->life(c);
 }
 
-/* ---- accept ---------------------------------------------------------------------------------------- */
+/* ---- accept ---------------------------------------------------------------------------------- */
 
 static int conn_addresses(struct conn *c)
 {
@@ -343,8 +345,11 @@ static int conn_addresses(struct conn *c)
 		return -ENOENT;
 	r = e->opts.original_dst(e->opts.arg, c->pod->id, &c->remote, &c->local);
 	if (r < 0)
-		log_warn("proxy", "a connection came to the outbound port of pod %u without being captured: closed",
-			 c->pod->id);
+		log_warn(
+			"proxy",
+			"a connection came to the outbound port of pod %u without being "
+			"captured: closed",
+			c->pod->id);
 	return r;
 }
 
@@ -352,7 +357,8 @@ static bool conn_is_admitted(struct worker *w, struct epod *pod)
 {
 	const struct engine_limits *l = &w->e->opts.limits;
 
-	if (atomic_fetch_add_explicit(&w->e->connections, 1, memory_order_relaxed) >= l->connections)
+	if (atomic_fetch_add_explicit(&w->e->connections, 1, memory_order_relaxed) >=
+	    l->connections)
 		goto out;
 	if (atomic_fetch_add_explicit(&pod->connections, 1, memory_order_relaxed) >=
 	    l->connections_per_pod) {
@@ -413,7 +419,8 @@ static void conn_begin(struct conn *c)
 		return;
 	}
 	if (!v && c->pod->id) {
-		/* Captured before the pod's configuration is here: it must not pass without its policy. */
+		/* Captured before the pod's configuration is here: it must not pass without its
+		 * policy. */
 		conn_close(c, true);
 		return;
 	}
@@ -440,7 +447,8 @@ static void on_accepted(struct io_listener *io, int fd)
 	struct conn *c;
 
 	if (!conn_is_admitted(l->w, l->pod)) {
-		stats_inc(l->w->stats, stats_register(STAT_COUNTER, "listener_manager.downstream_cx_overflow"));
+		stats_inc(l->w->stats,
+			  stats_register(STAT_COUNTER, "listener_manager.downstream_cx_overflow"));
 		close(fd);
 		return;
 	}

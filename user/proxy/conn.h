@@ -7,7 +7,8 @@
 
 #define CONN_HELD_MAX 65536 /* bytes of pipelined requests kept while one is answered */
 #define CONN_FRAME_MS 10000 /* a frame that was begun gets no byte more for so long */
-#define CONN_STALL_MS 10000 /* a client of a multiplexed protocol that takes nothing holds others up so long */
+#define CONN_STALL_MS \
+	10000 /* a client of a multiplexed protocol that takes nothing holds others up so long */
 
 /* How a connection is served: TCP relay, or messages. */
 struct conn_ops {
@@ -68,11 +69,13 @@ struct conn {
 
 extern const struct io_listener_ops conn_listener_ops; /* owner: struct wlisten */
 
-/* Closes now (@reset: with a reset) or after sending what is pending. Freed at the end of the turn. */
+/* Closes now (@reset: with a reset) or after sending what is pending. Freed at the end of the turn.
+ */
 void conn_close(struct conn *c, bool reset);
 void conn_close_flush(struct conn *c, uint32_t linger_ms);
 void conn_free_dead(struct worker *w);
-/* Counts @n bytes kept for @c in its pod's and the engine's limits. false: over one of them, but counted. */
+/* Counts @n bytes kept for @c in its pod's and the engine's limits. false: over one of them, but
+ * counted. */
 bool conn_hold(struct conn *c, uint64_t n);
 void conn_unhold(struct conn *c, uint64_t n);
 /* Asks for ops->resume at the end of the turn. */

@@ -18,7 +18,7 @@ static uint32_t linger_ms(const struct conn *c)
 	return m ? m->delayed_close_ms : 1000;
 }
 
-/* ---- start ---------------------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static void codec_start(struct conn *c)
 {
@@ -27,7 +27,8 @@ static void codec_start(struct conn *c)
 
 	memset(c->cstate, 0, c->codec->conn_size);
 	c->codec->init(c->cstate, CODEC_SERVER, http ? &ch->http.limits : &ch->rpc.limits,
-		       http ? &ch->http.opts : &ch->rpc.opts, &stream_events, c, &c->arena, &c->reply);
+		       http ? &ch->http.opts : &ch->rpc.opts, &stream_events, c, &c->arena,
+		       &c->reply);
 }
 
 static void arm_idle(struct conn *c)
@@ -64,7 +65,7 @@ static int msg_start(struct conn *c)
 	return 0;
 }
 
-/* ---- a new configuration -------------------------------------------------------------------------------- */
+/* ---- a new configuration --------------------------------------------------------------------- */
 
 static const struct mesh_listener *same_listener(const struct conn *c, const struct wview *v)
 {
@@ -85,7 +86,8 @@ static const struct pchain *same_chain(struct conn *c, const struct plistener *p
 	const struct mesh_chain *m = mesh_chain_find(pl->conf, &in);
 	const struct pchain *ch = m ? plistener_chain(pl, m) : NULL;
 
-	if (!ch || ch->kind != c->chain->kind || (ch->kind == MESH_NET_RPC && ch->rpc.codec != c->codec))
+	if (!ch || ch->kind != c->chain->kind ||
+	    (ch->kind == MESH_NET_RPC && ch->rpc.codec != c->codec))
 		return NULL;
 	return ch;
 }
@@ -136,7 +138,7 @@ static void msg_refresh(struct conn *c)
 	codec_start(c); /* its options point into the configuration */
 }
 
-/* ---- input ------------------------------------------------------------------------------------------------ */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 static struct stream *first_stream(struct conn *c)
 {
@@ -172,8 +174,9 @@ static void msg_fault(struct conn *c, const struct codec_fault *f)
 			stream_reset(st, L7_FLAG(DPE), f->details);
 		else
 			stream_reply(st, f->code, L7_FLAG(DPE), f->details,
-				     f->code == L7_REPLY_HEADERS_TOO_LARGE ? "Request Header Fields Too Large" :
-									     "Bad Request");
+				     f->code == L7_REPLY_HEADERS_TOO_LARGE ?
+					     "Request Header Fields Too Large" :
+					     "Bad Request");
 		return;
 	}
 	if (c->chain->kind == MESH_NET_HTTP)
@@ -266,7 +269,8 @@ static void uncount_input(struct conn *c)
 	c->in_counted = 0;
 }
 
-/* Counts what is held now. Whole messages that wait their turn are few bytes, and their client was stopped. */
+/* Counts what is held now. Whole messages that wait their turn are few bytes, and their client was
+ * stopped. */
 static void count_input(struct conn *c)
 {
 	c->in_counted = buf_len(&c->in);
@@ -365,7 +369,7 @@ static void msg_resume(struct conn *c)
 	arm_after_input(c);
 }
 
-/* ---- socket events ------------------------------------------------------------------------------------------ */
+/* ---- socket events --------------------------------------------------------------------------- */
 
 static void end_stream(struct conn *c, struct stream *st, const char *details)
 {
@@ -502,7 +506,8 @@ static void msg_timer(struct conn *c)
 	conn_close_flush(c, linger_ms(c));
 }
 
-/* max_connection_duration is over: the next answer says so; without one it ends with the drain time. */
+/* max_connection_duration is over: the next answer says so; without one it ends with the drain
+ * time. */
 static void msg_life(struct conn *c)
 {
 	const struct mesh_http_manager *m = http_conf(c);
@@ -530,7 +535,8 @@ static void msg_done(struct conn *c)
 
 		stats_dec(s, rpc->cx_active);
 		if (active)
-			stats_inc(s, c->remote_closed ? rpc->cx_destroy_remote : rpc->cx_destroy_local);
+			stats_inc(s, c->remote_closed ? rpc->cx_destroy_remote :
+							rpc->cx_destroy_local);
 		return;
 	}
 	stats_dec(s, h->cx_active);
@@ -539,14 +545,15 @@ static void msg_done(struct conn *c)
 	stats_inc(s, c->remote_closed ? h->cx_destroy_remote : h->cx_destroy_local);
 	if (active) {
 		stats_inc(s, h->cx_destroy_active_rq);
-		stats_inc(s, c->remote_closed ? h->cx_destroy_remote_active_rq : h->cx_destroy_local_active_rq);
+		stats_inc(s, c->remote_closed ? h->cx_destroy_remote_active_rq :
+						h->cx_destroy_local_active_rq);
 	}
 	stats_add(s, h->cx_rx_bytes, c->rx);
 	stats_add(s, h->cx_tx_bytes, c->tx);
 	stats_record(s, h->cx_length_ms, (io_now(c->w->io) - c->start_ns) / 1000);
 }
 
-/* ---- streams ------------------------------------------------------------------------------------------------- */
+/* ---- streams --------------------------------------------------------------------------------- */
 
 void conn_msg_before_response(struct conn *c, struct stream *st)
 {
@@ -576,8 +583,9 @@ void conn_msg_stream_done(struct conn *c, struct stream *st)
 		conn_close_flush(c, linger_ms(c));
 		return;
 	}
-	if (c->close_after ? c->n_streams == 0 :
-			     !c->codec->multiplexed && !st->is_oneway && !c->codec->is_reusable(c->cstate)) {
+	if (c->close_after ?
+		    c->n_streams == 0 :
+		    !c->codec->multiplexed && !st->is_oneway && !c->codec->is_reusable(c->cstate)) {
 		conn_close_flush(c, linger_ms(c));
 		return;
 	}

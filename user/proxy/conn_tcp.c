@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tcp_proxy: bytes both ways with back-pressure and half-close; also connections that nobody named. */
+/* tcp_proxy: bytes both ways with back-pressure and half-close; also connections that nobody named.
+ */
 #include <errno.h>
 #include <stdatomic.h>
 
@@ -27,7 +28,7 @@ struct tcp {
 static void tcp_connect(struct tcp *t);
 static void tcp_finish(struct tcp *t, uint32_t flags, const char *details, bool reset);
 
-/* ---- upstream side ----------------------------------------------------------------------------------- */
+/* ---- upstream side --------------------------------------------------------------------------- */
 
 static void up_stat(struct tcp *t, stat_id id)
 {
@@ -86,7 +87,8 @@ static void on_up_connected(struct io_stream *s, int err)
 		UP_STAT(t, cx_connect_fail);
 		if (t->host)
 			t->host->cx_fail++;
-		snprintf(t->failure, sizeof(t->failure), "delayed_connect_error:_%s", strerror(-err));
+		snprintf(t->failure, sizeof(t->failure), "delayed_connect_error:_%s",
+			 strerror(-err));
 		for (char *p = t->failure; *p; p++)
 			if (*p == ' ')
 				*p = '_';
@@ -172,9 +174,10 @@ static const struct io_stream_ops up_ops = {
 	.drained = on_up_drained,
 };
 
-/* ---- choosing and connecting --------------------------------------------------------------------------- */
+/* ---- choosing and connecting ----------------------------------------------------------------- */
 
-/* The host's pod on this node, whose namespace is entered instead of the wire; else the client's. */
+/* The host's pod on this node, whose namespace is entered instead of the wire; else the client's.
+ */
 static struct epod *netns_for(struct tcp *t, const struct addr *to)
 {
 	struct conn *c = t->c;
@@ -197,7 +200,8 @@ static void start_connect(struct tcp *t, const struct addr *to, uint32_t timeout
 {
 	struct conn *c = t->c;
 	struct epod *pod = netns_for(t, to);
-	struct io_socket_opts opts = { .netns = pod->netns, .mark = pod->id ? c->w->e->opts.mark : 0 };
+	struct io_socket_opts opts = { .netns = pod->netns,
+				       .mark = pod->id ? c->w->e->opts.mark : 0 };
 	int err = 0;
 
 	t->info.upstream_remote = *to;
@@ -225,15 +229,18 @@ static struct slice tcp_cluster_name(struct tcp *t)
 
 	if (!m->n_weighted)
 		return m->cluster;
-	return m->weighted[route_weighted_pick(m->weighted, m->n_weighted, m->total_weight, &t->c->w->rng)].name;
+	return m->weighted[route_weighted_pick(m->weighted, m->n_weighted, m->total_weight,
+					       &t->c->w->rng)]
+		.name;
 }
 
 static int tcp_pick(struct tcp *t)
 {
 	struct upstream_cluster *k = t->cluster;
 
-	t->host = k->conf->kind == MESH_CLUSTER_ORIGINAL_DST ? upstream_original_dst(k, &t->c->local) :
-							       upstream_pick(k);
+	t->host = k->conf->kind == MESH_CLUSTER_ORIGINAL_DST ?
+			  upstream_original_dst(k, &t->c->local) :
+			  upstream_pick(k);
 	if (!t->host) {
 		UP_STAT(t, cx_none_healthy);
 		return -EHOSTUNREACH;
@@ -272,7 +279,7 @@ static void tcp_connect(struct tcp *t)
 	start_connect(t, &t->host->lb.addr, t->cluster->conf->connect_timeout_ms);
 }
 
-/* ---- the client's side --------------------------------------------------------------------------------- */
+/* ---- the client's side ----------------------------------------------------------------------- */
 
 static int tcp_start(struct conn *c)
 {
@@ -423,16 +430,23 @@ static void tcp_done(struct conn *c)
 	}
 	if (c->pod->id) {
 		struct istio_event ev = {
-			.pod = c->pod, .cluster = t->cluster ? t->cluster->conf : NULL, .protocol = "tcp",
-			.is_source = c->direction == MESH_OUTBOUND, .flags = t->info.flags, .info = &t->info,
+			.pod = c->pod,
+			.cluster = t->cluster ? t->cluster->conf : NULL,
+			.protocol = "tcp",
+			.is_source = c->direction == MESH_OUTBOUND,
+			.flags = t->info.flags,
+			.info = &t->info,
 		};
 
-		ev.peer = worker_pod_by_addr(w, ev.is_source ? &t->info.upstream_remote : &c->remote);
+		ev.peer =
+			worker_pod_by_addr(w, ev.is_source ? &t->info.upstream_remote : &c->remote);
 		istio_count_connection(w, &ev);
 	}
 	if (t->cluster) {
-		stats_add(w->stats, t->cluster->shared->stats.cx_rx_bytes, t->info.upstream_wire_rx);
-		stats_add(w->stats, t->cluster->shared->stats.cx_tx_bytes, t->info.upstream_wire_tx);
+		stats_add(w->stats, t->cluster->shared->stats.cx_rx_bytes,
+			  t->info.upstream_wire_rx);
+		stats_add(w->stats, t->cluster->shared->stats.cx_tx_bytes,
+			  t->info.upstream_wire_tx);
 		upstream_cluster_unref(t->cluster);
 	}
 	free(t);

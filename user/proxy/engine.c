@@ -30,7 +30,7 @@ struct pod_entry {
 	unsigned int n_listens;
 };
 
-/* ---- running something on a worker ------------------------------------------------------------------- */
+/* ---- running something on a worker ----------------------------------------------------------- */
 
 struct task {
 	struct worker *w;
@@ -70,7 +70,7 @@ static void on_all(struct engine *e, void (*fn)(struct worker *w, void *arg), vo
 	pthread_mutex_unlock(&lock);
 }
 
-/* ---- start and stop ------------------------------------------------------------------------------------ */
+/* ---- start and stop -------------------------------------------------------------------------- */
 
 /* Envoy's idea of the machine's own address: the first IPv4 that is not loopback. */
 static void find_local_address(struct engine *e)
@@ -129,7 +129,8 @@ static int start_workers(struct engine *e, struct err *err)
 		w->index = i;
 		if (pthread_create(&w->thread, NULL, worker_main, w) != 0) {
 			pthread_sigmask(SIG_SETMASK, &old, NULL);
-			return err_set(err, -EAGAIN, "cannot start worker %u: %s", i, strerror(errno));
+			return err_set(err, -EAGAIN, "cannot start worker %u: %s", i,
+				       strerror(errno));
 		}
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -196,7 +197,8 @@ void engine_free(struct engine *e)
 		return;
 	for (unsigned int i = 0; i < e->n_workers; i++)
 		io_stop(e->workers[i].io);
-	pthread_barrier_wait(&e->turning); /* no worker frees its loop while it is being told to stop */
+	pthread_barrier_wait(
+		&e->turning); /* no worker frees its loop while it is being told to stop */
 	for (unsigned int i = 0; i < e->n_workers; i++)
 		pthread_join(e->workers[i].thread, NULL);
 	free_ports(e);
@@ -223,7 +225,7 @@ const char *engine_io_name(const struct engine *e)
 	return io_backend_name(e->workers[0].io);
 }
 
-/* ---- listening sockets ----------------------------------------------------------------------------------- */
+/* ---- listening sockets ----------------------------------------------------------------------- */
 
 struct listen_task {
 	struct wlisten **listens;
@@ -290,7 +292,8 @@ static struct port_entry *find_port(struct engine *e, const struct addr *a)
 	return NULL;
 }
 
-static int open_port(struct engine *e, const struct mesh_listener *l, struct list *fresh, struct err *err)
+static int open_port(struct engine *e, const struct mesh_listener *l, struct list *fresh,
+		     struct err *err)
 {
 	struct port_entry *p = xcalloc(1, sizeof(*p));
 	int r;
@@ -326,7 +329,8 @@ static void abandon_ports(struct engine *e, struct list *fresh)
 }
 
 /* Opens the ports of @v that are not open yet; the sockets wait in @fresh. */
-static int open_ports(struct engine *e, const struct mesh_view *v, struct list *fresh, struct err *err)
+static int open_ports(struct engine *e, const struct mesh_view *v, struct list *fresh,
+		      struct err *err)
 {
 	list_for_each(n, &e->ports)
 		list_entry(n, struct port_entry, node)->wanted = false;
@@ -365,7 +369,7 @@ static void close_unwanted(struct engine *e)
 	}
 }
 
-/* ---- publish ----------------------------------------------------------------------------------------------- */
+/* ---- publish --------------------------------------------------------------------------------- */
 
 static void take_snapshot(struct worker *w, void *arg)
 {
@@ -386,7 +390,8 @@ static void count_view(const struct mesh_view *v, uint64_t *listeners, uint64_t 
 	*clusters += v ? v->n_clusters : 0;
 }
 
-static void count_snapshot(struct engine *e, const struct mesh_snapshot *s, const struct mesh_snapshot *old)
+static void count_snapshot(struct engine *e, const struct mesh_snapshot *s,
+			   const struct mesh_snapshot *old)
 {
 	uint64_t listeners = 0, clusters = 0, was_l = 0, was_c = 0;
 
@@ -406,7 +411,8 @@ static void count_snapshot(struct engine *e, const struct mesh_snapshot *s, cons
 		  clusters > was_c ? clusters - was_c : 0);
 	stats_add(e->stats, stats_register(STAT_COUNTER, "listener_manager.listener_added"),
 		  listeners > was_l ? listeners - was_l : 0);
-	stats_add(e->stats, stats_register(STAT_COUNTER, "listener_manager.listener_create_success"),
+	stats_add(e->stats,
+		  stats_register(STAT_COUNTER, "listener_manager.listener_create_success"),
 		  (listeners > was_l ? listeners - was_l : 0) * e->n_workers);
 }
 
@@ -440,7 +446,7 @@ int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err)
 	return 0;
 }
 
-/* ---- pods --------------------------------------------------------------------------------------------------- */
+/* ---- pods ------------------------------------------------------------------------------------ */
 
 static void learn_pod(struct worker *w, void *arg)
 {
@@ -529,8 +535,8 @@ static void pod_drop(struct engine *e, struct pod_entry *p)
 	free(p);
 }
 
-int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6, struct engine_pod_fds *ret_fds,
-		   struct err *err)
+int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6,
+		   struct engine_pod_fds *ret_fds, struct err *err)
 {
 	struct pod_entry *p;
 	int fd, r;
@@ -539,7 +545,8 @@ int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6, str
 		return err_set(err, -EEXIST, "pod %u is there already", pod);
 	fd = fcntl(netns, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
-		return err_set(err, -errno, "pod %u: cannot keep its namespace: %s", pod, strerror(errno));
+		return err_set(err, -errno, "pod %u: cannot keep its namespace: %s", pod,
+			       strerror(errno));
 	p = xcalloc(1, sizeof(*p));
 	p->pod = epod_new(pod, fd);
 	list_push(&e->pods, &p->node);
@@ -563,18 +570,19 @@ void engine_pod_remove(struct engine *e, uint32_t pod)
 		pod_drop(e, p);
 }
 
-/* ---- what the workers know --------------------------------------------------------------------------------- */
+/* ---- what the workers know ------------------------------------------------------------------- */
 
 struct gather_task {
 	struct gather *g;
 	pthread_mutex_t lock;
 };
 
-static struct gathered *gather_slot(struct gather *g, const struct mesh_cluster *c, const struct addr *a)
+static struct gathered *gather_slot(struct gather *g, const struct mesh_cluster *c,
+				    const struct addr *a)
 {
 	for (size_t i = 0; i < g->n; i++)
-		if (g->v[i].cluster == c && (a ? !g->v[i].is_empty && addr_is_equal(&g->v[i].addr, a) :
-						 g->v[i].is_empty))
+		if (g->v[i].cluster == c &&
+		    (a ? !g->v[i].is_empty && addr_is_equal(&g->v[i].addr, a) : g->v[i].is_empty))
 			return &g->v[i];
 	if (g->n == g->cap) {
 		g->cap = g->cap ? g->cap * 2 : 64;
@@ -651,7 +659,7 @@ const struct mesh_snapshot *gather_snapshot(const struct engine *e)
 	return e->snap ? e->snap->mesh : NULL;
 }
 
-/* ---- DNS ----------------------------------------------------------------------------------------------------- */
+/* ---- DNS ------------------------------------------------------------------------------------- */
 
 struct hosts_task {
 	uint64_t hash;
@@ -683,7 +691,7 @@ void engine_cluster_hosts(struct engine *e, uint64_t cluster_hash, struct slice 
 	on_all(e, set_hosts, &t);
 }
 
-/* ---- drain --------------------------------------------------------------------------------------------------- */
+/* ---- drain ----------------------------------------------------------------------------------- */
 
 static void drain_worker(struct worker *w, void *arg)
 {
@@ -709,6 +717,7 @@ void engine_drain(struct engine *e, bool inbound_only)
 {
 	if (!inbound_only)
 		atomic_store(&e->draining, true);
-	log_info("proxy", "draining %slisteners: no new connections, streams end", inbound_only ? "inbound " : "");
+	log_info("proxy", "draining %slisteners: no new connections, streams end",
+		 inbound_only ? "inbound " : "");
 	on_all(e, drain_worker, &inbound_only);
 }

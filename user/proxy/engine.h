@@ -33,7 +33,8 @@ struct engine_opts {
 	struct engine_limits limits;
 	uint32_t mark; /* SO_MARK of our sockets inside pods */
 	/*
-	 * The original destination of an outbound connection captured in @pod whose client's address is
+	 * The original destination of an outbound connection captured in @pod whose client's
+	 * address is
 	 * @peer. Any thread. 0 or -errno. NULL without capture.
 	 */
 	int (*original_dst)(void *arg, uint32_t pod, const struct addr *peer, struct addr *ret_dst);
@@ -45,16 +46,16 @@ struct engine;
 int engine_new(const struct engine_opts *opts, struct engine **ret_e, struct err *err);
 void engine_free(struct engine *e); /* stops the workers and waits */
 
-/* Listening descriptors inside a pod, for the kernel's maps; the engine's, good until its removal. With
- * several workers each is one of a SO_REUSEPORT group. */
+/* Listening descriptors inside a pod, for the kernel's maps; the engine's, good until its removal.
+ * With several workers each is one of a SO_REUSEPORT group. */
 struct engine_pod_fds {
 	int outbound4, outbound6; /* outbound6: -1 without IPv6 */
 	int inbound;		  /* dual-stack */
 };
 
 /* Takes a pod's namespace: @netns is duplicated, its in-pod listeners are opened. */
-int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6, struct engine_pod_fds *ret_fds,
-		   struct err *err);
+int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6,
+		   struct engine_pod_fds *ret_fds, struct err *err);
 /* Closes the listeners and the connections of the pod. */
 void engine_pod_remove(struct engine *e, uint32_t pod);
 

@@ -12,6 +12,7 @@ bool http_request_in(struct stream *st, struct hop *h);
 /* Did the client use TLS, as far as we can believe it? */
 bool http_is_https(const struct stream *st);
 /* Appends @v to the property, with @sep when it has a value already. */
-void http_append(struct l7_props *p, enum l7_key key, struct slice v, struct slice sep, struct arena *a);
+void http_append(struct l7_props *p, enum l7_key key, struct slice v, struct slice sep,
+		 struct arena *a);
 
 #endif

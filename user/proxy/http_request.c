@@ -2,7 +2,8 @@
 /*
  * What HTTP's connection manager does to a request on entry: 100-continue, target checks, path
  * normalization, hop-by-hop headers, client address and x-forwarded-*, request id.
- * Source of the rules: Envoy's documentation, "HTTP header manipulation" and "HTTP header sanitizing".
+ * Source of the rules: Envoy's documentation, "HTTP header manipulation" and "HTTP header
+ * sanitizing".
  */
 #include "l7/join.h"
 #include "proxy/http.h"
@@ -12,22 +13,25 @@ static const struct mesh_http_manager *conf(const struct hop *h)
 	return h->chain->http.conf;
 }
 
-void http_append(struct l7_props *p, enum l7_key key, struct slice v, struct slice sep, struct arena *a)
+void http_append(struct l7_props *p, enum l7_key key, struct slice v, struct slice sep,
+		 struct arena *a)
 {
 	struct l7_prop *was = l7_props_get(p, key);
 
 	if (was && was->value.len)
-		was->value = arena_printf(a, "%.*s%.*s%.*s", SLICE_ARG(was->value), SLICE_ARG(sep), SLICE_ARG(v));
+		was->value = arena_printf(a, "%.*s%.*s%.*s", SLICE_ARG(was->value), SLICE_ARG(sep),
+					  SLICE_ARG(v));
 	else
 		l7_props_set(p, key, v);
 }
 
 bool http_is_https(const struct stream *st)
 {
-	return slice_is_equal_nocase(l7_props_value(&st->req.props, L7_KEY_X_FORWARDED_PROTO), SLICE("https"));
+	return slice_is_equal_nocase(l7_props_value(&st->req.props, L7_KEY_X_FORWARDED_PROTO),
+				     SLICE("https"));
 }
 
-/* ---- target ---------------------------------------------------------------------------------------------- */
+/* ---- target ---------------------------------------------------------------------------------- */
 
 static void answer_continue(struct stream *st, struct hop *h)
 {
@@ -112,7 +116,8 @@ static void strip_host(struct stream *st, struct hop *h)
 
 	if (at < host->len && !is_connect(st)) {
 		bool match = conf(h)->strip_matching_port &&
-			     slice_to_u64(slice_skip(*host, at + 1), &port) == 0 && port == st->c->local.port;
+			     slice_to_u64(slice_skip(*host, at + 1), &port) == 0 &&
+			     port == st->c->local.port;
 
 		if (match || conf(h)->strip_any_port)
 			host->len = at;
@@ -127,10 +132,11 @@ static void strip_host(struct stream *st, struct hop *h)
 	}
 }
 
-/* ---- client address -------------------------------------------------------------------------------------- */
+/* ---- client address -------------------------------------------------------------------------- */
 
 /* The @skip-th address from the end of x-forwarded-for. @ret_single: it is the only one. */
-static bool xff_address(const struct stream *st, uint32_t skip, struct addr *ret_a, bool *ret_single)
+static bool xff_address(const struct stream *st, uint32_t skip, struct addr *ret_a,
+			bool *ret_single)
 {
 	struct slice all, item = SLICE_NONE, rest;
 	uint32_t n = 1, want;
@@ -152,7 +158,8 @@ static bool xff_address(const struct stream *st, uint32_t skip, struct addr *ret
 static bool is_internal(const struct hop *h, const struct addr *a)
 {
 	for (uint32_t i = 0; i < conf(h)->n_internal_addresses; i++)
-		if (addr_is_in(a, &conf(h)->internal_addresses[i].net, conf(h)->internal_addresses[i].bits))
+		if (addr_is_in(a, &conf(h)->internal_addresses[i].net,
+			       conf(h)->internal_addresses[i].bits))
 			return true;
 	return false;
 }
@@ -163,7 +170,8 @@ static void xff_join(struct stream *st)
 	struct slice all;
 	struct l7_prop *p = l7_props_get(&st->req.props, L7_KEY_X_FORWARDED_FOR);
 
-	if (p && l7_props_joined(&st->req.props, SLICE("x-forwarded-for"), st->arena, &all) && all.len != p->value.len)
+	if (p && l7_props_joined(&st->req.props, SLICE("x-forwarded-for"), st->arena, &all) &&
+	    all.len != p->value.len)
 		l7_props_set(&st->req.props, L7_KEY_X_FORWARDED_FOR, all);
 }
 
@@ -172,10 +180,12 @@ static void append_xff(struct stream *st, const struct addr *who)
 	const struct engine *e = st->w->e;
 	char *text = arena_alloc(st->arena, ADDR_TEXT_MAX);
 	/* Envoy's loopback is one address of each family. */
-	bool loopback = addr_is_loopback(who) && (!addr_is_v4(who) || memcmp(who->ip + 13, "\0\0\1", 3) == 0);
+	bool loopback = addr_is_loopback(who) &&
+			(!addr_is_v4(who) || memcmp(who->ip + 13, "\0\0\1", 3) == 0);
 	size_t n = addr_format_ip(loopback ? &e->local_address : who, text);
 
-	http_append(&st->req.props, L7_KEY_X_FORWARDED_FOR, slice_of(text, n), SLICE(","), st->arena);
+	http_append(&st->req.props, L7_KEY_X_FORWARDED_FOR, slice_of(text, n), SLICE(","),
+		    st->arena);
 }
 
 static void remote_address(struct stream *st, struct hop *h)
@@ -189,7 +199,8 @@ static void remote_address(struct stream *st, struct hop *h)
 	if (m->use_remote_address) {
 		bool one;
 
-		if (m->xff_trusted_hops > 0 && xff_address(st, m->xff_trusted_hops - 1, &from_xff, &one)) {
+		if (m->xff_trusted_hops > 0 &&
+		    xff_address(st, m->xff_trusted_hops - 1, &from_xff, &one)) {
 			last = from_xff;
 			last.port = 0;
 		}
@@ -209,21 +220,33 @@ static void remote_address(struct stream *st, struct hop *h)
 	h->info.downstream_remote = last;
 }
 
-/* ---- sanitizing ------------------------------------------------------------------------------------------ */
+/* ---- sanitizing ------------------------------------------------------------------------------ */
 
 static void remove_internal(struct stream *st, struct hop *h)
 {
-	static const struct { const char *s; size_t n; } names[] = {
+	static const struct { const char *s; size_t n;
+	} names[] = {
 #define N(x) { x, sizeof(x) - 1 }
-		N("x-envoy-retriable-status-codes"), N("x-envoy-retriable-header-names"), N("x-envoy-retry-on"),
-		N("x-envoy-retry-grpc-on"), N("x-envoy-max-retries"), N("x-envoy-upstream-alt-stat-name"),
-		N("x-envoy-upstream-rq-timeout-ms"), N("x-envoy-upstream-rq-per-try-timeout-ms"),
-		N("x-envoy-upstream-rq-timeout-alt-response"), N("x-envoy-expected-rq-timeout-ms"),
-		N("x-envoy-force-trace"), N("x-envoy-ip-tags"), N("x-envoy-original-url"),
+		N("x-envoy-retriable-status-codes"),
+		N("x-envoy-retriable-header-names"),
+		N("x-envoy-retry-on"),
+		N("x-envoy-retry-grpc-on"),
+		N("x-envoy-max-retries"),
+		N("x-envoy-upstream-alt-stat-name"),
+		N("x-envoy-upstream-rq-timeout-ms"),
+		N("x-envoy-upstream-rq-per-try-timeout-ms"),
+		N("x-envoy-upstream-rq-timeout-alt-response"),
+		N("x-envoy-expected-rq-timeout-ms"),
+		N("x-envoy-force-trace"),
+		N("x-envoy-ip-tags"),
+		N("x-envoy-original-url"),
 		N("x-envoy-hedge-on-per-try-timeout"),
 		/* from here on only at the edge */
-		N("x-envoy-decorator-operation"), N("x-envoy-downstream-service-cluster"),
-		N("x-envoy-downstream-service-node"), N("x-envoy-original-path"), N("x-envoy-original-host"),
+		N("x-envoy-decorator-operation"),
+		N("x-envoy-downstream-service-cluster"),
+		N("x-envoy-downstream-service-node"),
+		N("x-envoy-original-path"),
+		N("x-envoy-original-host"),
 #undef N
 	};
 	const struct mesh_route_table *t = conf(h)->routes;
@@ -299,7 +322,8 @@ static void hop_by_hop(struct stream *st)
 		l7_props_remove(p, L7_KEY_TE);
 	else if (te.ptr)
 		l7_props_set(p, L7_KEY_TE, SLICE("trailers"));
-	/* Says who the client is; without mutual TLS nobody can know (forward_client_cert_details: SANITIZE). */
+	/* Says who the client is; without mutual TLS nobody can know (forward_client_cert_details:
+	 * SANITIZE). */
 	l7_props_remove_name(p, SLICE("x-forwarded-client-cert"));
 }
 
@@ -340,10 +364,12 @@ static void forwarded(struct stream *st, struct hop *h)
 	struct l7_props *p = &st->req.props;
 	char *text;
 
-	if (!l7_props_get(p, L7_KEY_X_FORWARDED_PROTO) || (m->use_remote_address && m->xff_trusted_hops == 0))
+	if (!l7_props_get(p, L7_KEY_X_FORWARDED_PROTO) ||
+	    (m->use_remote_address && m->xff_trusted_hops == 0))
 		l7_props_set(p, L7_KEY_X_FORWARDED_PROTO, SLICE("http"));
 	if (m->append_x_forwarded_port && !l7_props_get(p, L7_KEY_X_FORWARDED_PORT))
-		l7_props_set(p, L7_KEY_X_FORWARDED_PORT, arena_printf(st->arena, "%u", st->c->local.port));
+		l7_props_set(p, L7_KEY_X_FORWARDED_PORT,
+			     arena_printf(st->arena, "%u", st->c->local.port));
 	if (h->is_internal) {
 		l7_props_set(p, L7_KEY_X_ENVOY_INTERNAL, SLICE("true"));
 	} else {

@@ -20,7 +20,7 @@ struct istio_series {
 	UT_hash_handle hh;
 };
 
-/* ---- labels ------------------------------------------------------------------------------------------- */
+/* ---- labels ---------------------------------------------------------------------------------- */
 
 static void add_label(struct buf *b, const char *name, struct slice v)
 {
@@ -103,7 +103,10 @@ static void add_service(struct buf *b, const struct mesh_cluster *c, const struc
 
 	add_label(b, "destination_service", or_unknown(host));
 	add_label(b, "destination_service_name", or_unknown(name));
-	add_label(b, "destination_service_namespace", or_unknown(ns.len ? ns : dst ? dst->namespace_ : SLICE_NONE));
+	add_label(b, "destination_service_namespace",
+		  or_unknown(ns.len ? ns :
+			     dst    ? dst->namespace_ :
+				      SLICE_NONE));
 }
 
 static void labels(struct worker *w, const struct istio_event *ev, bool is_request, struct buf *b)
@@ -125,7 +128,8 @@ static void labels(struct worker *w, const struct istio_event *ev, bool is_reque
 	}
 	l7_flags_text(ev->flags, false, &text);
 	add_label(b, "response_flags", buf_slice(&text));
-	add_label(b, "connection_security_policy", ev->is_source ? SLICE("unknown") : SLICE("none"));
+	add_label(b, "connection_security_policy",
+		  ev->is_source ? SLICE("unknown") : SLICE("none"));
 	buf_done(&text);
 }
 
@@ -138,10 +142,10 @@ static stat_id series_id(enum stat_kind kind, const char *metric, struct slice s
 	return id;
 }
 
-/* ---- series -------------------------------------------------------------------------------------------- */
+/* ---- series ---------------------------------------------------------------------------------- */
 
-static struct istio_series *series_new(struct worker *w, const struct istio_event *ev, const struct istio_key *key,
-				       bool is_request)
+static struct istio_series *series_new(struct worker *w, const struct istio_event *ev,
+				       const struct istio_key *key, bool is_request)
 {
 	struct istio_series *s;
 	struct buf b = { 0 };
@@ -155,25 +159,35 @@ static struct istio_series *series_new(struct worker *w, const struct istio_even
 	labels(w, ev, is_request, &b);
 	if (is_request) {
 		s->requests = series_id(STAT_COUNTER, "istio_requests_total", buf_slice(&b));
-		s->duration = series_id(STAT_HISTOGRAM, "istio_request_duration_milliseconds", buf_slice(&b));
+		s->duration = series_id(STAT_HISTOGRAM, "istio_request_duration_milliseconds",
+					buf_slice(&b));
 		s->request_bytes = series_id(STAT_HISTOGRAM, "istio_request_bytes", buf_slice(&b));
-		s->response_bytes = series_id(STAT_HISTOGRAM, "istio_response_bytes", buf_slice(&b));
+		s->response_bytes =
+			series_id(STAT_HISTOGRAM, "istio_response_bytes", buf_slice(&b));
 	} else {
-		s->opened = series_id(STAT_COUNTER, "istio_tcp_connections_opened_total", buf_slice(&b));
-		s->closed = series_id(STAT_COUNTER, "istio_tcp_connections_closed_total", buf_slice(&b));
+		s->opened = series_id(STAT_COUNTER, "istio_tcp_connections_opened_total",
+				      buf_slice(&b));
+		s->closed = series_id(STAT_COUNTER, "istio_tcp_connections_closed_total",
+				      buf_slice(&b));
 		s->sent = series_id(STAT_COUNTER, "istio_tcp_sent_bytes_total", buf_slice(&b));
-		s->received = series_id(STAT_COUNTER, "istio_tcp_received_bytes_total", buf_slice(&b));
+		s->received =
+			series_id(STAT_COUNTER, "istio_tcp_received_bytes_total", buf_slice(&b));
 	}
 	buf_done(&b);
 	HASH_ADD(hh, w->istio, key, sizeof(s->key), s);
 	return s;
 }
 
-static struct istio_series *series_get(struct worker *w, const struct istio_event *ev, bool is_request)
+static struct istio_series *series_get(struct worker *w, const struct istio_event *ev,
+				       bool is_request)
 {
 	struct istio_key key = {
-		.cluster = ev->cluster ? ev->cluster->hash : 0, .protocol = ev->protocol, .pod = ev->pod->id,
-		.peer = ev->peer ? ev->peer->id : 0, .status = ev->status, .flags = ev->flags,
+		.cluster = ev->cluster ? ev->cluster->hash : 0,
+		.protocol = ev->protocol,
+		.pod = ev->pod->id,
+		.peer = ev->peer ? ev->peer->id : 0,
+		.status = ev->status,
+		.flags = ev->flags,
 		.is_source = ev->is_source,
 	};
 	struct istio_series **last = &w->istio_last[ev->is_source];
@@ -198,7 +212,8 @@ void istio_count_request(struct worker *w, const struct istio_event *ev)
 		return;
 	stats_inc(w->stats, s->requests);
 	stats_record(w->stats, s->duration, (in->end_ns - in->start_ns) / 1000);
-	/* The histogram's unit is a thousandth of its bounds' (us and ms): bytes count as thousands. */
+	/* The histogram's unit is a thousandth of its bounds' (us and ms): bytes count as
+	 * thousands. */
 	stats_record(w->stats, s->request_bytes, in->bytes_received * 1000);
 	stats_record(w->stats, s->response_bytes, in->bytes_sent * 1000);
 }

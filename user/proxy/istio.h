@@ -27,7 +27,8 @@ struct istio_event {
 
 /* istio_requests_total, istio_request_duration_milliseconds, istio_{request,response}_bytes. */
 void istio_count_request(struct worker *w, const struct istio_event *ev);
-/* istio_tcp_connections_{opened,closed}_total, istio_tcp_{sent,received}_bytes_total, at the end. */
+/* istio_tcp_connections_{opened,closed}_total, istio_tcp_{sent,received}_bytes_total, at the end.
+ */
 void istio_count_connection(struct worker *w, const struct istio_event *ev);
 void istio_done(struct worker *w);
 

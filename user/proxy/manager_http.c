@@ -17,7 +17,7 @@ static void count(struct hop *h, stat_id id)
 	stats_inc(h->st->w->stats, id);
 }
 
-/* ---- entry --------------------------------------------------------------------------------------------- */
+/* ---- entry ----------------------------------------------------------------------------------- */
 
 static void http_route_lookup(struct stream *st, struct hop *h)
 {
@@ -58,7 +58,8 @@ static bool upgrade_is_refused(struct stream *st, struct hop *h)
 static void start_timers(struct stream *st, struct hop *h)
 {
 	const struct mesh_route *r = h->http.route;
-	uint64_t ms = r && r->has_idle_timeout ? r->idle_timeout_ms : hp(h)->conf->stream_idle_timeout_ms;
+	uint64_t ms = r && r->has_idle_timeout ? r->idle_timeout_ms :
+						 hp(h)->conf->stream_idle_timeout_ms;
 
 	if (ms)
 		io_timer_set(st->w->io, &st->idle_timer, ms);
@@ -101,7 +102,7 @@ static bool http_request(struct stream *st, struct hop *h)
 	return true;
 }
 
-/* ---- answers made here --------------------------------------------------------------------------------- */
+/* ---- answers made here ----------------------------------------------------------------------- */
 
 /* gRPC's status for an HTTP one (grpc/doc/http-grpc-status-mapping.md). */
 static struct slice grpc_status(uint32_t http)
@@ -296,10 +297,12 @@ void http_reject(struct conn *c, const struct codec_fault *fault)
 	stats_inc(c->w->stats, c->chain->http.stats.rq_rx_reset);
 }
 
-void http_reply_without_request(struct conn *c, uint32_t status, const char *body, const char *details,
-				uint32_t flags)
+void http_reply_without_request(struct conn *c, uint32_t status, const char *body,
+				const char *details, uint32_t flags)
 {
-	struct l7_reply r = { .code = L7_REPLY_TIMEOUT_REQUEST, .status = status, .body = slice_str(body) };
+	struct l7_reply r = { .code = L7_REPLY_TIMEOUT_REQUEST,
+			      .status = status,
+			      .body = slice_str(body) };
 	struct buf *out = io_stream_out(c->io);
 	size_t at = buf_len(out);
 
@@ -310,11 +313,13 @@ void http_reply_without_request(struct conn *c, uint32_t status, const char *bod
 	io_stream_flush(c->io);
 }
 
-/* ---- the router ---------------------------------------------------------------------------------------- */
+/* ---- the router ------------------------------------------------------------------------------ */
 
 static void send_redirect(struct stream *st, struct hop *h, struct slice location, uint32_t code)
 {
-	struct l7_reply r = { .code = L7_REPLY_DIRECT, .status = code, .details = SLICE("direct_response") };
+	struct l7_reply r = { .code = L7_REPLY_DIRECT,
+			      .status = code,
+			      .details = SLICE("direct_response") };
 
 	count(h, hp(h)->stats.rq_direct);
 	l7_props_init(&r.props, st->arena);
@@ -325,7 +330,9 @@ static void send_redirect(struct stream *st, struct hop *h, struct slice locatio
 static void send_direct(struct stream *st, struct hop *h)
 {
 	const struct mesh_route *d = h->http.route;
-	struct l7_reply r = { .code = L7_REPLY_DIRECT, .status = d->direct_status, .body = d->direct_body,
+	struct l7_reply r = { .code = L7_REPLY_DIRECT,
+			      .status = d->direct_status,
+			      .body = d->direct_body,
 			      .details = SLICE("direct_response") };
 
 	count(h, hp(h)->stats.rq_direct);
@@ -343,7 +350,8 @@ static void send_direct(struct stream *st, struct hop *h)
 	if (d->direct_status == 201 || d->direct_status / 100 == 3) {
 		l7_props_init(&r.props, st->arena);
 		l7_props_add(&r.props, L7_KEY_LOCATION, l7_key_name(L7_KEY_LOCATION),
-			     arena_printf(st->arena, "%s://%.*s%.*s", http_is_https(st) ? "https" : "http",
+			     arena_printf(st->arena, "%s://%.*s%.*s",
+					  http_is_https(st) ? "https" : "http",
 					  SLICE_ARG(st->req.host), SLICE_ARG(st->req.path)));
 	}
 	stream_reply_full(st, h, &r, 0);
@@ -416,9 +424,12 @@ static bool http_route(struct stream *st, struct hop *h)
 	}
 	switch (r->action) {
 	case MESH_ROUTE_REDIRECT:
-		send_redirect(st, h, route_redirect_location(r->redirect, r, &st->req,
-							     http_is_https(st) ? SLICE("https") : SLICE("http"),
-							     st->arena), r->redirect->code);
+		send_redirect(st, h,
+			      route_redirect_location(r->redirect, r, &st->req,
+						      http_is_https(st) ? SLICE("https") :
+									  SLICE("http"),
+						      st->arena),
+			      r->redirect->code);
 		return false;
 	case MESH_ROUTE_DIRECT:
 		send_direct(st, h);
@@ -443,14 +454,16 @@ static bool http_route(struct stream *st, struct hop *h)
 
 static void http_forward(struct stream *st, struct hop *h, const struct upstream_host *host)
 {
-	route_request_finalize(&h->http, &st->req, &h->info, st->arena, !hp(h)->conf->suppress_envoy_headers);
-	route_host_auto(&h->http, &st->req, host->lb.hostname, !hp(h)->conf->suppress_envoy_headers, st->arena);
+	route_request_finalize(&h->http, &st->req, &h->info, st->arena,
+			       !hp(h)->conf->suppress_envoy_headers);
+	route_host_auto(&h->http, &st->req, host->lb.hostname, !hp(h)->conf->suppress_envoy_headers,
+			st->arena);
 	h->info.upstream_protocol = SLICE("HTTP/1.1");
 	if (h->http.vhost->include_attempt_count)
 		l7_props_set(&st->req.props, L7_KEY_X_ENVOY_ATTEMPT_COUNT, SLICE("1"));
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void count_code(struct stream *st, struct hop *h)
 {
@@ -458,7 +471,8 @@ static void count_code(struct stream *st, struct hop *h)
 
 	upstream_charge(h->cluster, UPSTREAM_ALL, code);
 	upstream_charge(h->cluster, h->is_internal ? UPSTREAM_INTERNAL : UPSTREAM_EXTERNAL, code);
-	stats_record(st->w->stats, h->cluster->shared->stats.rq_time, (io_now(st->w->io) - h->upstream_start_ns) / 1000);
+	stats_record(st->w->stats, h->cluster->shared->stats.rq_time,
+		     (io_now(st->w->io) - h->upstream_start_ns) / 1000);
 	if (code >= 500)
 		h->host->rq_error++;
 	else
@@ -481,7 +495,8 @@ static void http_response(struct stream *st, struct hop *h)
 	/* The time is counted from the end of the request: before that there is none. */
 	if (st->req_end && !hp(h)->conf->suppress_envoy_headers)
 		l7_props_set(p, L7_KEY_X_ENVOY_SERVICE_TIME,
-			     arena_u64(st->arena, (io_now(st->w->io) - h->info.request_end_ns) / 1000000));
+			     arena_u64(st->arena,
+				       (io_now(st->w->io) - h->info.request_end_ns) / 1000000));
 	if (h->http.vhost->include_attempt_count_in_response)
 		l7_props_set(p, L7_KEY_X_ENVOY_ATTEMPT_COUNT, SLICE("1"));
 	route_response_finalize(&h->http, &st->resp, &h->info, st->arena);
@@ -493,7 +508,8 @@ static void http_response_out(struct stream *st, struct hop *h)
 	struct l7_props *p = &st->resp.props;
 	bool has_server = l7_props_get(p, L7_KEY_SERVER) != NULL;
 
-	if (m->server_header == MESH_SERVER_OVERWRITE || (m->server_header == MESH_SERVER_APPEND_IF_ABSENT && !has_server))
+	if (m->server_header == MESH_SERVER_OVERWRITE ||
+	    (m->server_header == MESH_SERVER_APPEND_IF_ABSENT && !has_server))
 		l7_props_set(p, L7_KEY_SERVER, m->server_name);
 	if (!l7_props_get(p, L7_KEY_DATE))
 		l7_props_add(p, L7_KEY_DATE, l7_key_name(L7_KEY_DATE), worker_date(st->w));

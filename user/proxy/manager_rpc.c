@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The connection manager of RPC protocols (dubbo_proxy): routes by service and method, counts answers. */
+/* The connection manager of RPC protocols (dubbo_proxy): routes by service and method, counts
+ * answers. */
 #include "proxy/conn_msg.h"
 #include "proxy/stream.h"
 
@@ -21,9 +22,11 @@ static bool rpc_request(struct stream *st, struct hop *h)
 	count(h, s->request_decoding_success);
 	count(h, st->is_oneway ? s->request_oneway : s->request_twoway);
 	count(h, s->request_active);
-	route_rpc_match(rp(h)->conf->tables, rp(h)->conf->n_tables, &st->req, st->arena, &st->w->rng, &h->rpc);
+	route_rpc_match(rp(h)->conf->tables, rp(h)->conf->n_tables, &st->req, st->arena,
+			&st->w->rng, &h->rpc);
 	h->cluster_name = h->rpc.cluster;
-	/* Out of an attachment it lies in the bytes received, which do not outlive a filter's pause. */
+	/* Out of an attachment it lies in the bytes received, which do not outlive a filter's
+	 * pause. */
 	if (h->rpc.route && !h->rpc.route->cluster.len && h->cluster_name.len)
 		h->cluster_name = arena_slice(st->arena, h->cluster_name);
 	if (h->rpc.route)
@@ -89,7 +92,8 @@ static void rpc_end(struct stream *st, struct hop *h)
 {
 	stats_dec(st->w->stats, rp(h)->stats.request_active);
 	stream_count_istio(st, h, rp(h)->codec->name, h->info.status);
-	stats_record(st->w->stats, rp(h)->stats.request_time, (h->info.end_ns - h->info.start_ns) / 1000);
+	stats_record(st->w->stats, rp(h)->stats.request_time,
+		     (h->info.end_ns - h->info.start_ns) / 1000);
 }
 
 const struct manager manager_rpc = {

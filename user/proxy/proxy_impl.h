@@ -19,7 +19,7 @@ struct conn;
 struct istio_series;
 struct stream;
 
-/* ---- log sinks ----------------------------------------------------------------------------------- */
+/* ---- log sinks ------------------------------------------------------------------------------- */
 
 #define LOG_SINKS_MAX 256
 #define LOG_FLUSH_MS 50
@@ -33,7 +33,7 @@ struct log_sink {
 /* Finds or opens the sink of @conf. Index, or -errno with @err. Main thread. */
 int log_sink_open(struct engine *e, const struct mesh_access_log *conf, struct err *err);
 
-/* ---- engine -------------------------------------------------------------------------------------- */
+/* ---- engine ---------------------------------------------------------------------------------- */
 
 /* A pod's namespace; reference counted because connections outlive it. */
 struct epod {
@@ -64,10 +64,11 @@ struct engine {
 	_Atomic bool draining;
 	struct addr local_address; /* Envoy's "local address": first non-loopback IPv4 */
 	char hostname[256];
-	pthread_barrier_t turning; /* all workers and the main thread: at the start and at the end */
+	pthread_barrier_t
+		turning; /* all workers and the main thread: at the start and at the end */
 };
 
-/* ---- worker -------------------------------------------------------------------------------------- */
+/* ---- worker ---------------------------------------------------------------------------------- */
 
 /* A view in one worker: the clusters alive. Counted without atomics. */
 struct wview {

@@ -5,9 +5,11 @@
 #include "proxy/engine.h"
 #include "proxy/gather.h"
 
-static void host_line(struct buf *out, const struct gathered *g, const char *addr, const char *key, uint64_t v)
+static void host_line(struct buf *out, const struct gathered *g, const char *addr, const char *key,
+		      uint64_t v)
 {
-	buf_printf(out, "%.*s::%s::%s::%llu\n", SLICE_ARG(g->cluster->name), addr, key, (unsigned long long)v);
+	buf_printf(out, "%.*s::%s::%s::%llu\n", SLICE_ARG(g->cluster->name), addr, key,
+		   (unsigned long long)v);
 }
 
 static void cluster_text(struct buf *out, const struct mesh_cluster *c)
@@ -18,12 +20,14 @@ static void cluster_text(struct buf *out, const struct mesh_cluster *c)
 
 	buf_printf(out, "%.*s::observability_name::%.*s\n", n, s, n, s);
 	buf_printf(out, "%.*s::default_priority::max_connections::%u\n", n, s, t->max_connections);
-	buf_printf(out, "%.*s::default_priority::max_pending_requests::%u\n", n, s, t->max_pending_requests);
+	buf_printf(out, "%.*s::default_priority::max_pending_requests::%u\n", n, s,
+		   t->max_pending_requests);
 	buf_printf(out, "%.*s::default_priority::max_requests::%u\n", n, s, t->max_requests);
 	buf_printf(out, "%.*s::default_priority::max_retries::%u\n", n, s, t->max_retries);
 	/* One set of limits serves all priorities. */
 	buf_printf(out, "%.*s::high_priority::max_connections::%u\n", n, s, t->max_connections);
-	buf_printf(out, "%.*s::high_priority::max_pending_requests::%u\n", n, s, t->max_pending_requests);
+	buf_printf(out, "%.*s::high_priority::max_pending_requests::%u\n", n, s,
+		   t->max_pending_requests);
 	buf_printf(out, "%.*s::high_priority::max_requests::%u\n", n, s, t->max_requests);
 	buf_printf(out, "%.*s::high_priority::max_retries::%u\n", n, s, t->max_retries);
 	buf_printf(out, "%.*s::added_via_api::false\n", n, s);
@@ -44,7 +48,8 @@ static void host_text(struct buf *out, const struct gathered *g)
 	host_line(out, g, addr, "rq_success", g->rq_success);
 	host_line(out, g, addr, "rq_timeout", 0);
 	host_line(out, g, addr, "rq_total", g->rq_total);
-	buf_printf(out, "%.*s::%s::hostname::%.*s\n", SLICE_ARG(g->cluster->name), addr, SLICE_ARG(g->hostname));
+	buf_printf(out, "%.*s::%s::hostname::%.*s\n", SLICE_ARG(g->cluster->name), addr,
+		   SLICE_ARG(g->hostname));
 	buf_printf(out, "%.*s::%s::health_flags::%s\n", SLICE_ARG(g->cluster->name), addr,
 		   g->healthy ? "healthy" : "/failed_eds_health");
 	host_line(out, g, addr, "weight", g->weight);
@@ -52,7 +57,8 @@ static void host_text(struct buf *out, const struct gathered *g)
 		buf_printf(out, "%.*s::%s::%s::\n", SLICE_ARG(g->cluster->name), addr, places[i]);
 	buf_printf(out, "%.*s::%s::canary::false\n", SLICE_ARG(g->cluster->name), addr);
 	buf_printf(out, "%.*s::%s::success_rate::-1\n", SLICE_ARG(g->cluster->name), addr);
-	buf_printf(out, "%.*s::%s::local_origin_success_rate::-1\n", SLICE_ARG(g->cluster->name), addr);
+	buf_printf(out, "%.*s::%s::local_origin_success_rate::-1\n", SLICE_ARG(g->cluster->name),
+		   addr);
 	host_line(out, g, addr, "priority", g->priority);
 }
 
@@ -75,7 +81,8 @@ static json_t *json_addr(const struct addr *a)
 	char ip[ADDR_TEXT_MAX];
 
 	addr_format_ip(a, ip);
-	return json_pack("{s:{s:s,s:i}}", "socket_address", "address", ip, "port_value", (int)a->port);
+	return json_pack("{s:{s:s,s:i}}", "socket_address", "address", ip, "port_value",
+			 (int)a->port);
 }
 
 static json_t *json_stat(const char *name, uint64_t v, bool gauge)
@@ -140,20 +147,23 @@ void engine_clusters_json(struct engine *e, struct buf *out)
 		if (i == 0 || g->cluster != all.v[i - 1].cluster) {
 			cluster = json_object();
 			json_object_set_new(cluster, "name",
-					    json_stringn(g->cluster->name.ptr, g->cluster->name.len));
+					    json_stringn(g->cluster->name.ptr,
+							 g->cluster->name.len));
 			json_object_set_new(cluster, "host_statuses", json_array());
 			json_array_append_new(list, cluster);
 		}
 		if (!g->is_empty)
-			json_array_append_new(json_object_get(cluster, "host_statuses"), json_host(g));
+			json_array_append_new(json_object_get(cluster, "host_statuses"),
+					      json_host(g));
 	}
 	gather_done(&all);
 	print_json(json_pack("{s:o}", "cluster_statuses", list), out);
 }
 
-/* ---- listeners ------------------------------------------------------------------------------------------- */
+/* ---- listeners ------------------------------------------------------------------------------- */
 
-static void each_listener(struct engine *e, void (*fn)(void *arg, const struct mesh_listener *l), void *arg)
+static void each_listener(struct engine *e, void (*fn)(void *arg, const struct mesh_listener *l),
+			  void *arg)
 {
 	const struct mesh_snapshot *s = gather_snapshot(e);
 
@@ -179,8 +189,9 @@ void engine_listeners_text(struct engine *e, struct buf *out)
 
 static void listener_json(void *arg, const struct mesh_listener *l)
 {
-	json_array_append_new(arg, json_pack("{s:o,s:o}", "name", json_stringn(l->name.ptr, l->name.len),
-					     "local_address", json_addr(&l->addr)));
+	json_array_append_new(arg,
+			      json_pack("{s:o,s:o}", "name", json_stringn(l->name.ptr, l->name.len),
+					"local_address", json_addr(&l->addr)));
 }
 
 void engine_listeners_json(struct engine *e, struct buf *out)

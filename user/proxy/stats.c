@@ -4,7 +4,8 @@
 
 void http_stats_register(struct http_stats *s, struct slice prefix)
 {
-#define X(field, kind, name) s->field = stats_registerf(STAT_##kind, "http.%.*s." name, SLICE_ARG(prefix));
+#define X(field, kind, name) \
+	s->field = stats_registerf(STAT_##kind, "http.%.*s." name, SLICE_ARG(prefix));
 	HTTP_STATS(X)
 #undef X
 }
@@ -19,22 +20,26 @@ void rpc_stats_register(struct rpc_stats *s, const char *codec, struct slice pre
 
 void tcp_stats_register(struct tcp_stats *s, struct slice prefix)
 {
-#define X(field, kind, name) s->field = stats_registerf(STAT_##kind, "tcp.%.*s." name, SLICE_ARG(prefix));
+#define X(field, kind, name) \
+	s->field = stats_registerf(STAT_##kind, "tcp.%.*s." name, SLICE_ARG(prefix));
 	TCP_STATS(X)
 #undef X
 }
 
 void listener_stats_register(struct listener_stats *s, struct slice name)
 {
-#define X(field, kind, text) s->field = stats_registerf(STAT_##kind, "listener.%.*s." text, SLICE_ARG(name));
+#define X(field, kind, text) \
+	s->field = stats_registerf(STAT_##kind, "listener.%.*s." text, SLICE_ARG(name));
 	LISTENER_STATS(X)
 #undef X
 }
 
-void listener_http_stats_register(struct listener_http_stats *s, struct slice listener, struct slice prefix)
+void listener_http_stats_register(struct listener_http_stats *s, struct slice listener,
+				  struct slice prefix)
 {
 #define X(field, kind, text) \
-	s->field = stats_registerf(STAT_##kind, "listener.%.*s.http.%.*s." text, SLICE_ARG(listener), SLICE_ARG(prefix));
+	s->field = stats_registerf(STAT_##kind, "listener.%.*s.http.%.*s." text, \
+				   SLICE_ARG(listener), SLICE_ARG(prefix));
 	LISTENER_HTTP_STATS(X)
 #undef X
 }

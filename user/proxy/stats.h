@@ -122,7 +122,8 @@ struct listener_http_stats {
 #undef X
 };
 
-void listener_http_stats_register(struct listener_http_stats *s, struct slice listener, struct slice prefix);
+void listener_http_stats_register(struct listener_http_stats *s, struct slice listener,
+				  struct slice prefix);
 void http_stats_register(struct http_stats *s, struct slice prefix);
 void rpc_stats_register(struct rpc_stats *s, const char *codec, struct slice prefix);
 void tcp_stats_register(struct tcp_stats *s, struct slice prefix);

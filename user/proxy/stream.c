@@ -7,13 +7,9 @@
 
 #include "proxy/uconn.h"
 
-static void on_route_timer(struct io_timer *t);
-static void on_idle_timer(struct io_timer *t);
 static void on_filter_timer(struct io_timer *t);
-static void on_request_timer(struct io_timer *t);
-static void on_life_timer(struct io_timer *t);
 
-/* ---- birth -------------------------------------------------------------------------------------------- */
+/* ---- birth ----------------------------------------------------------------------------------- */
 
 static struct stream *stream_alloc(struct worker *w)
 {
@@ -76,11 +72,11 @@ static struct stream *stream_new(struct conn *c, const struct l7_msg *m, bool en
 	st->last_ns = io_now(c->w->io);
 	list_init(&st->pending_node);
 	list_init(&st->held_node);
-	io_timer_init(&st->route_timer, on_route_timer);
-	io_timer_init(&st->idle_timer, on_idle_timer);
+	io_timer_init(&st->route_timer, stream_on_route_timer);
+	io_timer_init(&st->idle_timer, stream_on_idle_timer);
 	io_timer_init(&st->filter_timer, on_filter_timer);
-	io_timer_init(&st->request_timer, on_request_timer);
-	io_timer_init(&st->life_timer, on_life_timer);
+	io_timer_init(&st->request_timer, stream_on_request_timer);
+	io_timer_init(&st->life_timer, stream_on_life_timer);
 	st->is_head = slice_is_equal(m->method, SLICE("HEAD"));
 	list_push(&c->streams, &st->node);
 	c->n_streams++;
@@ -98,7 +94,7 @@ void stream_touch(struct stream *st)
 	st->last_ns = io_now(st->w->io);
 }
 
-/* ---- hops --------------------------------------------------------------------------------------------- */
+/* ---- hops ------------------------------------------------------------------------------------ */
 
 static void hop_info(struct hop *h)
 {
@@ -124,17 +120,22 @@ static void hop_filters(struct hop *h)
 		const struct filter *ops = h->filters[i].ops;
 
 		h->ctx[i] = (struct filter_ctx){
-			.conf = h->filters[i].conf, .config = h->filters[i].conf->config,
+			.conf = h->filters[i].conf,
+			.config = h->filters[i].conf->config,
 			.shared = h->filters[i].shared,
 			.state = ops->state_size ? arena_zalloc(st->arena, ops->state_size) : NULL,
-			.info = &h->info, .arena = st->arena, .rng = &st->w->rng, .stats = st->w->stats,
+			.info = &h->info,
+			.arena = st->arena,
+			.rng = &st->w->rng,
+			.stats = st->w->stats,
 			.engine = h,
 		};
 	}
 }
 
 /* Enters the manager of @chain as the newest hop. */
-static struct hop *hop_begin(struct stream *st, const struct pchain *chain, struct wview *view, struct epod *pod)
+static struct hop *hop_begin(struct stream *st, const struct pchain *chain, struct wview *view,
+			     struct epod *pod)
 {
 	struct hop *h = &st->hops[st->n_hops++];
 
@@ -158,7 +159,7 @@ static struct hop *hop_begin(struct stream *st, const struct pchain *chain, stru
 	return h;
 }
 
-/* ---- filters ------------------------------------------------------------------------------------------ */
+/* ---- filters --------------------------------------------------------------------------------- */
 
 static void set_filter_timer(struct filter_ctx *ctx, uint32_t ms)
 {
@@ -169,7 +170,8 @@ static void set_filter_timer(struct filter_ctx *ctx, uint32_t ms)
 
 static struct slice hop_stat_prefix(const struct hop *h)
 {
-	return h->chain->kind == MESH_NET_HTTP ? h->chain->http.stat_prefix : h->chain->rpc.stat_prefix;
+	return h->chain->kind == MESH_NET_HTTP ? h->chain->http.stat_prefix :
+						 h->chain->rpc.stat_prefix;
 }
 
 /* What the most specific level says about this filter. false: switched off. */
@@ -208,7 +210,8 @@ static void ctx_fill(struct hop *h, struct filter_ctx *ctx)
 			c->filter_slots = arena_array(&c->slot_arena, void *, h->n_filters);
 		ctx->conn_slot = &c->filter_slots[ctx - h->ctx];
 	} else {
-		/* The second hop has no connection of its own: a slot that lives as long as the stream. */
+		/* The second hop has no connection of its own: a slot that lives as long as the
+		 * stream. */
 		ctx->conn_slot = arena_zalloc(h->st->arena, sizeof(void *));
 	}
 }
@@ -264,12 +267,13 @@ static void on_filter_timer(struct io_timer *t)
 	st->paused = false;
 	ctx = &h->ctx[h->at - 1];
 	ctx->now_ns = io_now(st->w->io);
-	if (h->filters[h->at - 1].ops->timer && !filter_go(h, ctx, h->filters[h->at - 1].ops->timer(ctx)))
+	if (h->filters[h->at - 1].ops->timer &&
+	    !filter_go(h, ctx, h->filters[h->at - 1].ops->timer(ctx)))
 		return;
 	stream_run(st);
 }
 
-/* ---- router ------------------------------------------------------------------------------------------- */
+/* ---- router ---------------------------------------------------------------------------------- */
 
 static bool hop_cluster(struct stream *st, struct hop *h)
 {
@@ -311,7 +315,8 @@ static bool hop_host(struct stream *st, struct hop *h)
 	else
 		h->host = upstream_pick(k);
 	if (!h->host) {
-		struct l7_reply r = { .code = L7_REPLY_NO_UPSTREAM, .body = SLICE("no healthy upstream"),
+		struct l7_reply r = { .code = L7_REPLY_NO_UPSTREAM,
+				      .body = SLICE("no healthy upstream"),
 				      .details = SLICE("no_healthy_upstream") };
 
 		stats_inc(st->w->stats, k->shared->stats.cx_none_healthy);
@@ -328,7 +333,8 @@ static bool hop_host(struct stream *st, struct hop *h)
 }
 
 /* The inbound manager of the host's pod when that lives on this node and speaks the same. */
-static const struct pchain *local_inbound(struct stream *st, struct hop *h, struct epod *pod, struct wview *v)
+static const struct pchain *local_inbound(struct stream *st, struct hop *h, struct epod *pod,
+					  struct wview *v)
 {
 	const struct mesh_listener *ml;
 	const struct pchain *chain;
@@ -368,7 +374,8 @@ static bool hop_shortcut(struct stream *st, struct hop *h)
 		return true;
 	}
 	if (!v || !mesh_view_listener(v->pv->mesh, MESH_INBOUND, &h->host->lb.addr))
-		st->netns = st->netns_ref = epod_ref(local); /* nothing is asked of inbound connections there */
+		st->netns = st->netns_ref =
+			epod_ref(local); /* nothing is asked of inbound connections there */
 	return false;
 }
 
@@ -407,7 +414,7 @@ void stream_run(struct stream *st)
 	uconn_want(st, stream_hop(st)->host);
 }
 
-/* ---- up ----------------------------------------------------------------------------------------------- */
+/* ---- up -------------------------------------------------------------------------------------- */
 
 static void up_end(struct stream *st)
 {
@@ -472,7 +479,7 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 	}
 }
 
-/* ---- downstream events ----------------------------------------------------------------------------------- */
+/* ---- downstream events ----------------------------------------------------------------------- */
 
 static int event_result(const struct conn *c)
 {
@@ -585,7 +592,8 @@ static bool body_filters(struct stream *st, struct slice data, bool end)
 		h->info.bytes_received += data.len;
 		for (uint32_t i = 0; i < h->entered; i++)
 			if (h->filters[i].ops->request_body &&
-			    !filter_go(h, &h->ctx[i], h->filters[i].ops->request_body(&h->ctx[i], data, end)))
+			    !filter_go(h, &h->ctx[i],
+				       h->filters[i].ops->request_body(&h->ctx[i], data, end)))
 				return false;
 	}
 	return true;
@@ -689,83 +697,7 @@ const struct codec_events stream_events = {
 	.control = on_control,
 };
 
-/* ---- time-outs -------------------------------------------------------------------------------------------- */
-
-static void on_route_timer(struct io_timer *t)
-{
-	struct stream *st = container_of(t, struct stream, route_timer);
-	struct hop *h = stream_hop(st);
-
-	st->timed_out = true;
-	if (h->cluster)
-		stats_inc(st->w->stats, h->cluster->shared->stats.rq_timeout);
-	if (st->resp_started)
-		stream_reset(st, L7_FLAG(UT), "response_timeout");
-	else
-		stream_reply(st, L7_REPLY_TIMEOUT, L7_FLAG(UT), "response_timeout", "upstream request timeout");
-}
-
-static void on_request_timer(struct io_timer *t)
-{
-	struct stream *st = container_of(t, struct stream, request_timer);
-
-	if (st->req_end)
-		return;
-	if (st->c->chain->kind == MESH_NET_HTTP)
-		stats_inc(st->w->stats, st->c->chain->http.stats.rq_timeout);
-	if (st->resp_started)
-		stream_reset(st, 0, "request_overall_timeout");
-	else
-		stream_reply(st, L7_REPLY_TIMEOUT_REQUEST, 0, "request_overall_timeout", "request timeout");
-}
-
-/* max_stream_duration */
-static void on_life_timer(struct io_timer *t)
-{
-	struct stream *st = container_of(t, struct stream, life_timer);
-
-	if (st->c->chain->kind == MESH_NET_HTTP)
-		stats_inc(st->w->stats, st->c->chain->http.stats.rq_max_duration);
-	if (st->resp_started) {
-		st->hops[0].info.details = SLICE("max_duration_timeout");
-		stream_reset(st, 0, "max_duration_timeout");
-	} else {
-		stream_reply(st, st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST, 0,
-			     "max_duration_timeout", "downstream duration timeout");
-	}
-}
-
-static uint32_t idle_ms(struct stream *st)
-{
-	const struct hop *h = &st->hops[0];
-
-	if (h->http.route && h->http.route->has_idle_timeout)
-		return h->http.route->idle_timeout_ms;
-	return h->chain->kind == MESH_NET_HTTP ? h->chain->http.conf->stream_idle_timeout_ms : 0;
-}
-
-static void on_idle_timer(struct io_timer *t)
-{
-	struct stream *st = container_of(t, struct stream, idle_timer);
-	uint64_t limit = idle_ms(st);
-	uint64_t quiet = (io_now(st->w->io) - st->last_ns) / 1000000;
-
-	if (!limit)
-		return;
-	if (quiet < limit) {
-		io_timer_set(st->w->io, &st->idle_timer, limit - quiet);
-		return;
-	}
-	if (st->c->chain->kind == MESH_NET_HTTP)
-		stats_inc(st->w->stats, st->c->chain->http.stats.rq_idle_timeout);
-	if (st->resp_started)
-		stream_reset(st, L7_FLAG(SI), "stream_idle_timeout");
-	else
-		stream_reply(st, st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST, L7_FLAG(SI),
-			     "stream_idle_timeout", "stream timeout");
-}
-
-/* ---- recycling -------------------------------------------------------------------------------------------- */
+/* ---- recycling ------------------------------------------------------------------------------- */
 
 void streams_recycle(struct worker *w)
 {

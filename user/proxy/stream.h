@@ -20,7 +20,8 @@ struct hop;
 
 /* What one kind of connection manager does with messages. Every member is required. */
 struct manager {
-	/* The request entered @h: checks, routes, makes it fit to forward. false: it was answered. */
+	/* The request entered @h: checks, routes, makes it fit to forward. false: it was answered.
+	 */
 	bool (*request)(struct stream *st, struct hop *h);
 	/* The filters let it through: answer it here (direct response ...), or name the cluster in
 	 * h->cluster_name. false: it was answered. */
@@ -53,7 +54,7 @@ struct hop {
 	uint32_t n_filters;
 	struct filter_ctx *ctx; /* one a filter */
 	uint32_t at;		/* next filter of the request's way */
-	uint32_t entered;	/* filters that saw the request: the answer passes them in reverse */
+	uint32_t entered; /* filters that saw the request: the answer passes them in reverse */
 	struct slice cluster_name;
 	struct upstream_cluster *cluster; /* referenced */
 	struct upstream_host *host;	  /* referenced */
@@ -89,7 +90,7 @@ struct stream {
 	struct uconn *up;
 	uint64_t up_id;
 	struct upstream_pool *pool; /* waits in its pending list */
-	struct epod *netns;	    /* where its upstream connection is made; referenced by a hop or by: */
+	struct epod *netns; /* where its upstream connection is made; referenced by a hop or by: */
 	struct epod *netns_ref;	    /* a pod of this node that is no hop; referenced */
 	struct buf body;	    /* request body held until it can go up */
 	struct buf held;	    /* answer's body while another one is being written */
@@ -122,8 +123,9 @@ struct stream {
 /* Events of the downstream codec; owner is the conn. */
 extern const struct codec_events stream_events;
 
-/* ---- from the connection --------------------------------------------------------------------------- */
-void stream_reset(struct stream *st, uint32_t flags, const char *details); /* the client went away */
+/* ---- from the connection --------------------------------------------------------------------- */
+void stream_reset(struct stream *st, uint32_t flags,
+		  const char *details); /* the client went away */
 /* The client takes bytes again. true: its upstream connection was stopped and goes on. */
 bool stream_down_drained(struct stream *st);
 /* Error answer at the newest hop. */
@@ -138,7 +140,7 @@ void stream_drop(struct stream *st, struct buf *b);
 /* Appends to it; false: over a limit, @st must be refused. */
 bool stream_keep(struct stream *st, struct buf *b, struct slice data);
 
-/* ---- from the managers ------------------------------------------------------------------------------ */
+/* ---- from the managers ----------------------------------------------------------------------- */
 /* Sends @st->resp down from hop @h on (filters in reverse), then @body whole when @end. */
 void stream_answer(struct stream *st, struct hop *h, struct slice body, bool end);
 struct hop *stream_hop(struct stream *st); /* the newest */
@@ -146,7 +148,7 @@ struct hop *stream_hop(struct stream *st); /* the newest */
 void stream_write_reply(struct stream *st, const struct l7_reply *r);
 void stream_touch(struct stream *st);
 
-/* ---- from upstream connections ---------------------------------------------------------------------- */
+/* ---- from upstream connections --------------------------------------------------------------- */
 void stream_up_ready(struct stream *st, struct uconn *u);	    /* a connection for it */
 void stream_up_failed(struct stream *st, uint32_t flags, const char *reason, const char *failure);
 int stream_up_head(struct stream *st, struct l7_msg *m, bool end);
@@ -158,6 +160,12 @@ void stream_up_drained(struct stream *st);
 
 /* Counts the end of @st in @h by Istio's metrics, when a pod stands behind it. */
 void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, uint32_t status);
+
+/* timeouts.c: the timers of struct stream. */
+void stream_on_route_timer(struct io_timer *t);
+void stream_on_idle_timer(struct io_timer *t);
+void stream_on_request_timer(struct io_timer *t);
+void stream_on_life_timer(struct io_timer *t);
 
 /* Runs on: filters, router. Called at the start and when a filter or pool lets go on. */
 void stream_run(struct stream *st);

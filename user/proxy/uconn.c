@@ -10,8 +10,6 @@
 
 #include "base/log.h"
 
-#define SLOT_NONE UINT32_MAX
-
 #define ST(u, field) stats_inc((u)->w->stats, (u)->cluster->shared->stats.field)
 
 static void pool_serve(struct upstream_pool *p);
@@ -33,50 +31,11 @@ void uconn_flush(struct uconn *u)
 	io_stream_flush(u->io);
 }
 
-/* ---- slots --------------------------------------------------------------------------------------------- */
-
-static uint64_t slot_take(struct uconn *u, struct stream *st)
-{
-	uint32_t i = u->free_slot;
-
-	if (i == SLOT_NONE) {
-		uint32_t n = u->n_slots ? u->n_slots * 2 : 16;
-
-		u->slots = xrealloc(u->slots, n * sizeof(*u->slots));
-		for (uint32_t k = u->n_slots; k < n; k++)
-			u->slots[k] = (struct uconn_slot){ NULL, 1, k + 1 < n ? k + 1 : SLOT_NONE };
-		i = u->n_slots;
-		u->n_slots = n;
-	}
-	u->free_slot = u->slots[i].next_free;
-	u->slots[i].st = st;
-	return (uint64_t)u->slots[i].gen << 32 | i;
-}
-
-static struct stream *slot_find(const struct uconn *u, uint64_t id)
-{
-	uint32_t i = (uint32_t)id;
-
-	if (i >= u->n_slots || u->slots[i].gen != id >> 32)
-		return NULL;
-	return u->slots[i].st;
-}
-
-static void slot_give(struct uconn *u, uint64_t id)
-{
-	struct uconn_slot *s = &u->slots[(uint32_t)id];
-
-	s->st = NULL;
-	s->gen++;
-	s->next_free = u->free_slot;
-	u->free_slot = (uint32_t)id;
-}
-
-/* ---- codec events ----------------------------------------------------------------------------------------- */
+/* ---- codec events ---------------------------------------------------------------------------- */
 
 static struct stream *event_stream(struct uconn *u, uint64_t id)
 {
-	return u->codec->multiplexed ? slot_find(u, id) : u->st;
+	return u->codec->multiplexed ? uconn_slot_find(u, id) : u->st;
 }
 
 /* What happened in an event may have closed the connection under the codec: it must stop then. */
@@ -123,7 +82,8 @@ static int on_interim(void *owner, struct l7_msg *m)
 	struct uconn *u = owner;
 	struct stream *st = u->st;
 
-	/* As Envoy: 100 was ours to give, unless the manager leaves that to the upstream; others are dropped. */
+	/* As Envoy: 100 was ours to give, unless the manager leaves that to the upstream; others
+	 * are dropped. */
 	if (!st || m->status != 100 || !http_passes_continue(st))
 		return 0;
 	st->c->codec->encode_interim(st->c->cstate, m, io_stream_out(st->c->io));
@@ -155,7 +115,7 @@ static const struct codec_events events = {
 	.control = on_control,
 };
 
-/* ---- closing ---------------------------------------------------------------------------------------------- */
+/* ---- closing --------------------------------------------------------------------------------- */
 
 static void fail_streams(struct uconn *u, uint32_t flags, const char *details)
 {
@@ -183,9 +143,10 @@ static void count_close(struct uconn *u)
 						  u->cluster->shared->stats.cx_destroy_local);
 	if (u->had_active) {
 		ST(u, cx_destroy_with_active_rq);
-		stats_inc(u->w->stats, u->remote_closed ?
-					       u->cluster->shared->stats.cx_destroy_remote_with_active_rq :
-					       u->cluster->shared->stats.cx_destroy_local_with_active_rq);
+		stats_inc(u->w->stats,
+			  u->remote_closed ?
+				  u->cluster->shared->stats.cx_destroy_remote_with_active_rq :
+				  u->cluster->shared->stats.cx_destroy_local_with_active_rq);
 	}
 	h->cx_active--;
 }
@@ -265,7 +226,7 @@ static void uconn_break(struct uconn *u, uint32_t flags, const char *details)
 	upstream_host_put(h);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static void uconn_fault(struct uconn *u, const struct codec_fault *fault)
 {
@@ -359,7 +320,8 @@ static void on_io_eof(struct io_stream *s)
 		return;
 	if (r < 0 && fault.code != L7_REPLY_UPSTREAM_RESET && u->base.active &&
 	    (u->codec->multiplexed || u->rx > u->rx_at_give)) {
-		/* In the middle of an answer, and the codec takes that for a breach of its protocol. */
+		/* In the middle of an answer, and the codec takes that for a breach of its
+		 * protocol. */
 		ST(u, cx_protocol_error);
 		uconn_break(u, L7_FLAG(UPE), fault.details);
 		return;
@@ -372,8 +334,10 @@ static void on_io_eof(struct io_stream *s)
 		uconn_leave(u, false);
 }
 
-/* Everybody who waits for @p is told that there is nothing to wait for. The caller holds the host. */
-static void fail_pending(struct upstream_pool *p, uint32_t flags, const char *why, const char *failure)
+/* Everybody who waits for @p is told that there is nothing to wait for. The caller holds the host.
+ */
+static void fail_pending(struct upstream_pool *p, uint32_t flags, const char *why,
+			 const char *failure)
 {
 	struct upstream_cluster *k = p->host->cluster;
 	struct list waiting;
@@ -476,7 +440,7 @@ static void on_timer(struct io_timer *t)
 	uconn_leave(u, false);
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static struct uconn *uconn_new(struct upstream_pool *p, struct worker *w, const struct codec *codec)
 {
@@ -491,7 +455,7 @@ static struct uconn *uconn_new(struct upstream_pool *p, struct worker *w, const 
 	u->cluster = p->host->cluster;
 	u->codec = codec;
 	u->cstate = xcalloc(1, codec->conn_size);
-	u->free_slot = SLOT_NONE;
+	u->free_slot = UCONN_SLOT_NONE;
 	list_init(&u->base.node);
 	list_init(&u->dead);
 	io_timer_init(&u->timer, on_timer);
@@ -510,21 +474,25 @@ static void uconn_abandon(struct uconn *u)
 
 static bool pool_has_any(const struct upstream_pool *p)
 {
-	return !list_is_empty(&p->idle) || !list_is_empty(&p->busy) || !list_is_empty(&p->connecting);
+	return !list_is_empty(&p->idle) || !list_is_empty(&p->busy) ||
+	       !list_is_empty(&p->connecting);
 }
 
 /* Opens one more connection of @p. 0, or -errno. */
-static int uconn_open(struct upstream_pool *p, struct worker *w, const struct codec *codec, struct epod *netns)
+static int uconn_open(struct upstream_pool *p, struct worker *w, const struct codec *codec,
+		      struct epod *netns)
 {
 	struct upstream_cluster *k = p->host->cluster;
-	struct io_socket_opts opts = { .netns = netns->netns, .mark = netns->id ? w->e->opts.mark : 0 };
+	struct io_socket_opts opts = { .netns = netns->netns,
+				       .mark = netns->id ? w->e->opts.mark : 0 };
 	bool over = !upstream_take(k->shared, UPSTREAM_CONNECTIONS);
 	struct uconn *u;
 	int err = 0;
 
 	if (over) {
 		stats_inc(w->stats, k->shared->stats.cx_overflow);
-		/* As Envoy: the first one of a pool is always made, else other hosts could starve this. */
+		/* As Envoy: the first one of a pool is always made, else other hosts could starve
+		 * this. */
 		if (pool_has_any(p))
 			return -EBUSY;
 	}
@@ -540,14 +508,15 @@ static int uconn_open(struct upstream_pool *p, struct worker *w, const struct co
 	stats_inc(w->stats, k->shared->stats.cx_total);
 	if (!codec->multiplexed)
 		stats_inc(w->stats, k->shared->stats.cx_http1_total);
-	io_stream_set_marks(u->io, k->conf->per_connection_buffer, k->conf->per_connection_buffer / 2);
+	io_stream_set_marks(u->io, k->conf->per_connection_buffer,
+			    k->conf->per_connection_buffer / 2);
 	p->n_connecting++;
 	upstream_conn_place(&u->base);
 	io_timer_set(w->io, &u->timer, k->conf->connect_timeout_ms);
 	return 0;
 }
 
-/* ---- pools ------------------------------------------------------------------------------------------------ */
+/* ---- pools ----------------------------------------------------------------------------------- */
 
 static bool conn_is_open(const struct uconn *u)
 {
@@ -622,7 +591,7 @@ static void uconn_give(struct uconn *u, struct stream *st)
 	u->base.active++;
 	u->base.served++;
 	if (u->codec->multiplexed) {
-		st->up_id = slot_take(u, st);
+		st->up_id = uconn_slot_take(u, st);
 	} else {
 		u->st = st;
 		st->up_id = u->base.served;
@@ -656,7 +625,8 @@ static void pool_grow(struct upstream_pool *p)
 
 static void pool_serve(struct upstream_pool *p)
 {
-	struct upstream_host *h = p->host; /* a one-way message ends as it is given, and gives its host back */
+	struct upstream_host *h =
+		p->host; /* a one-way message ends as it is given, and gives its host back */
 
 	h->refs++;
 	while (!list_is_empty(&p->pending)) {
@@ -718,7 +688,8 @@ void uconn_want(struct stream *st, struct upstream_host *host)
 	wait_in(p, st);
 	if (!pool_is_full(p) && p->n_connecting < (codec->multiplexed ? 1 : p->n_pending))
 		r = uconn_open(p, st->w, codec, netns);
-	/* At the connection limit it waits for one in use; without any there is nothing to wait for. */
+	/* At the connection limit it waits for one in use; without any there is nothing to wait
+	 * for. */
 	if (r < 0 && p->n_connecting == 0 && list_is_empty(&p->busy)) {
 		uconn_unwant(st);
 		stream_up_failed(st, r == -EBUSY ? L7_FLAG(UO) : L7_FLAG(UF),
@@ -727,7 +698,7 @@ void uconn_want(struct stream *st, struct upstream_host *host)
 	}
 }
 
-/* ---- release ------------------------------------------------------------------------------------------------ */
+/* ---- release --------------------------------------------------------------------------------- */
 
 static void uconn_rest(struct uconn *u)
 {
@@ -760,7 +731,7 @@ void uconn_release(struct stream *st, bool whole)
 	st->up = NULL;
 	u->arena_dirty = true;
 	if (u->codec->multiplexed)
-		slot_give(u, st->up_id);
+		uconn_slot_give(u, st->up_id);
 	else
 		u->st = NULL;
 	u->base.active--;
@@ -781,7 +752,8 @@ void uconn_release(struct stream *st, bool whole)
 		return;
 	}
 	if (u->in_decode && !u->codec->multiplexed)
-		u->rest_later = true; /* what lies behind its answer is not known yet: see uconn_settle */
+		u->rest_later =
+			true; /* what lies behind its answer is not known yet: see uconn_settle */
 	else if (u->base.active == 0)
 		uconn_rest(u);
 	else if (!list_is_empty(&u->base.pool->pending))

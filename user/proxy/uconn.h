@@ -50,4 +50,10 @@ void uconn_flush(struct uconn *u);
 void uconn_close_base(struct upstream_conn *c); /* upstream_cluster's close_conn */
 void uconn_free_dead(struct worker *w);
 
+/* slots.c */
+#define UCONN_SLOT_NONE UINT32_MAX
+uint64_t uconn_slot_take(struct uconn *u, struct stream *st); /* the request's id upstream */
+struct stream *uconn_slot_find(const struct uconn *u, uint64_t id); /* NULL: over, or never was */
+void uconn_slot_give(struct uconn *u, uint64_t id);
+
 #endif

@@ -12,7 +12,7 @@
 #include "proxy/istio.h"
 #include "proxy/uconn.h"
 
-/* ---- pods ------------------------------------------------------------------------------------------- */
+/* ---- pods ------------------------------------------------------------------------------------ */
 
 struct epod *epod_ref(struct epod *p)
 {
@@ -49,7 +49,7 @@ struct epod *worker_pod_by_addr(struct worker *w, const struct addr *ip)
 	return p ? worker_pod(w, p->id) : NULL;
 }
 
-/* ---- views ------------------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 struct wview *wview_ref(struct wview *v)
 {
@@ -93,7 +93,8 @@ struct upstream_cluster *wview_cluster(const struct wview *v, struct slice name)
 }
 
 /* The running cluster of the old views that has the same shared part. */
-static struct upstream_cluster *find_running(const struct wsnap *old, const struct upstream_shared *s)
+static struct upstream_cluster *find_running(const struct wsnap *old,
+					     const struct upstream_shared *s)
 {
 	for (uint32_t i = 0; old && i < old->n_all; i++)
 		for (uint32_t k = 0; k < old->all[i]->pv->mesh->n_clusters; k++)
@@ -116,14 +117,16 @@ static struct wview *wview_new(struct worker *w, struct pview *pv, const struct 
 		struct upstream_cluster *c = find_running(old, s);
 
 		v->clusters[i] = c ? upstream_cluster_ref(c) :
-				     upstream_cluster_new(s, w->stats, &w->rng, w->index == 0, uconn_close_base);
+				     upstream_cluster_new(s, w->stats, &w->rng, w->index == 0,
+							  uconn_close_base);
 	}
 	return v;
 }
 
-/* ---- snapshots --------------------------------------------------------------------------------------- */
+/* ---- snapshots ------------------------------------------------------------------------------- */
 
-static struct wview *snap_view(struct worker *w, struct wsnap *s, struct pview *pv, const struct wsnap *old)
+static struct wview *snap_view(struct worker *w, struct wsnap *s, struct pview *pv,
+			       const struct wsnap *old)
 {
 	struct wview *v = NULL;
 
@@ -172,7 +175,7 @@ void worker_set_snapshot(struct worker *w, struct psnap *ps)
 	wsnap_free(old);
 }
 
-/* ---- the turn ---------------------------------------------------------------------------------------- */
+/* ---- the turn -------------------------------------------------------------------------------- */
 
 static void on_turn(void *arg)
 {
@@ -227,7 +230,7 @@ uint64_t worker_wall_ns(struct worker *w)
 	return w->turn_wall_ns;
 }
 
-/* ---- thread ------------------------------------------------------------------------------------------ */
+/* ---- thread ---------------------------------------------------------------------------------- */
 
 static void worker_init(struct worker *w)
 {
@@ -240,7 +243,8 @@ static void worker_init(struct worker *w)
 	list_init(&w->free_streams);
 	list_init(&w->dead_streams);
 	w->stats = stats_set_new();
-	rng_init(&w->rng, clock_mono_ns() ^ ((uint64_t)getpid() << 32) ^ (w->index * 0x9e3779b97f4a7c15ull));
+	rng_init(&w->rng,
+		 clock_mono_ns() ^ ((uint64_t)getpid() << 32) ^ (w->index * 0x9e3779b97f4a7c15ull));
 	for (int i = 0; i < 8; i++)
 		rng_u64(&w->rng);
 	worker_log_init(w);

@@ -43,7 +43,8 @@ static struct upstream_codes *codes_get(struct upstream_shared *s, enum upstream
 }
 
 /* Registering twice gives the same id: a race does no harm. */
-static stat_id code_id(struct upstream_shared *s, enum upstream_origin o, stat_id *cell, const char *fmt, uint32_t v)
+static stat_id code_id(struct upstream_shared *s, enum upstream_origin o, stat_id *cell,
+		       const char *fmt, uint32_t v)
 {
 	static const char *const prefix[] = { "", "external.", "internal." };
 	char name[32];
@@ -52,8 +53,8 @@ static stat_id code_id(struct upstream_shared *s, enum upstream_origin o, stat_i
 	if (likely(id))
 		return id;
 	snprintf(name, sizeof(name), fmt, v);
-	id = stats_registerf(STAT_COUNTER, "cluster.%.*s.%supstream_rq_%s", SLICE_ARG(s->conf->stat_name), prefix[o],
-			     name);
+	id = stats_registerf(STAT_COUNTER, "cluster.%.*s.%supstream_rq_%s",
+			     SLICE_ARG(s->conf->stat_name), prefix[o], name);
 	__atomic_store_n(cell, id, __ATOMIC_RELAXED);
 	return id;
 }
@@ -125,7 +126,7 @@ void upstream_give(struct upstream_shared *s, enum upstream_limit what)
 	atomic_fetch_sub_explicit(limit_count(s, what), 1, memory_order_relaxed);
 }
 
-/* ---- hosts ------------------------------------------------------------------------------------ */
+/* ---- hosts ----------------------------------------------------------------------------------- */
 
 static struct upstream_host *host_new(struct upstream_cluster *c, const struct mesh_endpoint *e)
 {
@@ -168,8 +169,8 @@ static void host_free(struct upstream_host *h)
 
 static bool pool_is_empty(const struct upstream_pool *p)
 {
-	return list_is_empty(&p->idle) && list_is_empty(&p->busy) && list_is_empty(&p->connecting) &&
-	       list_is_empty(&p->pending);
+	return list_is_empty(&p->idle) && list_is_empty(&p->busy) &&
+	       list_is_empty(&p->connecting) && list_is_empty(&p->pending);
 }
 
 static bool host_is_unused(const struct upstream_host *h)
@@ -282,7 +283,8 @@ static void count_members(struct upstream_cluster *c, int sign)
 	}
 }
 
-void upstream_cluster_set_hosts(struct upstream_cluster *c, const struct mesh_endpoint *eps, uint32_t n)
+void upstream_cluster_set_hosts(struct upstream_cluster *c, const struct mesh_endpoint *eps,
+				uint32_t n)
 {
 	struct list old;
 
@@ -312,10 +314,11 @@ void upstream_cluster_set_hosts(struct upstream_cluster *c, const struct mesh_en
 		stats_inc(c->stats, c->shared->stats.membership_change);
 }
 
-/* ---- cluster ---------------------------------------------------------------------------------- */
+/* ---- cluster --------------------------------------------------------------------------------- */
 
-struct upstream_cluster *upstream_cluster_new(struct upstream_shared *shared, struct stats_set *stats,
-					      struct rng *rng, bool counts_members,
+struct upstream_cluster *upstream_cluster_new(struct upstream_shared *shared,
+					      struct stats_set *stats, struct rng *rng,
+					      bool counts_members,
 					      void (*close_conn)(struct upstream_conn *c))
 {
 	struct upstream_cluster *c = xcalloc(1, sizeof(*c));
@@ -415,7 +418,7 @@ void upstream_host_put(struct upstream_host *h)
 		host_free(h);
 }
 
-/* ---- pools ------------------------------------------------------------------------------------ */
+/* ---- pools ----------------------------------------------------------------------------------- */
 
 struct upstream_pool *upstream_pool_get(struct upstream_host *h, uint32_t pod, const void *protocol)
 {

@@ -135,14 +135,16 @@ struct upstream_cluster {
 	void (*close_conn)(struct upstream_conn *c);
 };
 
-struct upstream_cluster *upstream_cluster_new(struct upstream_shared *shared, struct stats_set *stats,
-					      struct rng *rng, bool counts_members,
+struct upstream_cluster *upstream_cluster_new(struct upstream_shared *shared,
+					      struct stats_set *stats, struct rng *rng,
+					      bool counts_members,
 					      void (*close_conn)(struct upstream_conn *c));
 struct upstream_cluster *upstream_cluster_ref(struct upstream_cluster *c);
 /* The last reference closes idle connections; busy ones end with their requests. */
 void upstream_cluster_unref(struct upstream_cluster *c);
 /* Replaces the hosts (DNS, EDS): equal addresses keep their pools and counts. */
-void upstream_cluster_set_hosts(struct upstream_cluster *c, const struct mesh_endpoint *eps, uint32_t n);
+void upstream_cluster_set_hosts(struct upstream_cluster *c, const struct mesh_endpoint *eps,
+				uint32_t n);
 
 /* The pod @pod left the node: connections made in its namespace close when their requests end. */
 void upstream_cluster_drop_pod(struct upstream_cluster *c, uint32_t pod);
@@ -153,7 +155,8 @@ struct upstream_host *upstream_pick(struct upstream_cluster *c);
 struct upstream_host *upstream_original_dst(struct upstream_cluster *c, const struct addr *dst);
 void upstream_host_put(struct upstream_host *h);
 
-struct upstream_pool *upstream_pool_get(struct upstream_host *h, uint32_t pod, const void *protocol);
+struct upstream_pool *upstream_pool_get(struct upstream_host *h, uint32_t pod,
+					const void *protocol);
 /* Moves @c between the lists of its pool by its state. */
 void upstream_conn_place(struct upstream_conn *c);
 /* The connection left its pool (closed). */

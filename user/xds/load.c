@@ -27,8 +27,7 @@ struct loader {
 	size_t n_listeners, n_clusters;
 };
 
-/* ---- files
- * --------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* "file: static_resources..." */
 static void path_at_file(struct loader *l, const char *name)
@@ -103,8 +102,7 @@ static int path_add(struct loader *l, const char *path)
 	return S_ISDIR(st.st_mode) ? folder_add(l, path) : file_add(l, path);
 }
 
-/* ---- resources
- * ----------------------------------------------------------------------------------------- */
+/* ---- resources ------------------------------------------------------------------------------- */
 
 /* All cluster names first: routes of one file may name clusters of another. */
 static int clusters_count(struct loader *l)
@@ -196,8 +194,7 @@ static int resources_read(struct loader *l)
 	return rc;
 }
 
-/* ---- the view
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the view -------------------------------------------------------------------------------- */
 
 static void dump_add(json_t *listeners, json_t *clusters, const BOOTSTRAP *b)
 {

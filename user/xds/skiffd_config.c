@@ -46,8 +46,7 @@ static int fail(struct reader *r, const char *fmt, ...)
 		       r->path.len && r->path.text[r->path.len - 1] == ' ' ? "" : ": ", text);
 }
 
-/* ---- values
- * ---------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static int text_read(struct reader *r, const json_t *j, char **ret_s)
 {
@@ -232,8 +231,7 @@ static int accelerate_read(struct reader *r, const json_t *j, enum mesh_accelera
 	return rc;
 }
 
-/* ---- pods[].policy[]
- * ------------------------------------------------------------------------------------------ */
+/* ---- pods[].policy[] ------------------------------------------------------------------------- */
 
 struct policy_ctx {
 	struct skiffd_policy *p;
@@ -427,8 +425,7 @@ static int pod_read(struct reader *r, const json_t *j, void *obj)
 	return 0;
 }
 
-/* ---- limits and capture
- * ------------------------------------------------------------------------------------------ */
+/* ---- limits and capture ---------------------------------------------------------------------- */
 
 #define U32_FIELD(fn, member, min, max) \
 	static int fn(struct reader *r, const json_t *j, void *obj) \

@@ -185,8 +185,7 @@ int tr_template_pattern(struct translate *t, struct slice text, struct slice *re
 int tr_template_rewrite(struct translate *t, struct slice match, struct slice text,
 			struct slice *ret_subst);
 
-/* ---- translate_hcm.c, translate_net.c
- * ------------------------------------------------------------ */
+/* ---- translate_hcm.c, translate_net.c -------------------------------------------------------- */
 int tr_http_manager(struct translate *t, const ProtobufCMessage *m,
 		    const struct mesh_http_manager **ret_h);
 int tr_net_filters(struct translate *t, PB_LISTENER(Filter) * *v, size_t n, struct mesh_chain *c);
@@ -198,8 +197,7 @@ int tr_upgrade(struct translate *t, const char *type, const Google__Protobuf__Bo
 int tr_listener(struct translate *t, const PB_LISTENER(Listener) * m, struct mesh_listener *ret_l);
 int tr_cluster(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *ret_c);
 
-/* ---- refuse.c
- * ------------------------------------------------------------------------------------ */
+/* ---- refuse.c -------------------------------------------------------------------------------- */
 /* For protojson.refuse: fields that may not be ignored. */
 const char *xds_refuse_unknown(const char *message, const char *name, uint32_t number);
 

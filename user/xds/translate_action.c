@@ -75,8 +75,7 @@ static int cluster_spec(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 	}
 }
 
-/* ---- rewrites
- * -------------------------------------------------------------------------------------- */
+/* ---- rewrites -------------------------------------------------------------------------------- */
 
 static int regex_subst(struct translate *t, const PB_MATCHER(RegexMatchAndSubstitute) * m,
 		       const struct regex **ret_re, struct slice *ret_subst)
@@ -163,8 +162,7 @@ static int path_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 	return 0;
 }
 
-/* ---- retries
- * ------------------------------------------------------------------------------------------ */
+/* ---- retries --------------------------------------------------------------------------------- */
 
 static uint32_t retry_bit(struct slice word)
 {
@@ -235,8 +233,7 @@ int tr_retry(struct translate *t, const PB_ROUTE(RetryPolicy) * m, struct mesh_r
 	return 0;
 }
 
-/* ---- the action
- * -------------------------------------------------------------------------------------------- */
+/* ---- the action ------------------------------------------------------------------------------ */
 
 static int timeouts(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r)
 {
@@ -303,8 +300,7 @@ int tr_route_action(struct translate *t, const PB_ROUTE(RouteAction) * m, struct
 	return tr_cors_override(t, m->cors, &r->overrides);
 }
 
-/* ---- redirects and direct responses
- * ---------------------------------------------------------------------------- */
+/* ---- redirects and direct responses ---------------------------------------------------------- */
 
 static int redirect_path(struct translate *t, const PB_ROUTE(RedirectAction) * m,
 			 struct mesh_redirect *r)

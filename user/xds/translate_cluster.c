@@ -21,8 +21,7 @@
 #define REQUESTS_MAX 1024 /* circuit breakers by default */
 #define RETRIES_MAX 3
 
-/* ---- kind and balancing
- * ---------------------------------------------------------------------------- */
+/* ---- kind and balancing ---------------------------------------------------------------------- */
 
 static int cluster_kind(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
 {
@@ -163,8 +162,7 @@ static int dns(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_c
 	return rc;
 }
 
-/* ---- limits
- * ----------------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static void thresholds(struct translate *t, const PB_CLUSTER(CircuitBreakers) * b,
 		       struct mesh_thresholds *l)
@@ -201,8 +199,7 @@ static int panic(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh
 	return 0;
 }
 
-/* ---- protocol
- * ------------------------------------------------------------------------------------------- */
+/* ---- protocol -------------------------------------------------------------------------------- */
 
 static int common_http(struct translate *t, const PB_CORE(HttpProtocolOptions) * o,
 		       struct mesh_cluster *c)
@@ -310,8 +307,7 @@ static int protocol(struct translate *t, const PB_CLUSTER(Cluster) * m, struct m
 	return 0;
 }
 
-/* ---- endpoints
- * --------------------------------------------------------------------------------------------- */
+/* ---- endpoints ------------------------------------------------------------------------------- */
 
 static int endpoint(struct translate *t, const PB_ENDPOINT(LbEndpoint) * m, uint32_t priority,
 		    const struct mesh_cluster *c, struct mesh_endpoint *e)

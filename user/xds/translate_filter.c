@@ -10,8 +10,7 @@
 
 #define CORS_FILTER "envoy.filters.http.cors"
 
-/* ---- fault
- * ------------------------------------------------------------------------------------------- */
+/* ---- fault ----------------------------------------------------------------------------------- */
 
 #define FAULT_COMMON(x) Envoy__Extensions__Filters__Common__Fault__V3__##x
 #define K_DELAY(x) \
@@ -79,8 +78,7 @@ static int fault(struct translate *t, const ProtobufCMessage *msg, bool per_rout
 				 &f->n_headers);
 }
 
-/* ---- CORS
- * ---------------------------------------------------------------------------------------------- */
+/* ---- CORS ------------------------------------------------------------------------------------ */
 
 static int cors_policy(struct translate *t, const PB_CORS(CorsPolicy) * m, struct mesh_cors **ret_c)
 {
@@ -147,8 +145,7 @@ int tr_cors_override(struct translate *t, const PB_ROUTE(CorsPolicy) * m, struct
 	return 0;
 }
 
-/* ---- header mutation
- * -------------------------------------------------------------------------------------- */
+/* ---- header mutation ------------------------------------------------------------------------- */
 
 #define RULES(x) Envoy__Config__Common__MutationRules__V3__##x
 #define K_RULES(x) ENVOY__CONFIG__COMMON__MUTATION_RULES__V3__HEADER_MUTATION__ACTION_##x
@@ -214,8 +211,7 @@ static int header_mutation(struct translate *t, const ProtobufCMessage *m, bool 
 	return 0;
 }
 
-/* ---- the list
- * -------------------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 struct kind {
 	const char *kind; /* as mesh_filter.kind */
@@ -328,8 +324,7 @@ int tr_filter_order(struct translate *t, const char *field, const struct mesh_fi
 	return 0;
 }
 
-/* ---- settings per route
- * ------------------------------------------------------------------------------------ */
+/* ---- settings per route ---------------------------------------------------------------------- */
 
 /* A FilterConfig around the settings: switches the filter on or off. */
 static int filter_config(struct translate *t, const PB_ROUTE(FilterConfig) * c, const char *name,

@@ -27,8 +27,7 @@ int tr_token_bucket(struct translate *t, const PB_TYPE(TokenBucket) * b,
 	return 0;
 }
 
-/* ---- actions
- * --------------------------------------------------------------------------------------- */
+/* ---- actions --------------------------------------------------------------------------------- */
 
 static struct slice or_default(struct translate *t, const char *text, const char *dflt)
 {
@@ -166,8 +165,7 @@ int tr_rate_limits(struct translate *t, const char *field, PB_ROUTE(RateLimit) *
 	return 0;
 }
 
-/* ---- the filter
- * ---------------------------------------------------------------------------------------- */
+/* ---- the filter ------------------------------------------------------------------------------ */
 
 static int descriptor(struct translate *t,
 		      const Envoy__Extensions__Common__Ratelimit__V3__LocalRateLimitDescriptor *m,

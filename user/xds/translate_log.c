@@ -14,8 +14,7 @@
 #define K_VALUE(x) GOOGLE__PROTOBUF__VALUE__KIND_##x
 #define JSON_FORMAT_DEPTH_MAX 16
 
-/* ---- JSON formats
- * -------------------------------------------------------------------------------- */
+/* ---- JSON formats ---------------------------------------------------------------------------- */
 
 static int json_value(struct translate *t, const Google__Protobuf__Value *v, unsigned int depth,
 		      struct mesh_json_format *ret_f);
@@ -78,8 +77,7 @@ static int json_format(struct translate *t, const Google__Protobuf__Struct *s,
 	return rc;
 }
 
-/* ---- formats
- * ------------------------------------------------------------------------------------- */
+/* ---- formats --------------------------------------------------------------------------------- */
 
 static int text_source(struct translate *t, const PB_CORE(DataSource) * d,
 		       const struct l7_format **ret_f)
@@ -180,8 +178,7 @@ static int sink(struct translate *t, const PB_LOG(AccessLog) * m, struct mesh_ac
 	return rc;
 }
 
-/* ---- filters
- * -------------------------------------------------------------------------------------- */
+/* ---- filters --------------------------------------------------------------------------------- */
 
 static int log_filter(struct translate *t, const PB_LOG(AccessLogFilter) * m, unsigned int depth,
 		      struct mesh_log_filter *ret_f);

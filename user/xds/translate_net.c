@@ -9,8 +9,7 @@
 #define TCP_IDLE_TIMEOUT_MS 3600000
 #define DUBBO_ROUTER "envoy.filters.dubbo.router"
 
-/* ---- tcp_proxy
- * --------------------------------------------------------------------------------------- */
+/* ---- tcp_proxy ------------------------------------------------------------------------------- */
 
 static int tcp_weighted(struct translate *t, const PB_TCP(TcpProxy__WeightedCluster) * m,
 			struct mesh_tcp_proxy *p)
@@ -76,8 +75,7 @@ static int tcp_proxy(struct translate *t, const ProtobufCMessage *msg, struct me
 	return rc;
 }
 
-/* ---- dubbo_proxy
- * ---------------------------------------------------------------------------------------- */
+/* ---- dubbo_proxy ----------------------------------------------------------------------------- */
 
 /* Only name and weight of an entry count, as in Envoy. */
 static int rpc_weighted(struct translate *t, const PB_ROUTE(WeightedCluster) * m,
@@ -213,8 +211,7 @@ static int dubbo_proxy(struct translate *t, const ProtobufCMessage *msg, struct 
 	return rc;
 }
 
-/* ---- local rate limit of connections
- * ---------------------------------------------------------------------- */
+/* ---- local rate limit of connections --------------------------------------------------------- */
 
 /* 1: switched off, left out. */
 static int net_ratelimit(struct translate *t, const ProtobufCMessage *msg,
@@ -235,8 +232,7 @@ static int net_ratelimit(struct translate *t, const ProtobufCMessage *msg,
 	return m->runtime_enabled && !tr_bool(m->runtime_enabled->default_value, true);
 }
 
-/* ---- the chain's filters
- * ------------------------------------------------------------------------------------- */
+/* ---- the chain's filters --------------------------------------------------------------------- */
 
 static int http(struct translate *t, const ProtobufCMessage *m, struct mesh_net_filter *f)
 {

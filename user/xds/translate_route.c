@@ -7,8 +7,7 @@
 #define URI_MATCH Envoy__Extensions__Path__Match__UriTemplate__V3__UriTemplateMatchConfig
 #define DIRECT_BODY_MAX 4096 /* bytes; max_direct_response_body_size_bytes by default */
 
-/* ---- match
- * ------------------------------------------------------------------------------------------- */
+/* ---- match ----------------------------------------------------------------------------------- */
 
 static int template_match(struct translate *t, const PB_CORE(TypedExtensionConfig) * x,
 			  struct mesh_route *r)
@@ -92,8 +91,7 @@ static int match(struct translate *t, const PB_ROUTE(RouteMatch) * m, struct mes
 	return rc;
 }
 
-/* ---- routes
- * ------------------------------------------------------------------------------------------- */
+/* ---- routes ---------------------------------------------------------------------------------- */
 
 struct table_ctx {
 	bool validate;   /* routes may only name known clusters */
@@ -160,8 +158,7 @@ static int route(struct translate *t, const PB_ROUTE(Route) * m, const struct ta
 	return rc;
 }
 
-/* ---- virtual hosts
- * -------------------------------------------------------------------------------------- */
+/* ---- virtual hosts --------------------------------------------------------------------------- */
 
 static int domains(struct translate *t, const PB_ROUTE(VirtualHost) * m, struct mesh_vhost *v)
 {

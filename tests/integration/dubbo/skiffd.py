@@ -118,8 +118,12 @@ class Skiffd:
 
     def __enter__(self):
         config = self.write("skiffd", self.config)
-        with open(f"{self.dir}/log", "w") as log:
-            self.child = subprocess.Popen([PROGRAM, "--config", config], stdout=log, stderr=log)
+        try:
+            with open(f"{self.dir}/log", "w") as log:
+                self.child = subprocess.Popen([PROGRAM, "--config", config], stdout=log, stderr=log)
+        except OSError:
+            shutil.rmtree(self.dir)
+            raise
         end = time.monotonic() + START_S
         while not self.is_ready():
             if self.child.poll() is not None or time.monotonic() > end:

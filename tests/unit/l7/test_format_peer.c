@@ -184,7 +184,8 @@ static void test_coalesce(void **state)
 		"%COALESCE({\"operators\":[\"REQ(x)\"]})%",
 		"%COALESCE({\"operators\":[{\"param\":\"x\"}]})%",
 		"%COALESCE({\"operators\":[{\"command\":\"REQ\",\"params\":\"x\"}]})%",
-		"%COALESCE({\"operators\":[{\"command\":\"REQ\",\"param\":\"x\",\"max_length\":-1}]})%",
+		"%COALESCE({\"operators\":[{\"command\":\"REQ\",\"param\":\"x\","
+		"\"max_length\":-1}]})%",
 		"%COALESCE({\"operators\":[{\"command\":\"COALESCE\",\"param\":\"{}\"}]})%",
 		"%COALESCE({\"operators\":[\"PROTOCOL\"],\"more\":1})%",
 	};
@@ -226,7 +227,8 @@ static void test_server_name(void **state)
 	msg_add(&w.req, "x-envoy-original-host", "o.test");
 	w.in.requested_server_name = S("s.test");
 	check(&w, sni, ARRAY_LEN(sni));
-	assert_int_equal(l7_format_compile(S("%REQUESTED_SERVER_NAME(HOST)%"), &w.a, &f, &e), -EINVAL);
+	assert_int_equal(l7_format_compile(S("%REQUESTED_SERVER_NAME(HOST)%"), &w.a, &f, &e),
+			 -EINVAL);
 	arena_done(&w.a);
 }
 

@@ -254,8 +254,7 @@ static void bytes(void **state)
 	       "request_headers_to_add[0].header.raw_value: the text is not base64");
 }
 
-/* ---- unknown fields
- * ------------------------------------------------------------------------------------ */
+/* ---- unknown fields -------------------------------------------------------------------------- */
 
 static const char *refuse_tls(const char *message, const char *name, uint32_t number)
 {

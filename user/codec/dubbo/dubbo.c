@@ -458,7 +458,8 @@ static void dubbo_encode_reply(void *conn, const struct l7_msg *req, const struc
 
 	if (req && req->kind == L7_REQUEST)
 		dubbo_write_reply(out, req, r);
-	/* In the middle of another message @out is not the connection's: its end is not yet here. */
+	/* In the middle of another message @out is not the connection's: its end is not yet here.
+	 */
 	if (!c->out_left)
 		message_done(c, out);
 }

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A stream's time-outs: of the route, of silence, of the whole request, of the whole stream. */
+#include "proxy/stream.h"
+
+void stream_on_route_timer(struct io_timer *t)
+{
+	struct stream *st = container_of(t, struct stream, route_timer);
+	struct hop *h = stream_hop(st);
+
+	st->timed_out = true;
+	if (h->cluster)
+		stats_inc(st->w->stats, h->cluster->shared->stats.rq_timeout);
+	if (st->resp_started)
+		stream_reset(st, L7_FLAG(UT), "response_timeout");
+	else
+		stream_reply(st, L7_REPLY_TIMEOUT, L7_FLAG(UT), "response_timeout",
+			     "upstream request timeout");
+}
+
+void stream_on_request_timer(struct io_timer *t)
+{
+	struct stream *st = container_of(t, struct stream, request_timer);
+
+	if (st->req_end)
+		return;
+	if (st->c->chain->kind == MESH_NET_HTTP)
+		stats_inc(st->w->stats, st->c->chain->http.stats.rq_timeout);
+	if (st->resp_started)
+		stream_reset(st, 0, "request_overall_timeout");
+	else
+		stream_reply(st, L7_REPLY_TIMEOUT_REQUEST, 0, "request_overall_timeout",
+			     "request timeout");
+}
+
+/* max_stream_duration */
+void stream_on_life_timer(struct io_timer *t)
+{
+	struct stream *st = container_of(t, struct stream, life_timer);
+
+	if (st->c->chain->kind == MESH_NET_HTTP)
+		stats_inc(st->w->stats, st->c->chain->http.stats.rq_max_duration);
+	if (st->resp_started) {
+		st->hops[0].info.details = SLICE("max_duration_timeout");
+		stream_reset(st, 0, "max_duration_timeout");
+	} else {
+		stream_reply(st, st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST, 0,
+			     "max_duration_timeout", "downstream duration timeout");
+	}
+}
+
+static uint32_t idle_ms(struct stream *st)
+{
+	const struct hop *h = &st->hops[0];
+
+	if (h->http.route && h->http.route->has_idle_timeout)
+		return h->http.route->idle_timeout_ms;
+	return h->chain->kind == MESH_NET_HTTP ? h->chain->http.conf->stream_idle_timeout_ms : 0;
+}
+
+void stream_on_idle_timer(struct io_timer *t)
+{
+	struct stream *st = container_of(t, struct stream, idle_timer);
+	uint64_t limit = idle_ms(st);
+	uint64_t quiet = (io_now(st->w->io) - st->last_ns) / 1000000;
+
+	if (!limit)
+		return;
+	if (quiet < limit) {
+		io_timer_set(st->w->io, &st->idle_timer, limit - quiet);
+		return;
+	}
+	if (st->c->chain->kind == MESH_NET_HTTP)
+		stats_inc(st->w->stats, st->c->chain->http.stats.rq_idle_timeout);
+	if (st->resp_started)
+		stream_reset(st, L7_FLAG(SI), "stream_idle_timeout");
+	else
+		stream_reply(st, st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST,
+			     L7_FLAG(SI), "stream_idle_timeout", "stream timeout");
+}
