@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests in flight on a multiplexed connection: an id is a slot and its generation, so that a late
- * answer to a request that is over finds nobody.
+ * Requests in flight on a multiplexed connection: an id is a slot and its generation, so that a
+ * late answer to a request that is over finds nobody.
  */
 #include "proxy/uconn.h"
 
@@ -14,7 +14,8 @@ uint64_t uconn_slot_take(struct uconn *u, struct stream *st)
 
 		u->slots = xrealloc(u->slots, n * sizeof(*u->slots));
 		for (uint32_t k = u->n_slots; k < n; k++)
-			u->slots[k] = (struct uconn_slot){ NULL, 1, k + 1 < n ? k + 1 : UCONN_SLOT_NONE };
+			u->slots[k] =
+				(struct uconn_slot){ NULL, 1, k + 1 < n ? k + 1 : UCONN_SLOT_NONE };
 		i = u->n_slots;
 		u->n_slots = n;
 	}
