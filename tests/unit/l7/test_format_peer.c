@@ -184,8 +184,8 @@ static void test_coalesce(void **state)
 		"%COALESCE({\"operators\":[\"REQ(x)\"]})%",
 		"%COALESCE({\"operators\":[{\"param\":\"x\"}]})%",
 		"%COALESCE({\"operators\":[{\"command\":\"REQ\",\"params\":\"x\"}]})%",
-		"%COALESCE({\"operators\":[{\"command\":\"REQ\",\"param\":\"x\","
-		"\"max_length\":-1}]})%",
+		("%COALESCE({\"operators\":[{\"command\":\"REQ\",\"param\":\"x\","
+		 "\"max_length\":-1}]})%"),
 		"%COALESCE({\"operators\":[{\"command\":\"COALESCE\",\"param\":\"{}\"}]})%",
 		"%COALESCE({\"operators\":[\"PROTOCOL\"],\"more\":1})%",
 	};
