@@ -214,7 +214,7 @@ static bool head_take(struct conn *c, size_t n)
 	return true;
 }
 
-/* One recv. false: nothing there for now. */
+/* One recv. false: nothing has come. */
 static bool conn_recv(struct conn *c)
 {
 	char *to = c->in_body ? body : c->head + c->head_n;
