@@ -5,6 +5,10 @@
  */
 #include "io/io_impl.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+
 void stream_on_data(struct io_stream *s, char *p, size_t n)
 {
 	s->io->totals.bytes_in += n;
@@ -113,6 +117,55 @@ void io_stream_read_start(struct io_stream *s)
 	stream_mark_dirty(s);
 }
 
+void io_stream_set_watch(struct io_stream *s, enum io_watch what)
+{
+	s->watch = what;
+}
+
+static bool stream_has_unread(struct io_stream *s)
+{
+	int n = 0;
+
+	return buf_len(&s->held) || (ioctl(s->fd, FIONREAD, &n) == 0 && n > 0);
+}
+
+/* The end of a peer that is not read from: -errno, or 0 if it may be there still. */
+static int stream_peer_end(struct io_stream *s)
+{
+	bool eof_ends = s->watch == IO_WATCH_ANSWERS && !s->eof_told;
+	struct pollfd p = { .fd = s->fd, .events = eof_ends ? POLLRDHUP : 0 };
+
+	if (poll(&p, 1, 0) <= 0)
+		return 0;
+	if ((p.revents & POLLERR) && (s->watch != IO_WATCH_BYTES || !stream_has_unread(s)))
+		return socket_error(s->fd);
+	return p.revents & p.events ? -ECONNRESET : 0;
+}
+
+/*
+ * The kernel tells nothing of the peer now, so it is asked. A poll operation and its end would
+ * burden every stop, and in a transfer with back-pressure they are many; the timer, once armed,
+ * goes through all of them.
+ */
+static void stream_look_later(struct io_stream *s)
+{
+	if (!s->orphan && !s->broken && !io_timer_is_armed(&s->timer))
+		io_timer_set(s->io, &s->timer, IO_LOOK_MS);
+}
+
+void stream_look(struct io_stream *s)
+{
+	int err;
+
+	if (s->phase != IO_OPEN || s->flight & IO_RECV)
+		return;
+	err = stream_peer_end(s);
+	if (err)
+		stream_fail(s, err);
+	else
+		stream_look_later(s);
+}
+
 void stream_settle_input(struct io_stream *s)
 {
 	bool want = stream_is_reading(s) && !buf_len(&s->held);
@@ -121,4 +174,6 @@ void stream_settle_input(struct io_stream *s)
 		s->io->backend->recv(s);
 	else if (!want && (s->flight & IO_RECV) && !s->recv_cancelling)
 		s->io->backend->recv_cancel(s);
+	if (!want)
+		stream_look_later(s);
 }

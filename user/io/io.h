@@ -125,8 +125,9 @@ struct io_stream_ops {
 	void (*eof)(struct io_stream *s);
 	/*
 	 * The connection broke (@err = -errno: -ECONNRESET, -EPIPE, -ETIMEDOUT ...); nothing more
-	 * can be sent or received; the owner must close. Comes even while reading is stopped if
-	 * the kernel told us. Input that had come before a failed send is delivered first.
+	 * can be sent or received; the owner must close. Comes even while reading is stopped, half
+	 * a second late at most: see io_stream_set_watch. Input that had come before a failed send
+	 * is delivered first.
 	 */
 	void (*failed)(struct io_stream *s, int err);
 	/* Pending output fell to or under the low mark after having been over the high mark. */
@@ -173,6 +174,15 @@ static inline bool io_stream_is_full(const struct io_stream *s);
 /* Stops and restarts data/eof callbacks; unread bytes stay in the kernel (or are held). */
 void io_stream_read_stop(struct io_stream *s);
 void io_stream_read_start(struct io_stream *s);
+
+/*
+ * What ends a stream, with failed(), while it is not read: bytes that lie unread hide their
+ * sender's end. BYTES (at first): they are wanted whatever became of the peer; a reset is told
+ * when there are none. PEER: not without it; a reset is told at once. ANSWERS: nor once it sends no
+ * more, as it will not wait for answers either.
+ */
+enum io_watch { IO_WATCH_BYTES, IO_WATCH_PEER, IO_WATCH_ANSWERS };
+void io_stream_set_watch(struct io_stream *s, enum io_watch what);
 
 /* Half-close: SHUT_WR once the pending output is out. */
 void io_stream_shutdown(struct io_stream *s);

@@ -24,6 +24,7 @@
 #define IO_MARK_LOW (128 * 1024)
 #define IO_ACCEPT_PAUSE_MS 100
 #define IO_BROKEN_MS 100	     /* from a failed send to failed(): for input under way */
+#define IO_LOOK_MS 500		     /* between looks at the peer of a stream that is not read */
 #define IO_FLUSH_MIN_MS 1000	     /* least patience of io_stream_close_flush with output */
 #define IO_HOME_MS 1000		     /* longest stay in a pod's network namespace */
 
@@ -134,7 +135,7 @@ struct io_stream {
 	struct buf sending; /* at its front what the kernel is taking */
 	struct buf held;    /* input that came after io_stream_read_stop */
 	uint64_t sent;	    /* bytes that the kernel took */
-	struct io_timer timer; /* close_flush and broken */
+	struct io_timer timer; /* close_flush, broken, and looks while it is not read */
 	int fd;
 	int broken;	    /* -errno of a failed send whose input is still awaited */
 	int send_err;	    /* -errno of a send, told at the end of the turn */
@@ -145,6 +146,7 @@ struct io_stream {
 	uint32_t poll_mask; /* epoll: events asked for */
 	uint8_t phase;
 	uint8_t flight;
+	uint8_t watch; /* enum io_watch */
 	bool polled : 1;	 /* epoll: the descriptor is registered */
 	bool recv_cancelling : 1;
 	bool reading : 1;	 /* the owner wants input */
@@ -174,6 +176,8 @@ void stream_on_idle(struct io_stream *s);
 void stream_kill(struct io_stream *s);
 /* The connection is of no more use: tells the owner, or ends @s when there is none. */
 void stream_fail(struct io_stream *s, int err);
+/* Nothing is received now: has the peer gone meanwhile? */
+void stream_look(struct io_stream *s);
 /* Drops the output, except what the kernel holds. */
 void stream_drop_output(struct io_stream *s);
 
@@ -239,6 +243,8 @@ void listeners_reap(struct io *io);
  * or -errno.
  */
 int socket_make(const struct addr *a, const struct io_socket_opts *opts, int type_flags);
+/* What the kernel keeps as the error of @fd, which it forgets then: -errno or 0. */
+int socket_error(int fd);
 /* Back to skiffd's own network namespace. */
 void socket_go_home(void);
 

@@ -116,16 +116,6 @@ static void epoll_accept_cancel(struct io_listener *l)
 
 /* ---- events -------------------------------------------------------------------------- */
 
-static int socket_error(int fd)
-{
-	socklen_t len = sizeof(int);
-	int err = 0;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-		err = errno;
-	return -err;
-}
-
 static void epoll_read(struct io_stream *s)
 {
 	char *buffer = poller_of(s->io)->buffer;
@@ -174,11 +164,9 @@ static void epoll_on_stream(struct io_stream *s, uint32_t events)
 		return;
 	}
 	if (hup) {
-		int err = socket_error(s->fd);
-
+		/* It would be reported again and again. */
 		poll_forget(s);
-		if (err)
-			stream_on_recv_end(s, err);
+		stream_look(s);
 	}
 }
 

@@ -35,6 +35,16 @@ static void home_open(void)
 	home_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 }
 
+int socket_error(int fd)
+{
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		err = errno;
+	return -err;
+}
+
 void socket_go_home(void)
 {
 	if (!place.away)

@@ -93,8 +93,10 @@ static void stream_timer(struct io_timer *t)
 
 	if (s->orphan)
 		stream_kill(s);
-	else
+	else if (s->broken)
 		stream_fail(s, s->broken);
+	else
+		stream_look(s);
 }
 
 /* ---- the end of a turn --------------------------------------------------------------- */

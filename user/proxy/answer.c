@@ -167,6 +167,7 @@ static void switch_protocols(struct stream *st)
 
 	st->upgraded = true;
 	io_timer_cancel(st->w->io, &st->route_timer);
+	io_stream_set_watch(c->io, IO_WATCH_PEER);
 	c->codec->set_raw(c->cstate);
 	st->up->codec->set_raw(st->up->cstate);
 	conn_make_ready(c); /* what the client sent behind its request */

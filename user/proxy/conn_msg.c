@@ -47,6 +47,7 @@ static int msg_start(struct conn *c)
 		const struct http_stats *h = &c->chain->http.stats;
 
 		c->codec = codec_find(c->w->e->opts.codecs, "http1");
+		io_stream_set_watch(c->io, IO_WATCH_ANSWERS);
 		stats_inc(s, h->cx_total);
 		stats_inc(s, h->cx_active);
 		stats_inc(s, h->cx_http1_total);

@@ -304,6 +304,7 @@ static int tcp_start(struct conn *c)
 		if (t->conf->conf->max_connection_ms)
 			io_timer_set(c->w->io, &c->life, t->conf->conf->max_connection_ms);
 	}
+	io_stream_set_watch(c->io, IO_WATCH_PEER);
 	/* Nothing is read before there is somewhere to send it. */
 	io_stream_read_stop(c->io);
 	tcp_connect(t);
