@@ -99,6 +99,17 @@ int agent_load_all(struct agent *a, struct mesh_view **ret_host, struct err *e)
 	return 0;
 }
 
+static void fill_inbound(struct mesh_snapshot *s, struct mesh_pod *m, const struct skiffd_pod *conf)
+{
+	m->inbound = arena_array(&s->arena, struct mesh_prefix, conf->n_policy);
+	for (uint32_t i = 0; i < conf->n_policy; i++) {
+		const struct skiffd_policy *p = &conf->policy[i];
+
+		if (p->direction == MESH_INBOUND)
+			m->inbound[m->n_inbound++] = (struct mesh_prefix){ p->net, p->bits };
+	}
+}
+
 static void fill_pod(struct mesh_snapshot *s, struct mesh_pod *m, const struct agent_pod *p)
 {
 	m->name = arena_slice(&s->arena, slice_str(p->conf.name));
@@ -117,6 +128,7 @@ static void fill_pod(struct mesh_snapshot *s, struct mesh_pod *m, const struct a
 		m->labels[i].value = arena_slice(&s->arena, slice_str(p->conf.labels[i].value));
 	}
 	m->fail_open = p->conf.fail_open;
+	fill_inbound(s, m, &p->conf);
 	m->view = p->view ? mesh_view_ref(p->view) : NULL;
 }
 

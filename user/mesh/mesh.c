@@ -243,6 +243,17 @@ const struct mesh_pod *mesh_snapshot_pod(const struct mesh_snapshot *s, uint32_t
 	return NULL;
 }
 
+bool mesh_pod_has_inbound(const struct mesh_pod *p, const struct addr *dst)
+{
+	for (uint32_t i = 0; i < p->n_inbound; i++) {
+		const struct mesh_prefix *c = &p->inbound[i];
+
+		if ((!c->net.port || c->net.port == dst->port) && addr_is_in(dst, &c->net, c->bits))
+			return true;
+	}
+	return false;
+}
+
 const struct mesh_pod *mesh_snapshot_pod_by_addr(const struct mesh_snapshot *s,
 						 const struct addr *ip)
 {

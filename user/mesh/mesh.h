@@ -62,8 +62,13 @@ struct mesh_pod {
 	uint32_t n_labels;
 	bool fail_open;
 	enum mesh_accelerate accelerate;
+	struct mesh_prefix *inbound; /* what policies of its own are about; port 0: any */
+	uint32_t n_inbound;
 	struct mesh_view *view;
 };
+
+/* Is a policy of the pod's own about connections to @dst? Then the kernel knows the verdict. */
+bool mesh_pod_has_inbound(const struct mesh_pod *p, const struct addr *dst);
 
 struct mesh_snapshot {
 	uint64_t version;

@@ -470,8 +470,8 @@ void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, 
 	if (st->n_hops > 1)
 		ev.peer = is_source ? st->hops[1].pod : st->hops[0].pod;
 	else
-		ev.peer = worker_pod_by_addr(st->w,
-					     is_source ? &h->info.upstream_remote : &st->c->remote);
+		ev.peer = worker_peer_by_addr(st->w, is_source ? &h->info.upstream_remote :
+								 &st->c->remote);
 	istio_count_request(st->w, &ev);
 }
 

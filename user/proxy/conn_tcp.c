@@ -440,7 +440,7 @@ static void tcp_done(struct conn *c)
 		};
 
 		ev.peer =
-			worker_pod_by_addr(w, ev.is_source ? &t->info.upstream_remote : &c->remote);
+			worker_peer_by_addr(w, ev.is_source ? &t->info.upstream_remote : &c->remote);
 		istio_count_connection(w, &ev);
 	}
 	if (t->cluster) {

@@ -130,8 +130,13 @@ void wview_unref(struct wview *v);
 struct wview *worker_view(struct worker *w, uint32_t pod); /* current view of a pod; 0 = host */
 const struct plistener *wview_listener(const struct wview *v, const struct mesh_listener *l);
 struct upstream_cluster *wview_cluster(const struct wview *v, struct slice name);
-/* The managed pod of this node that has @ip, with its namespace; NULL if none. */
-struct epod *worker_pod_by_addr(struct worker *w, const struct addr *ip);
+/*
+ * The managed pod of this node that has the address @dst, for a connection from inside its
+ * namespace, past the wire. NULL: none, or one whose inbound policy only the kernel can apply.
+ */
+struct epod *worker_pod_by_addr(struct worker *w, const struct addr *dst);
+/* The managed pod of this node that has @ip, for names and counts; NULL if none. */
+struct epod *worker_peer_by_addr(struct worker *w, const struct addr *ip);
 struct epod *worker_pod(struct worker *w, uint32_t id);
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT", renewed every second. */

@@ -40,13 +40,25 @@ struct epod *worker_pod(struct worker *w, uint32_t id)
 	return NULL;
 }
 
-struct epod *worker_pod_by_addr(struct worker *w, const struct addr *ip)
+static const struct mesh_pod *pod_by_addr(const struct worker *w, const struct addr *ip)
 {
-	const struct mesh_pod *p = w->snap && w->snap->ps->mesh->n_pods ?
-					   mesh_snapshot_pod_by_addr(w->snap->ps->mesh, ip) :
-					   NULL;
+	return w->snap && w->snap->ps->mesh->n_pods ?
+		       mesh_snapshot_pod_by_addr(w->snap->ps->mesh, ip) :
+		       NULL;
+}
+
+struct epod *worker_peer_by_addr(struct worker *w, const struct addr *ip)
+{
+	const struct mesh_pod *p = pod_by_addr(w, ip);
 
 	return p ? worker_pod(w, p->id) : NULL;
+}
+
+struct epod *worker_pod_by_addr(struct worker *w, const struct addr *dst)
+{
+	const struct mesh_pod *p = pod_by_addr(w, dst);
+
+	return p && !mesh_pod_has_inbound(p, dst) ? worker_pod(w, p->id) : NULL;
 }
 
 /* ---- views ----------------------------------------------------------------------------------- */
