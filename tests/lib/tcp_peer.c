@@ -3,7 +3,10 @@
  * A plain TCP client and server for tests: never splices, checks every byte. Its executable counts
  * as safe to accelerate. Not a load generator.
  *
- * usage: tcp_peer serve PORT echo|collect|stall   stall: reads only after SIGUSR1, then as collect
+ * usage: tcp_peer [mptcp|tls] VERB ...   mptcp: with such sockets; tls: talk switches to kernel TLS
+ *                                         (without keys: bytes stay as they are) after its first
+ *                                         turn, says "tls on" or why not, and goes on
+ *        tcp_peer serve PORT echo|collect|stall   stall: reads only after SIGUSR1, then as collect
  *        tcp_peer short ADDR PORT COUNT BYTES     COUNT connections: write BYTES, close
  *        tcp_peer talk ADDR PORT COUNT BYTES      one connection: COUNT times write and read BYTES
  *        tcp_peer stream ADDR PORT BYTES          one connection: write and read BYTES at once
@@ -20,6 +23,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +34,13 @@
 #define CHUNK 65536
 #define BLOCKED_MS 500
 
+#ifndef TCP_ULP
+#define TCP_ULP 31
+#endif
+
 static volatile sig_atomic_t go;
+static int protocol; /* of every socket; 0: TCP */
+static bool with_tls;
 
 static void on_usr1(int sig)
 {
@@ -141,7 +151,7 @@ static void *serve_one(void *arg)
 static void serve(uint16_t port, const char *mode)
 {
 	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	int one = 1, off = 0, fd = socket(AF_INET6, SOCK_STREAM, 0);
+	int one = 1, off = 0, fd = socket(AF_INET6, SOCK_STREAM, protocol);
 	pthread_t thread;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -173,7 +183,7 @@ static int dial(const char *addr, const char *port)
 
 	if (getaddrinfo(addr, port, &hints, &to))
 		die("address");
-	fd = socket(to->ai_family, SOCK_STREAM, 0);
+	fd = socket(to->ai_family, SOCK_STREAM, protocol);
 	if (fd < 0 || connect(fd, to->ai_addr, to->ai_addrlen) < 0)
 		die("connect");
 	freeaddrinfo(to);
@@ -196,6 +206,15 @@ static void shorts(const char *addr, const char *port, int count, size_t bytes)
 	report((uint64_t)count * bytes, 1);
 }
 
+static void tls_on(int fd)
+{
+	if (setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 3) == 0)
+		printf("tls on\n");
+	else
+		printf("tls off: %s\n", errno == ENOENT ? "not in this kernel" : strerror(errno));
+	fflush(stdout);
+}
+
 static void talk(const char *addr, const char *port, int count, size_t bytes)
 {
 	unsigned char *buf = malloc(bytes);
@@ -208,6 +227,8 @@ static void talk(const char *addr, const char *port, int count, size_t bytes)
 		memset(buf, 0, bytes);
 		good = recv(fd, buf, bytes, MSG_WAITALL) == (ssize_t)bytes && check(buf, bytes, at);
 		at += bytes;
+		if (with_tls && i == 0)
+			tls_on(fd);
 	}
 	close(fd);
 	free(buf);
@@ -303,9 +324,17 @@ static void flood(const char *addr, const char *port)
 int main(int argc, char **argv)
 {
 	struct sigaction usr1 = {.sa_handler = on_usr1, .sa_flags = SA_RESTART};
-	int count = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 0;
-	size_t bytes = argc > 5 ? strtoul(argv[5], NULL, 10) : 0;
+	size_t bytes;
+	int count;
 
+	with_tls = argc > 1 && strcmp(argv[1], "tls") == 0;
+	protocol = argc > 1 && strcmp(argv[1], "mptcp") == 0 ? IPPROTO_MPTCP : 0;
+	if (with_tls || protocol) {
+		argc--;
+		argv++;
+	}
+	count = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 0;
+	bytes = argc > 5 ? strtoul(argv[5], NULL, 10) : 0;
 	sigaction(SIGUSR1, &usr1, NULL);
 	if (argc == 4 && strcmp(argv[1], "serve") == 0)
 		serve((uint16_t)strtoul(argv[2], NULL, 10), argv[3]);

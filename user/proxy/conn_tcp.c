@@ -439,8 +439,8 @@ static void tcp_done(struct conn *c)
 			.info = &t->info,
 		};
 
-		ev.peer =
-			worker_peer_by_addr(w, ev.is_source ? &t->info.upstream_remote : &c->remote);
+		ev.peer = worker_peer_by_addr(w, ev.is_source ? &t->info.upstream_remote :
+								&c->remote);
 		istio_count_connection(w, &ev);
 	}
 	if (t->cluster) {

@@ -1,136 +1,228 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the capture tests share: the engine under test behind start_engine(), and a TAP runner.
+"""What the capture tests share: the engine under test behind start_engine(), counters of the kernel side, a TAP runner.
 
-The engine under test is relay_engine, the smallest program that uses the datapath. To point the tests at another
-one, give start_engine() another class with the methods of RelayEngine.
+The engine under test is skiffd, with pods and TCP listeners written from short lines:
+
+    rule POD out|in l7|http|bypass|deny PREFIX PORT     port 0: any
+    rule POD out l4 ADDRESS/BITS PORT SERVICE           with `backend SERVICE ADDRESS:PORT WEIGHT`; weight 0: not healthy
+
+An l7 rule is a listener with tcp_proxy to where the application wanted to go (http: with a connection manager), or, for a
+prefix that is neither all nor one address, an entry of the pod's own policy, and then the engine passes it through.
 """
+import ipaddress
+import json
 import os
-import queue
 import random
 import re
+import struct
 import subprocess
 import sys
-import threading
-import time
-import traceback
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
-BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
-ENGINE = os.path.join(BUILD, "tests/integration/capture/relay_engine")
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(os.path.dirname(HERE), "engine"), os.path.join(os.path.dirname(os.path.dirname(HERE)), "lib")]
+import rig
+from rig import ROOT, SKIFFCTL, SKIFFD, address, expect, http, remove_pins, resources, route, tcp, wait
+
+BUILD = rig.BUILD
 PEER = os.path.join(BUILD, "tests/lib/tcp_peer")
 SPLICE_PEER = os.path.join(BUILD, "tests/lib/splice_peer")
+VIRTUAL_PORT = {"OUTBOUND": 15001, "INBOUND": 15006}
+ORIGINAL = {"name": "original", "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "5s"}
 
 
-class EngineError(Exception):
-    """The engine refused a command; the text is its reason."""
+def reasons():
+    """Name -> text of the kernel side's counters, from the contract."""
+    with open(os.path.join(ROOT, "include/skiff/bpf.h"), encoding="utf-8") as f:
+        return dict(re.findall(r'^\tX\((\w+), "([^"]+)", [01]\)', f.read(), re.M))
 
 
-class RelayEngine:
-    """A running engine: pods and policy go in, counters and events come out."""
+REASONS = reasons()
 
-    def __init__(self, pin_dir, options):
-        self.child = subprocess.Popen([ENGINE, pin_dir, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      text=True, bufsize=1)
-        self.events, self.answers = [], queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
-        self.started = self._answer()
 
-    def _read(self):
-        for line in self.child.stdout:
-            word, _, rest = line.strip().partition(" ")
-            if word == "event":
-                self.events.append(rest)
-            else:
-                self.answers.put((word, rest))
-        self.answers.put(("error", "the engine ended"))
+# ---- lines -> configuration ----------------------------------------------------------------------
 
-    def _answer(self):
-        word, rest = self.answers.get(timeout=20)
-        if word != "ok":
-            raise EngineError(rest)
-        return rest
+class PodConfig:
+    """What the lines ask of one pod."""
 
-    def tell(self, *words):
-        self.child.stdin.write(" ".join(str(w) for w in words) + "\n")
-        return self._answer()
+    def __init__(self):
+        self.listeners, self.clusters, self.policy = {}, {"original": ORIGINAL}, []
 
-    def add(self, pod, accelerate="off", gone="open", addrs=None):
-        """Takes the pod into the mesh; @gone says what happens without the engine."""
-        self.tell("pod", pod.name, pod.path, accelerate, gone, *(addrs or [pod.ip4, pod.ip6]))
+    def resources(self):
+        return resources(list(self.listeners.values()), list(self.clusters.values()))
+
+    def listener(self, direction, ip, port, cluster, **more):
+        name = f"{direction.lower()}-{ip}-{port}"
+        one = tcp(name, port, cluster, ip=ip, listener={"traffic_direction": direction, "bind_to_port": False, **more})
+        self.listeners[name] = one
+
+    def http(self, direction, ip, port):
+        name = f"{direction.lower()}-{ip}-{port}"
+        self.listeners[name] = http(name, port, route("/", "original"), ip=ip,
+                                    listener={"traffic_direction": direction, "bind_to_port": False})
+
+    def rule(self, way, verdict, prefix, port, service=None):
+        direction, net = {"out": "OUTBOUND", "in": "INBOUND"}[way], ipaddress.ip_network(prefix)
+        ip = str(net.network_address)
+        if verdict == "http":
+            self.http(direction, ip, port)
+        elif verdict == "l4":
+            self.listener(direction, ip, port, f"service{service}")
+        elif verdict != "l7" or net.prefixlen not in (0, net.max_prefixlen) or (net.prefixlen and not port):
+            self.policy.append({"direction": direction.lower(), "destination": prefix, "port": port, "verdict": verdict})
+        elif port:  # one listener is for both families
+            self.listener(direction, "0.0.0.0" if not net.prefixlen else ip, port, "original")
+        else:
+            self.listener(direction, "0.0.0.0", VIRTUAL_PORT[direction], "original", use_original_dst=True)
+
+    def backend(self, service, to, weight):
+        name = f"service{service}"
+        ip, _, port = to.rpartition(":")
+        one = {"endpoint": {"address": address(ip.strip("[]"), int(port))}}
+        one |= {"load_balancing_weight": weight} if weight else {"health_status": "UNHEALTHY"}
+        empty = {"name": name, "type": "STATIC", "connect_timeout": "1s",
+                 "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": []}]}}
+        self.clusters.setdefault(name, empty)["load_assignment"]["endpoints"][0]["lb_endpoints"].append(one)
+
+
+def configs(names, lines):
+    """Pod name -> PodConfig."""
+    out = {name: PodConfig() for name in names}
+    for word, *rest in (line.split() for line in lines):
+        if word == "rule":
+            pod, way, verdict, prefix, port, *service = rest
+            out[pod].rule(way, verdict, prefix, int(port), *service)
+        else:
+            for pod in out.values():
+                pod.backend(rest[0], rest[1], int(rest[2]))
+    return out
+
+
+# ---- the engine under test -----------------------------------------------------------------------
+
+class Engine:
+    """skiffd with the pods of add(); policy() starts it, or changes what it serves."""
+
+    def __init__(self, pin_dir, **capture):
+        self.pin_dir, self.pods, self.lines = pin_dir, {}, ()
+        self.skiffd = rig.Skiffd(args=["--pods"], log_level="debug", capture={"pin_dir": pin_dir, **capture})
+
+    def add(self, pod, accelerate="off", gone="open"):
+        """The pod is in the mesh from the next policy() on; @gone says what happens without the engine."""
+        self.pods[pod.name] = {"name": pod.name, "netns": pod.path, "accelerate": accelerate, "fail_open": gone == "open"}
+
+    def remove(self, pod):
+        del self.pods[pod.name]
+        self.policy(*(line for line in self.lines if line.split()[1] != pod.name))
 
     def policy(self, *lines):
-        """The whole policy: lines `rule POD out|in VERDICT PREFIX PORT [SERVICE]`, `authz ...`, `backend ...`."""
-        self.tell("reset")
-        for line in lines:
-            self.tell(line)
-        self.tell("commit")
+        """The whole policy; it is in force when this returns."""
+        s, self.lines = self.skiffd, lines
+        s.config["pods"] = [
+            {**self.pods[name], "policy": conf.policy, "resources": [s.write(name, conf.resources())]}
+            for name, conf in configs(self.pods, lines).items()]
+        s.write("skiffd", s.config)
+        if s.child:
+            status, out, err = s.ctl("reload")
+            expect(status, 0, f"reload: {out}{err}")
+        else:
+            s.start()
+
+    def authz(self, pod, source, port, action):
+        """Writes one entry of the kernel's L4 authorization map, as `struct skiff_authz_key` has it."""
+        net = ipaddress.ip_network(source)
+        mapped = net.version == 4
+        ip = (b"\0" * 10 + b"\xff\xff" if mapped else b"") + net.network_address.packed
+        pod_id = next(p["id"] for p in json.loads(self.skiffd.ctl("pod", "list", "--json")[1])["pods"] if p["name"] == pod.name)
+        key = struct.pack("<IIHH", 64 + 96 * mapped + net.prefixlen, pod_id, port, 0) + ip
+        value = struct.pack("<II", {"allow": 0, "deny": 1}[action], 1)
+        words = ["key", "hex", *key.hex(" ").split(), "value", "hex", *value.hex(" ").split()]
+        subprocess.run(["bpftool", "map", "update", "pinned", f"{self.pin_dir}/skiff_authz", *words], check=True, timeout=10)
 
     def stats(self):
-        return {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", self.tell("stats"))}
+        """Counters of the kernel side by the names of SKIFF_REASONS."""
+        status, out, err = self.skiffd.ctl("bpf", "show")
+        expect(status, 0, f"bpf show: {err}")
+        rows = out.partition("skiff_stats\n")[2]
+        counts = {text: int(n) for n, text in re.findall(r"^ *(\d+)  (\S.*)$", rows, re.M)}
+        return {name: counts.get(text, 0) for name, text in REASONS.items()}
 
-    def wait_event(self, reason, seconds=5):
-        """The first event of that reason, as text."""
-        end = time.time() + seconds
-        while time.time() < end:
-            for event in list(self.events):
-                if f" {reason}:" in event:
-                    return event
-            time.sleep(0.02)
-        raise AssertionError(f"no event {reason}; events: {self.events[-5:]}")
+    def table(self, name):
+        """The rows of one table of `skiffctl bpf show`."""
+        return rows_of(self.skiffd.ctl("bpf", "show")[1], name)
+
+    def wait_event(self, reason, *texts, seconds=5):
+        """The first line of skiffd's log about an event of that reason, with all @texts."""
+        def find():
+            return next((x for x in self.skiffd.log().splitlines() if f" {reason}: " in x and all(t in x for t in texts)), None)
+        return wait(f"event {reason} {texts}", find, seconds)
+
+    def cookie(self, pod):
+        """The pod's network namespace as the kernel side names it."""
+        return next(row.split()[1] for row in self.table("skiff_pods") if pod.ip4 in re.split("[ ,]+", row))
+
+    def rss_kb(self):
+        with open(f"/proc/{self.skiffd.child.pid}/status", encoding="ascii", errors="replace") as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
 
     def kill(self):
-        self.child.kill()
-        self.child.wait()
+        """Without a chance to tidy up. Its sockets are closed when this returns."""
+        child = self.skiffd.child
+        child.kill()
+        child.wait()
+
+    def stop(self):
+        """In good order."""
+        expect(self.skiffd.end(), 0, "exit status of skiffd")
 
     def close(self):
-        if self.child.poll() is None:
-            self.child.stdin.close()
-            self.child.wait(timeout=10)
+        """@returns the exit status of a skiffd that still ran, which it ends."""
+        child = self.skiffd.child
+        status = self.skiffd.end() if child and child.poll() is None else 0
+        self.skiffd.discard()
+        return status
+
+
+def rows_of(text, table):
+    block = next(b for b in text.split("\n\n") if b.startswith(table + "\n"))
+    return block.splitlines()[2:]
+
+
+def start_engine(pin_dir, **capture):
+    """The engine under test. It keeps what is pinned in @pin_dir, as a restarted one does."""
+    return Engine(pin_dir, **capture)
 
 
 def pin_dir_new():
     return f"/sys/fs/bpf/skiff_test_{random.randrange(16 ** 8):08x}"
 
 
-def pin_dir_remove(pin_dir):
-    for folder in (os.path.join(pin_dir, "links"), pin_dir):
-        if os.path.isdir(folder):
-            for name in os.listdir(folder):
-                if not os.path.isdir(os.path.join(folder, name)):
-                    os.unlink(os.path.join(folder, name))
-    for folder in (os.path.join(pin_dir, "links"), pin_dir):
-        if os.path.isdir(folder):
-            os.rmdir(folder)
-
-
-def start_engine(pin_dir, *options):
-    """The engine under test. It keeps what is pinned in @pin_dir, as a restarted one does."""
-    return RelayEngine(pin_dir, options)
-
-
 class Setup:
-    """One engine with a pin directory of its own, removed at the end."""
+    """Engines that share a pin directory of their own, which is removed at the end."""
 
-    def __init__(self, *options):
-        self.pin_dir, self.options, self.engine = pin_dir_new(), options, None
+    def __init__(self, **capture):
+        self.pin_dir, self.capture = pin_dir_new(), capture
+        self.engines = [start_engine(self.pin_dir, **capture)]
+
+    @property
+    def engine(self):
+        return self.engines[-1]
+
+    def another(self):
+        """The next skiffd on the same pins, whether the one before lives or not."""
+        self.engines.append(start_engine(self.pin_dir, **self.capture))
+        return self.engine
 
     def __enter__(self):
-        try:
-            self.engine = start_engine(self.pin_dir, *self.options)
-        except BaseException:
-            pin_dir_remove(self.pin_dir)
-            raise
         return self
 
-    def __exit__(self, *_):
-        if self.engine:
-            self.engine.kill()
-        pin_dir_remove(self.pin_dir)
-
-    def restart(self, *options):
-        self.engine = start_engine(self.pin_dir, *(options or self.options))
-        return self.engine
+    def __exit__(self, kind, *_):
+        if kind:
+            print("".join(f"#   {x[:300]}\n" for x in rig.interesting(self.engine.skiffd.log())), end="")
+        statuses = [e.close() for e in self.engines]
+        if os.path.isdir(self.pin_dir):
+            remove_pins(self.pin_dir)
+        if not kind:
+            expect(statuses, [0] * len(statuses), "exit status of skiffd")
 
 
 class Counted:
@@ -151,27 +243,52 @@ class Counted:
         return self.moved.get(name, 0)
 
 
-def expect(got, wanted, what=""):
-    if got != wanted:
-        raise AssertionError(f"{what}: got {got!r}, wanted {wanted!r}")
+class Mesh:
+    """Pods @names of one network, an engine; subclasses say which of them are in the mesh."""
+
+    names = ("cli", "srv", "out")
+
+    def __init__(self, **capture):
+        from netns import Net
+        self.net, self.capture, self.setup = Net(), capture, None
+
+    def __enter__(self):
+        self.net.__enter__()
+        try:
+            self.client, self.server, self.outside = (self.net.pod(n) for n in self.names)
+            self.setup = Setup(**self.capture)
+            self.engine = self.setup.engine
+            self.begin()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def begin(self):
+        """Listeners and pods of the test; may be empty."""
+
+    def __exit__(self, *failure):
+        try:
+            if self.setup:
+                self.setup.__exit__(*(failure or (None,)))
+        finally:
+            self.net.close()
+
+
+def refused(pod, to, wanted):
+    """connect(2) of the pod must fail with the errno @wanted."""
+    try:
+        pod.connect(to).close()
+    except OSError as e:
+        expect(e.errno, wanted, f"connect to {to}")
+        return
+    raise AssertionError(f"connect to {to} was not refused")
 
 
 def run(cases):
     """Runs the functions, prints TAP, exits. A missing program or root is a skip with its reason."""
-    missing = [p for p in (ENGINE, PEER, SPLICE_PEER) if not os.path.exists(p)]
+    missing = [p for p in (SKIFFD, SKIFFCTL, PEER, SPLICE_PEER) if not os.path.exists(p)]
     if os.geteuid() != 0 or missing:
-        print("needs root" if os.geteuid() else f"not built: {' '.join(missing)} (make tools)")
+        print("needs root" if os.geteuid() else f"not built: {' '.join(missing)} (make)")
         sys.exit(77)
-    only, failed = sys.argv[1:], 0
-    cases = [c for c in cases if not only or any(o in c.__name__ for o in only)]
-    print(f"1..{len(cases)}")
-    for number, case in enumerate(cases, 1):
-        name = case.__name__.replace("_", " ")
-        try:
-            case()
-            print(f"ok {number} - {name}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"not ok {number} - {name}")
-            print("".join(f"# {line}\n" for line in traceback.format_exc().splitlines()), end="", flush=True)
-    sys.exit(1 if failed else 0)
+    rig.run(*cases)

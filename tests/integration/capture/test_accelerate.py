@@ -11,49 +11,34 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from capture import PEER, SPLICE_PEER, Counted, Setup, expect, run
-from netns import Net
+from capture import PEER, SPLICE_PEER, Counted, Mesh, Setup, expect, run
 
 MIB = 1 << 20
 CREDIT = 256 * 1024
-IPPROTO_MPTCP = 262
-# what one direction may hold in plain TCP buffers, both connections of a relay, and the relay itself
+# what one direction may hold in plain TCP buffers, both connections of the engine, and the engine itself
 TCP_LIMIT = 24 * MIB
+RSS_LIMIT = 8 * MIB
 
 
-class Mesh:
+class Accelerated(Mesh):
     """Client and server in the mesh, all traffic through the engine."""
 
-    def __init__(self, mode, server=None, early=False, options=()):
-        self.mode, self.argv, self.early, self.options = mode, server or [PEER, "serve", "8080", "echo"], early, options
+    def __init__(self, mode, server=None, early=False):
+        super().__init__()
+        self.mode, self.argv, self.early = mode, server or [PEER, "serve", "8080", "echo"], early
 
-    def __enter__(self):
-        self.net = Net().__enter__()
-        self.setup = None
-        try:
-            self.client, self.server = self.net.pod("cli"), self.net.pod("srv")
-            if self.early:
-                self.start_server()
-            self.setup = Setup(*self.options).__enter__()
-            self.engine = self.setup.engine
-            for pod in (self.client, self.server):
-                self.engine.add(pod, accelerate=self.mode)
-            self.engine.policy("rule cli out l7 0.0.0.0/0 0", "rule cli out l7 ::/0 0")
-            if not self.early:
-                self.start_server()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+    def begin(self):
+        if self.early:
+            self.start_server()
+        for pod in (self.client, self.server):
+            self.engine.add(pod, accelerate=self.mode)
+        self.engine.policy("rule cli out l7 0.0.0.0/0 0")
+        if not self.early:
+            self.start_server()
 
     def start_server(self):
         self.child = self.server.popen(self.argv, stdout=subprocess.PIPE, text=True)
         expect(self.child.stdout.readline().strip(), "ready")
-
-    def __exit__(self, *_):
-        if self.setup:
-            self.setup.__exit__()
-        self.net.close()
 
     def start_client(self, verb, *args, to=None):
         return self.client.popen([PEER, verb, to or self.server.ip4, "8080", *map(str, args)],
@@ -70,7 +55,7 @@ class Mesh:
 
 
 def talk(mode, redirected, **kw):
-    with Mesh(mode, **kw) as m:
+    with Accelerated(mode, **kw) as m:
         for to in (m.server.ip4, m.server.ip6, f"::ffff:{m.server.ip4}"):
             m.settle()
             with Counted(m.engine) as moved:
@@ -101,7 +86,7 @@ def off_moves_nothing():
 
 
 def short_connections(mode):
-    with Mesh(mode, server=[PEER, "serve", "8080", "collect"]) as m:
+    with Accelerated(mode, server=[PEER, "serve", "8080", "collect"]) as m:
         m.run_client("short", 1, 10)
         expect(m.child.stdout.readline().strip(), "bytes 10 good")
         time.sleep(0.2)
@@ -126,28 +111,31 @@ def write_then_close_loses_nothing_both():
 
 
 def a_gibibyte_each_way_keeps_its_order_over_the_fall_back():
-    with Mesh("both") as m:
+    with Accelerated("both") as m:
         with Counted(m.engine) as moved:
             expect(m.run_client("stream", 1 << 30, timeout=400), f"bytes {1 << 30} good")
         assert moved["MSG_FALLBACK"] >= 2, f"a stream stays on sk_msg: {moved.moved}"
         assert 0 < moved["MSG_BYTES"] < 1 << 29, moved.moved
-        m.engine.wait_event("MSG_FALLBACK")
+        m.engine.wait_event("MSG_FALLBACK", f"netns {m.engine.cookie(m.client)} ")
 
 
 def stalled(mode):
-    with Mesh(mode, server=[PEER, "serve", "8080", "stall"]) as m:
-        if mode != "off":
-            m.server.popen([PEER, "serve", "8081", "stall"], stdout=subprocess.DEVNULL)
+    with Accelerated(mode, server=[PEER, "serve", "8080", "stall"]) as m:
+        m.run_client("short", 1, 10)
+        before = m.engine.rss_kb()
         with Counted(m.engine) as moved:
             client = m.start_client("flood")
             sent = int(re.fullmatch(r"blocked (\d+)", client.stdout.readline().strip())[1])
         assert sent < TCP_LIMIT, f"{sent} bytes went in"
-        # four sockets, two directions of use: each may have held its credit and no more
+        grown = m.engine.rss_kb() - before
+        assert grown < RSS_LIMIT // 1024, f"skiffd has grown by {grown} KiB"
+        # two directions of use: each may have held its credit and no more
         assert moved["MSG_BYTES"] <= 2 * CREDIT, moved.moved
         assert (moved["MSG_BYTES"] > 0) == (mode != "off"), moved.moved
         client.send_signal(signal.SIGUSR1)
         expect(client.stdout.readline().strip(), f"bytes {sent} good")
         m.child.send_signal(signal.SIGUSR1)
+        expect(m.child.stdout.readline().strip(), "bytes 10 good", "of the connection before")
         expect(m.child.stdout.readline().strip(), f"bytes {sent} good", "in order over the fall-back")
 
 
@@ -161,13 +149,12 @@ def a_stalled_reader_stops_the_writer_both():
 
 def a_reader_that_only_talks_does_not_renew_the_credit():
     """It sends a byte for every answer, and never reads: speaking alone proves nothing."""
-    with Mesh("both") as m:
+    with Accelerated("both") as m:
         m.settle()
         client = m.start_client("mumble", 4000, 4096)
         with Counted(m.engine) as moved:
             said = int(re.fullmatch(r"mumbled (\d+)", client.stdout.readline().strip())[1])
-        event = m.engine.wait_event("MSG_FALLBACK")
-        assert "local 127.0.0.1:15001" in event, event
+        m.engine.wait_event("MSG_FALLBACK", f"netns {m.engine.cookie(m.client)} ", "local 127.0.0.1:15001")
         # at most: client to engine to server to engine, and the credit of engine to client
         assert moved["MSG_BYTES"] <= 3 * said + CREDIT + 65536, f"of {said}: {moved.moved}"
         assert said > 4 * CREDIT, f"only {said} bytes were said: that proves nothing"
@@ -176,7 +163,7 @@ def a_reader_that_only_talks_does_not_renew_the_credit():
 
 
 def splicing_server(mode, early):
-    with Mesh(mode, server=[SPLICE_PEER, "8080"], early=early) as m:
+    with Accelerated(mode, server=[SPLICE_PEER, "8080"], early=early) as m:
         m.settle()
         with Counted(m.engine) as moved:
             expect(m.run_client("talk", 200, 1000, timeout=20), "bytes 200000 good")
@@ -198,25 +185,47 @@ def both_leaves_out_what_is_known_to_splice():
 
 
 def the_self_test_passes_on_this_kernel():
-    with Setup("selftest") as s:
-        assert s.engine.started.startswith("order=1 eof=1 back_pressure=1"), s.engine.started
-        assert s.engine.started.endswith("ceiling=both"), s.engine.started
+    with Setup() as s:
+        s.engine.policy()
+        log = s.engine.skiffd.log()
+        assert "could not run" not in log and "acceleration is off" not in log, log
 
 
-def an_mptcp_socket_is_captured_but_stays_on_tcp():
-    with Mesh("both") as m:
-        s = m.client.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP))
-        s.settimeout(5)
+def an_mptcp_client_is_captured_but_stays_on_tcp():
+    with Accelerated("both") as m:
+        m.settle()
         with Counted(m.engine) as moved:
-            s.connect((m.server.ip4, 8080))
-            s.sendall(b"question")
-            expect(s.recv(100), b"question")
+            child = m.client.popen([PEER, "mptcp", "talk", m.server.ip4, "8080", "200", "1000"], stdout=subprocess.PIPE, text=True)
+            expect(child.communicate(timeout=20)[0].strip(), "bytes 200000 good")
         expect((moved["OUT_L7"], moved["ACCEL_EARLY"]), (1, 1), moved.moved)
-        s.close()
+        # the server's side is plain and stays accelerated, both ways
+        expect(moved["MSG_BYTES"], 2 * 200 * 1000, moved.moved)
+
+
+def an_mptcp_server_answers_the_engine():
+    with Accelerated("both", server=[PEER, "mptcp", "serve", "8080", "echo"]) as m:
+        expect(m.run_client("talk", 200, 1000, timeout=20), "bytes 200000 good")
+
+
+def kernel_tls_after_the_first_bytes_goes_on():
+    """On an accelerated socket: TCP from the switch on, or a clear refusal; never a lost byte."""
+    with Accelerated("both") as m:
+        m.settle()
+        with Counted(m.engine) as moved:
+            child = m.client.popen([PEER, "tls", "talk", m.server.ip4, "8080", "200", "1000"], stdout=subprocess.PIPE, text=True)
+            lines = child.communicate(timeout=20)[0].splitlines()
+        expect(lines[-1], "bytes 200000 good")
+        print(f"# kernel TLS in the pod: {lines[0]}")
+        # server's side: 2 * 200,000; client's: engine to client 200,000, and what was said before the switch or all
+        said = 1000 if lines[0] == "tls on" else 200 * 1000
+        assert moved["MSG_BYTES"] <= 3 * 200 * 1000 + said, moved.moved
+        if lines[0] != "tls on":
+            assert lines[0].startswith("tls off: "), lines
+            expect(moved["MSG_BYTES"], 4 * 200 * 1000, "a refusal changes nothing")
 
 
 def bytes_of_tcp_fast_open_are_not_overtaken():
-    with Mesh("both") as m:
+    with Accelerated("both") as m:
         for _ in range(20):
             s = m.client.socket()  # blocking: the first send waits for the connection, then goes by TCP
             with Counted(m.engine) as moved:
@@ -231,7 +240,7 @@ def bytes_of_tcp_fast_open_are_not_overtaken():
 
 
 def maps_are_empty_afterwards():
-    with Mesh("both") as m:
+    with Accelerated("both") as m:
         m.run_client("short", 50, 1000)
         m.run_client("talk", 10, 1000)
         time.sleep(0.5)
@@ -248,5 +257,6 @@ run([the_self_test_passes_on_this_kernel, a_conversation_moves_past_tcp_in_both,
      a_stalled_reader_stops_the_writer_off, a_stalled_reader_stops_the_writer_both,
      a_reader_that_only_talks_does_not_renew_the_credit, a_splicing_server_works_in_auto,
      a_splicing_server_that_listened_before_works_in_auto, both_leaves_out_what_is_known_to_splice,
-     an_mptcp_socket_is_captured_but_stays_on_tcp, bytes_of_tcp_fast_open_are_not_overtaken,
+     an_mptcp_client_is_captured_but_stays_on_tcp, an_mptcp_server_answers_the_engine,
+     kernel_tls_after_the_first_bytes_goes_on, bytes_of_tcp_fast_open_are_not_overtaken,
      maps_are_empty_afterwards])

@@ -10,33 +10,20 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from capture import Counted, EngineError, Setup, expect, run
-from netns import Net, enter
+from capture import Counted, Mesh, expect, refused, run
+from netns import enter
+from rig import Client, Reader, answer, read_message
 
 ANY = ("0.0.0.0/0", "::/0")
 
 
-class Pair:
+class Pair(Mesh):
     """A client pod and a server pod, both in the mesh, and a pod that is not."""
 
-    def __enter__(self):
-        self.net = Net().__enter__()
-        try:
-            self.client, self.server, self.outside = (self.net.pod(n) for n in ("cli", "srv", "out"))
-            self.listener = self.server.listen("::", 8080)
-            self.setup = Setup().__enter__()
-            self.engine = self.setup.engine
-            for pod in (self.client, self.server):
-                self.engine.add(pod)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        if getattr(self, "setup", None):
-            self.setup.__exit__()
-        self.net.close()
+    def begin(self):
+        self.listener = self.server.listen("::", 8080)
+        for pod in (self.client, self.server):
+            self.engine.add(pod)
 
 
 def outbound(pair, to, addr, shown=None):
@@ -182,16 +169,7 @@ def bypass_wins_over_a_wider_prefix_and_an_exact_port_over_any():
         with Counted(p.engine) as moved:
             p.client.connect((p.server.ip4, 8080))
         expect(moved["OUT_BYPASS"], 1)
-        refused(p.client, (p.server.ip4, 9999))
-
-
-def refused(pod, to, wanted=errno.EPERM):
-    try:
-        pod.connect(to)
-    except OSError as e:
-        expect(e.errno, wanted, f"connect to {to}")
-        return
-    raise AssertionError(f"connect to {to} was not refused")
+        refused(p.client, (p.server.ip4, 9999), errno.EPERM)
 
 
 def deny_outbound_is_eperm_with_an_event():
@@ -199,7 +177,7 @@ def deny_outbound_is_eperm_with_an_event():
         p.engine.policy(*(f"rule cli out deny {prefix} 8080" for prefix in ANY))
         for to in (p.server.ip4, p.server.ip6, f"::ffff:{p.server.ip4}"):
             with Counted(p.engine) as moved:
-                refused(p.client, (to, 8080))
+                refused(p.client, (to, 8080), errno.EPERM)
             expect(moved["OUT_DENY"], 1, to)
         event = p.engine.wait_event("OUT_DENY")
         assert f"remote {p.server.ip4}:8080" in event and f"python3[{os.getpid()}]" in event, event
@@ -214,10 +192,13 @@ def deny_inbound_is_refused_with_an_event():
 
 
 def authz_by_source_and_port():
+    """No configuration names these yet: the entries are written into the kernel's map."""
     with Pair() as p:
         other = p.server.listen("0.0.0.0", 9090)
-        p.engine.policy("authz srv deny 0.0.0.0/0 8080", f"authz srv allow {p.outside.ip4}/32 8080",
-                        f"authz srv deny {p.outside.ip4}/32 9090")
+        p.engine.policy()
+        p.engine.authz(p.server, "0.0.0.0/0", 8080, "deny")
+        p.engine.authz(p.server, f"{p.outside.ip4}/32", 8080, "allow")
+        p.engine.authz(p.server, f"{p.outside.ip4}/32", 9090, "deny")
         p.outside.connect((p.server.ip4, 8080))
         refused(p.client, (p.server.ip4, 8080), errno.ECONNREFUSED)
         refused(p.outside, (p.server.ip4, 9090), errno.ECONNREFUSED)
@@ -229,8 +210,8 @@ def authz_by_source_and_port():
 
 def a_probe_from_the_node_is_untouched():
     with Pair() as p:
-        p.engine.policy("rule srv in l7 0.0.0.0/0 8080", "rule srv in l7 ::/0 8080", "authz srv deny 0.0.0.0/0 0",
-                        f"node {p.net.host4}", f"node {p.net.host6}")
+        p.engine.policy("rule srv in l7 0.0.0.0/0 8080")
+        p.engine.authz(p.server, "0.0.0.0/0", 0, "deny")
         for to, source in ((p.server.ip4, f"::ffff:{p.net.host4}"), (p.server.ip6, p.net.host6)):
             with Counted(p.engine) as moved:
                 probe = socket.create_connection((to, 8080), timeout=5)
@@ -242,13 +223,52 @@ def a_probe_from_the_node_is_untouched():
 def both_sides_at_once_pass_the_engine_only_once():
     """Client and server are captured: the short cut enters the server's pod, and is not captured again."""
     with Pair() as p:
-        p.engine.policy("rule cli out l7 0.0.0.0/0 0", "rule srv in l7 0.0.0.0/0 0")
+        p.engine.policy("rule cli out http 0.0.0.0/0 8080", "rule srv in http 0.0.0.0/0 8080")
+        with Counted(p.engine) as moved:
+            client = Client(0, sock=p.client.connect((p.server.ip4, 8080))).request("/both")
+            served, address = p.listener.accept()
+            expect(read_message(Reader(served)).line, "GET /both HTTP/1.1")
+            answer(served, "yes")
+            expect(client.read().body, b"yes")
+        expect((moved["OUT_L7"], moved["IN_L7"], moved["OUT_ENGINE"]), (1, 0, 1), moved.moved)
+        expect(address[0], f"::ffff:{p.server.ip4}", "source that the server sees")
+        stats = p.engine.skiffd.stats()
+        for side in ("outbound", "inbound"):
+            expect(stats[f"http.{side}-0.0.0.0-8080.downstream_rq_2xx"], 1, side)
+
+
+def both_sides_of_plain_tcp_are_captured():
+    """Bytes that the server's side inspects take the wire between the two: its policy sees the client's address."""
+    with Pair() as p:
+        p.engine.policy("rule cli out l7 0.0.0.0/0 8080", "rule srv in l7 0.0.0.0/0 8080")
         with Counted(p.engine) as moved:
             client = p.client.connect((p.server.ip4, 8080))
             served, _ = p.listener.accept()
             client.sendall(b"x")
             expect(served.recv(1), b"x")
-        expect((moved["OUT_L7"], moved["IN_L7"], moved["OUT_ENGINE"]), (1, 0, 1))
+        expect((moved["OUT_L7"], moved["IN_L7"]), (1, 1))
+        stats = p.engine.skiffd.stats()
+        for side in ("outbound", "inbound"):
+            expect(stats[f"tcp.{side}-0.0.0.0-8080.downstream_cx_total"], 1, side)
+
+
+def a_captured_client_does_not_get_past_what_the_server_denies():
+    """The short cut opens its connection inside the server's pod, where no inbound rule is asked."""
+    for verdict in ("l7", "http"):
+        with Pair() as p:
+            p.engine.policy(f"rule cli out {verdict} 0.0.0.0/0 8080", "rule srv in deny 0.0.0.0/0 8080")
+            client = Client(0, sock=p.client.connect((p.server.ip4, 8080))).request("/secret")
+            p.engine.wait_event("IN_DENY")
+            if verdict == "http":
+                expect(client.read().status, 503)
+            else:
+                expect(client.is_closed(), True)
+            p.listener.settimeout(0.2)
+            try:
+                p.listener.accept()
+            except TimeoutError:
+                continue
+            raise AssertionError(f"{verdict}: the server was reached")
 
 
 def a_second_connect_on_a_socket_forgets_the_first():
@@ -296,7 +316,7 @@ def policies_of_one_pod_do_not_touch_another():
         p.engine.policy("rule srv out deny 0.0.0.0/0 0")
         p.client.connect((p.server.ip4, 8080))
         p.engine.policy("rule cli out deny 0.0.0.0/0 0")
-        refused(p.client, (p.server.ip4, 8080))
+        refused(p.client, (p.server.ip4, 8080), errno.EPERM)
         p.engine.policy()
         p.client.connect((p.server.ip4, 8080))
 
@@ -304,23 +324,13 @@ def policies_of_one_pod_do_not_touch_another():
 def a_removed_pod_is_untouched_and_may_come_back():
     with Pair() as p:
         p.engine.policy("rule cli out deny 0.0.0.0/0 0", "rule srv in deny 0.0.0.0/0 0")
-        refused(p.client, (p.server.ip4, 8080))
-        p.engine.tell("remove", "cli")
-        p.engine.tell("remove", "srv")
+        refused(p.client, (p.server.ip4, 8080), errno.EPERM)
+        p.engine.remove(p.client)
+        p.engine.remove(p.server)
         p.client.connect((p.server.ip4, 8080))
         p.engine.add(p.client)
         p.engine.policy("rule cli out deny 0.0.0.0/0 0")
-        refused(p.client, (p.server.ip4, 8080))
-
-
-def the_nodes_own_namespace_is_refused():
-    with Pair() as p:
-        try:
-            p.engine.tell("pod", "host", "/proc/self/ns/net", "off", "open", p.net.host4)
-        except EngineError as e:
-            assert "hostNetwork" in str(e), e
-        else:
-            raise AssertionError("accepted")
+        refused(p.client, (p.server.ip4, 8080), errno.EPERM)
 
 
 def udp_is_left_alone():
@@ -343,6 +353,7 @@ run([outbound_ipv4_is_captured_and_getpeername_is_what_was_asked, outbound_ipv6_
      a_pod_that_is_not_managed_stays_untouched, what_no_policy_names_is_left_alone,
      bypass_wins_over_a_wider_prefix_and_an_exact_port_over_any, deny_outbound_is_eperm_with_an_event,
      deny_inbound_is_refused_with_an_event, authz_by_source_and_port, a_probe_from_the_node_is_untouched,
-     both_sides_at_once_pass_the_engine_only_once, a_second_connect_on_a_socket_forgets_the_first,
+     both_sides_at_once_pass_the_engine_only_once, both_sides_of_plain_tcp_are_captured,
+     a_captured_client_does_not_get_past_what_the_server_denies, a_second_connect_on_a_socket_forgets_the_first,
      a_pod_that_sets_the_engines_mark_is_not_the_engine, policies_of_one_pod_do_not_touch_another, a_removed_pod_is_untouched_and_may_come_back,
-     the_nodes_own_namespace_is_refused, udp_is_left_alone])
+     udp_is_left_alone])

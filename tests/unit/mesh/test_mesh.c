@@ -141,6 +141,7 @@ static void references(void **state)
 	assert_null(mesh_snapshot_pod(s, 8));
 	assert_ptr_equal(mesh_snapshot_pod_by_addr(s, &ip), &s->pods[0]);
 	assert_null(mesh_snapshot_pod_by_addr(s, &other));
+	assert_false(mesh_pod_has_inbound(&s->pods[0], &ip));
 	assert_ptr_equal(mesh_snapshot_ref(s), s);
 	mesh_snapshot_unref(s);
 	mesh_view_unref(v);
@@ -152,6 +153,28 @@ static void references(void **state)
 	assert_null(mesh_view_ref(NULL));
 }
 
+static void policies_about_a_destination(void **state)
+{
+	struct mesh_prefix list[2] = {{{{0}}, 0}};
+	struct mesh_pod pod = {.inbound = list, .n_inbound = 2};
+	struct addr dst;
+
+	(void)state;
+	assert_int_equal(addr_parse_prefix(SLICE("10.0.0.0/24"), &list[0].net, &list[0].bits), 0);
+	assert_int_equal(addr_parse_prefix(SLICE("fd00::/64"), &list[1].net, &list[1].bits), 0);
+	list[0].net.port = 80;
+	assert_int_equal(addr_parse(SLICE("10.0.0.9:80"), &dst), 0);
+	assert_true(mesh_pod_has_inbound(&pod, &dst));
+	dst.port = 81;
+	assert_false(mesh_pod_has_inbound(&pod, &dst));
+	list[0].net.port = 0;
+	assert_true(mesh_pod_has_inbound(&pod, &dst));
+	assert_int_equal(addr_parse(SLICE("10.0.1.9:81"), &dst), 0);
+	assert_false(mesh_pod_has_inbound(&pod, &dst));
+	assert_int_equal(addr_parse(SLICE("[fd00::7]:443"), &dst), 0);
+	assert_true(mesh_pod_has_inbound(&pod, &dst));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +182,7 @@ int main(void)
 		cmocka_unit_test(names_twice),
 		cmocka_unit_test(listener_of),
 		cmocka_unit_test(references),
+		cmocka_unit_test(policies_about_a_destination),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
