@@ -155,7 +155,7 @@ static void references(void **state)
 
 static void policies_about_a_destination(void **state)
 {
-	struct mesh_prefix list[2] = {{{{0}}, 0}};
+	struct mesh_prefix list[2] = {0};
 	struct mesh_pod pod = {.inbound = list, .n_inbound = 2};
 	struct addr dst;
 
