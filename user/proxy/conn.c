@@ -132,6 +132,16 @@ void conn_free_dead(struct worker *w)
 		conn_free(list_entry(n, struct conn, node));
 }
 
+void conn_all_stale(struct worker *w)
+{
+	list_for_each(n, &w->conns) {
+		struct conn *c = list_entry(n, struct conn, node);
+
+		c->is_stale = true;
+		conn_make_ready(c);
+	}
+}
+
 void conn_make_ready(struct conn *c)
 {
 	if (!c->closed && list_is_empty(&c->ready))

@@ -49,6 +49,7 @@ struct conn {
 	bool close_after; /* close when the current streams are done */
 	bool draining;
 	bool remote_closed;
+	bool is_stale;	  /* there is a newer configuration */
 	/* conn_msg */
 	const struct codec *codec;
 	void *cstate;
@@ -74,6 +75,8 @@ extern const struct io_listener_ops conn_listener_ops; /* owner: struct wlisten 
 void conn_close(struct conn *c, bool reset);
 void conn_close_flush(struct conn *c, uint32_t linger_ms);
 void conn_free_dead(struct worker *w);
+/* @w has a new configuration: its connections take it up when they can. */
+void conn_all_stale(struct worker *w);
 /* Counts @n bytes kept for @c in its pod's and the engine's limits. false: over one of them, but
  * counted. */
 bool conn_hold(struct conn *c, uint64_t n);

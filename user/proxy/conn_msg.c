@@ -111,7 +111,8 @@ static void move_gauges(struct conn *c, const struct plistener *pl, const struct
 	}
 }
 
-/* Between two messages an idle connection takes up the newest configuration. */
+/* Between two messages the connection takes up the newest configuration: what is in progress ends
+ * with the one that it began with. */
 static void msg_refresh(struct conn *c)
 {
 	struct wview *v = worker_view(c->w, c->pod->id);
@@ -119,7 +120,10 @@ static void msg_refresh(struct conn *c)
 	const struct plistener *pl;
 	const struct pchain *ch;
 
-	if (v == c->view || !c->codec->is_idle(c->cstate))
+	if ((c->n_streams && !c->codec->multiplexed) || !c->codec->is_idle(c->cstate))
+		return;
+	c->is_stale = false;
+	if (v == c->view)
 		return;
 	ml = v ? same_listener(c, v) : NULL;
 	pl = ml ? wview_listener(v, ml) : NULL;
@@ -135,7 +139,8 @@ static void msg_refresh(struct conn *c)
 	c->pl = pl;
 	c->chain = ch;
 	c->filter_slots = NULL;
-	arena_reset(&c->slot_arena);
+	if (!c->n_streams) /* else their filters have slots there */
+		arena_reset(&c->slot_arena);
 	codec_start(c); /* its options point into the configuration */
 }
 
@@ -209,8 +214,9 @@ static size_t msg_feed(struct conn *c, char *p, size_t n)
 			if (c->arena_dirty)
 				arena_reset(&c->arena);
 			c->arena_dirty = false;
-			msg_refresh(c);
 		}
+		if (c->is_stale)
+			msg_refresh(c);
 		c->in_decode = true;
 		r = c->codec->decode(c->cstate, p + used, n - used, &fault);
 		c->in_decode = false;
@@ -347,6 +353,9 @@ static void msg_resume(struct conn *c)
 {
 	size_t used;
 
+	/* One that is quiet must not keep a configuration alive, and its upstream connections. */
+	if (c->is_stale && !buf_len(&c->in))
+		msg_refresh(c);
 	if (buf_len(&c->in)) {
 		uncount_input(c);
 		used = msg_feed(c, buf_ptr(&c->in), buf_len(&c->in));

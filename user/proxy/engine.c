@@ -374,6 +374,7 @@ static void close_unwanted(struct engine *e)
 static void take_snapshot(struct worker *w, void *arg)
 {
 	worker_set_snapshot(w, arg);
+	conn_all_stale(w);
 }
 
 /* Gauges are changed by the difference. */
