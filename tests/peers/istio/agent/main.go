@@ -52,7 +52,7 @@ var (
 	socket = flag.String("socket", "", "unix socket to listen on")
 	istiod = flag.String("istiod", "", "address of istiod's gRPC port")
 	caDir  = flag.String("ca", "", "folder with ca-cert.pem and ca-key.pem: serves SDS, and TLS to istiod is checked with it")
-	token  = flag.String("token", "", "file with a bearer token; given, istiod is spoken to over TLS")
+	tokens = flag.String("tokens", "", "folder with bearer tokens token-NAMESPACE-ACCOUNT; given, istiod is spoken to over TLS")
 )
 
 func main() {
@@ -79,7 +79,7 @@ func must(err error) {
 }
 
 func toIstiod() credentials.TransportCredentials {
-	if *token == "" {
+	if *tokens == "" {
 		return insecure.NewCredentials()
 	}
 	b, err := os.ReadFile(filepath.Join(*caDir, "root-cert.pem"))
@@ -96,13 +96,17 @@ type relay struct {
 	to disco.AggregatedDiscoveryServiceClient
 }
 
-func outgoing(ctx context.Context) context.Context {
-	if *token == "" {
-		return ctx
+// outgoing adds the token of the workload that opens the stream: istiod compares it with the node.
+func outgoing(ctx context.Context, n *core.Node) (context.Context, error) {
+	if *tokens == "" {
+		return ctx, nil
 	}
-	b, err := os.ReadFile(*token)
-	must(err)
-	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+strings.TrimSpace(string(b)))
+	ns, account := workload(n)
+	b, err := os.ReadFile(filepath.Join(*tokens, fmt.Sprintf("token-%s-%s", ns, account)))
+	if err != nil {
+		return nil, err
+	}
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+strings.TrimSpace(string(b))), nil
 }
 
 // pump copies messages until one side ends; the reason is nil for an end in order.
@@ -124,15 +128,28 @@ func pump[M any](recv func() (M, error), send func(M) error, change func(M)) err
 	}
 }
 
+// upward relays what Envoy sends, beginning with @first, and closes that direction at its end.
+func upward[M any](first M, recv func() (M, error), send func(M) error, end func() error) {
+	if send(first) == nil {
+		pump(recv, send, nil)
+	}
+	end()
+}
+
 func (r *relay) StreamAggregatedResources(down disco.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
-	up, err := r.to.StreamAggregatedResources(outgoing(down.Context()))
+	first, err := down.Recv()
 	if err != nil {
 		return err
 	}
-	go func() {
-		pump(down.Recv, up.Send, nil)
-		up.CloseSend()
-	}()
+	ctx, err := outgoing(down.Context(), first.Node)
+	if err != nil {
+		return err
+	}
+	up, err := r.to.StreamAggregatedResources(ctx)
+	if err != nil {
+		return err
+	}
+	go upward(first, down.Recv, up.Send, up.CloseSend)
 	return pump(up.Recv, down.Send, func(m *disco.DiscoveryResponse) {
 		for _, a := range m.Resources {
 			strip(a)
@@ -141,14 +158,19 @@ func (r *relay) StreamAggregatedResources(down disco.AggregatedDiscoveryService_
 }
 
 func (r *relay) DeltaAggregatedResources(down disco.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	up, err := r.to.DeltaAggregatedResources(outgoing(down.Context()))
+	first, err := down.Recv()
 	if err != nil {
 		return err
 	}
-	go func() {
-		pump(down.Recv, up.Send, nil)
-		up.CloseSend()
-	}()
+	ctx, err := outgoing(down.Context(), first.Node)
+	if err != nil {
+		return err
+	}
+	up, err := r.to.DeltaAggregatedResources(ctx)
+	if err != nil {
+		return err
+	}
+	go upward(first, down.Recv, up.Send, up.CloseSend)
 	return pump(up.Recv, down.Send, func(m *disco.DeltaDiscoveryResponse) {
 		for _, res := range m.Resources {
 			if res.Resource != nil {
@@ -226,14 +248,13 @@ func newSecrets(dir string) *secrets {
 	return &secrets{root: root, ca: ca, x509: c}
 }
 
-// identity is the SPIFFE name of a node: its namespace and service account are in the metadata.
-func identity(n *core.Node) string {
+// workload is the namespace and the service account that a node claims.
+func workload(n *core.Node) (ns, account string) {
 	f := n.GetMetadata().GetFields()
-	account := f["SERVICE_ACCOUNT"].GetStringValue()
-	if account == "" {
+	if account = f["SERVICE_ACCOUNT"].GetStringValue(); account == "" {
 		account = "default"
 	}
-	return fmt.Sprintf("spiffe://cluster.local/ns/%s/sa/%s", f["NAMESPACE"].GetStringValue(), account)
+	return f["NAMESPACE"].GetStringValue(), account
 }
 
 func (s *secrets) issue(name string) (chain, key []byte, err error) {
@@ -304,9 +325,11 @@ func (s *secrets) StreamSecrets(stream secret.SecretDiscoveryService_StreamSecre
 			continue
 		}
 		asked = names
+		ns, account := workload(node)
+		id := fmt.Sprintf("spiffe://cluster.local/ns/%s/sa/%s", ns, account)
 		out := &disco.DiscoveryResponse{TypeUrl: m.TypeUrl, VersionInfo: fmt.Sprint(n), Nonce: fmt.Sprint(n)}
 		for _, name := range m.ResourceNames {
-			one, err := s.secret(name, identity(node))
+			one, err := s.secret(name, id)
 			if err != nil {
 				return err
 			}
