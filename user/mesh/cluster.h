@@ -40,10 +40,11 @@ struct mesh_cluster {
 	struct slice name;
 	struct slice stat_name; /* alt_stat_name or name, ':' as '_' */
 	enum mesh_cluster_kind kind;
+	struct slice service_name; /* EDS: what its endpoints are asked for by; never empty there */
 	enum mesh_lb lb;
 	uint32_t choice_count; /* least_request, default 2 */
 	uint32_t connect_timeout_ms; /* default 5000 */
-	struct mesh_endpoint *endpoints;
+	struct mesh_endpoint *endpoints; /* STATIC; of DNS clusters the names; else none */
 	uint32_t n_endpoints;
 	uint32_t dns_refresh_ms; /* default 5000 */
 	enum { MESH_DNS_AUTO, MESH_DNS_V4, MESH_DNS_V6, MESH_DNS_ALL } dns_family;

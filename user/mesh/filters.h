@@ -81,6 +81,9 @@ struct mesh_filter {
 	const char *kind;   /* "router", "local_ratelimit", "fault", "cors", "header_mutation" */
 	bool disabled;
 	const void *config; /* struct mesh_<kind>, NULL where it has none */
+	/* Of this name in the view (ECDS); then kind and config are the default, kind NULL: none.
+	 * Without either the filter answers 500. */
+	struct slice discovery;
 };
 
 /* ---- access logs ---------------------------------------------------------------------------- */

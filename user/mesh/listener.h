@@ -41,7 +41,8 @@ enum mesh_codec_type { MESH_CODEC_AUTO, MESH_CODEC_HTTP1, MESH_CODEC_HTTP2 };
 struct mesh_http_manager {
 	struct slice stat_prefix;
 	enum mesh_codec_type codec_type;
-	const struct mesh_route_table *routes;
+	const struct mesh_route_table *routes; /* inline; NULL: route_name in the view (RDS) */
+	struct slice route_name;
 	struct mesh_filter *filters;
 	uint32_t n_filters;
 	struct mesh_access_log *logs;
@@ -103,8 +104,9 @@ struct mesh_tcp_proxy {
 struct mesh_rpc_proxy {
 	const char *codec; /* "dubbo" */
 	struct slice stat_prefix;
-	struct mesh_rpc_table *tables;
+	struct mesh_rpc_table *tables; /* inline, or with route_name in the view (DRDS) */
 	uint32_t n_tables;
+	struct slice route_name;
 	struct mesh_filter *filters; /* ends in the router */
 	uint32_t n_filters;
 	struct mesh_access_log *logs;

@@ -17,6 +17,7 @@
 #include "envoy/config/route/v3/route.pb-c.h"
 #include "envoy/type/v3/token_bucket.pb-c.h"
 #include "mesh/mesh.h"
+#include "mesh/part.h"
 #include "xds/pb.h"
 #include "xds/protojson.h"
 
@@ -24,7 +25,8 @@ struct translate_regex;
 
 struct translate {
 	struct protojson pj;              /* path, report, error; the messages' arena */
-	struct mesh_view *view;           /* what is being built */
+	struct mesh_part *part;           /* what is being built, or */
+	struct mesh_view *view;
 	struct arena *a;                  /* the view's */
 	struct translate_regex **regexes; /* list in the view, freed with it */
 	const json_t *clusters;           /* set of the names of all clusters, for routes */
@@ -93,7 +95,9 @@ int tr_key_format(struct translate *t, const PB_CORE(Http1ProtocolOptions__Heade
 		  bool *ret_proper_case, bool *ret_preserve_case);
 /* Opens an Any; -ENOENT when its type is not known. */
 int tr_any(struct translate *t, const Google__Protobuf__Any *any, ProtobufCMessage **ret_m);
-/* Makes @v the view that is built: prepares the list of regexes and its release. */
+/* Makes @p the part that is built: its arena, the list of regexes and its release. */
+void tr_part_init(struct translate *t, struct mesh_part *p);
+/* The same for a whole view. */
 void tr_view_init(struct translate *t, struct mesh_view *v);
 
 /* ---- translate_match.c -------------------------------------------------------------------------

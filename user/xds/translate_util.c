@@ -16,13 +16,29 @@ struct translate_regex {
 	struct regex *re;
 };
 
+static void regexes_free(struct translate_regex **list)
+{
+	for (struct translate_regex *r = list ? *list : NULL; r; r = r->next)
+		regex_free(r->re);
+}
+
 static void regexes_release(struct mesh_view *v)
 {
-	struct translate_regex *r = v->release_arg ? *(struct translate_regex **)v->release_arg :
-						     NULL;
+	regexes_free(v->release_arg);
+}
 
-	for (; r; r = r->next)
-		regex_free(r->re);
+static void part_release(struct mesh_part *p)
+{
+	regexes_free(p->release_arg);
+}
+
+void tr_part_init(struct translate *t, struct mesh_part *p)
+{
+	t->part = p;
+	t->a = &p->arena;
+	t->regexes = arena_new(t->a, struct translate_regex *);
+	p->release = part_release;
+	p->release_arg = t->regexes;
 }
 
 void tr_view_init(struct translate *t, struct mesh_view *v)
