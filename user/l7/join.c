@@ -2,6 +2,8 @@
 /* A table by length: a name is compared with the few of its own length. */
 #include "l7/join.h"
 
+#include <string.h>
+
 enum { REQ = 1, RESP = 2, BOTH = 3 };
 
 struct joined {
@@ -116,4 +118,59 @@ bool l7_name_is_joined(struct slice name, bool in_request)
 		if ((table[i].where & bit) && slice_is_equal(table[i].name, name))
 			return true;
 	return false;
+}
+
+/* Joins those behind @first that have its name. */
+static void join_one(struct l7_props *p, uint32_t first, struct arena *a)
+{
+	struct slice name = p->v[first].name;
+	size_t len = p->v[first].value.len;
+	uint32_t n = 1;
+	char *text, *at;
+
+	for (uint32_t i = first + 1; i < p->n; i++)
+		if (!p->v[i].dead && slice_is_equal(p->v[i].name, name)) {
+			len += p->v[i].value.len + 1;
+			n++;
+		}
+	if (n == 1)
+		return;
+	text = at = arena_alloc(a, len);
+	for (uint32_t i = first; i < p->n; i++) {
+		struct slice v = p->v[i].value;
+
+		if (p->v[i].dead || !slice_is_equal(p->v[i].name, name))
+			continue;
+		p->v[i].dead = i != first;
+		if (v.len && at != text)
+			*at++ = ',';
+		if (v.len)
+			memcpy(at, v.ptr, v.len);
+		at += v.len;
+	}
+	p->v[first].value = slice_of(text, (size_t)(at - text));
+}
+
+/* A bit for a name; two names may share one. */
+static uint64_t name_bit(struct slice name)
+{
+	return name.len ? 1ull << ((name.len * 7 + (unsigned char)name.ptr[name.len - 1]) & 63) : 0;
+}
+
+void l7_props_join(struct l7_props *p, bool in_request, struct arena *a)
+{
+	uint64_t seen = 0, twice = 0;
+
+	l7_props_each(p, i) {
+		uint64_t bit = name_bit(p->v[i].name);
+
+		twice |= seen & bit;
+		seen |= bit;
+	}
+	if (!twice)
+		return;
+	l7_props_each(p, i)
+		if ((name_bit(p->v[i].name) & twice) &&
+		    l7_name_is_joined(p->v[i].name, in_request))
+			join_one(p, i, a);
 }

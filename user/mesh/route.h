@@ -183,6 +183,8 @@ struct mesh_route {
 	bool has_timeout, has_idle_timeout, has_max_grpc_timeout;
 	uint32_t timeout_ms;	  /* route time-out; default 15000; 0 = none */
 	uint32_t idle_timeout_ms; /* overrides the manager's stream_idle_timeout */
+	bool has_max_stream;	  /* max_stream_ms is said; 0: none */
+	uint32_t max_stream_ms;	  /* overrides the manager's max_stream_duration */
 	struct mesh_retry *retry; /* NULL: none */
 	struct mesh_upgrade *upgrades;
 	uint32_t n_upgrades;

@@ -495,6 +495,15 @@ static void timed_out_head(struct conn *c)
 	conn_close_flush(c, linger_ms(c));
 }
 
+/* The next answer says that the connection ends; it does so at the latest after the drain time. */
+static void start_drain(struct conn *c)
+{
+	uint32_t ms = http_conf(c)->drain_timeout_ms;
+
+	c->draining = true;
+	io_timer_set(c->w->io, &c->life, ms ? ms : 1);
+}
+
 static void msg_timer(struct conn *c)
 {
 	if (c->stalled) {
@@ -513,7 +522,10 @@ static void msg_timer(struct conn *c)
 		return;
 	}
 	stats_inc(c->w->stats, c->chain->http.stats.cx_idle_timeout);
-	conn_close_flush(c, linger_ms(c));
+	if (!c->rx)
+		conn_close_flush(c, linger_ms(c));
+	else if (!c->draining)
+		start_drain(c);
 }
 
 /* max_connection_duration is over: the next answer says so; without one it ends with the drain
@@ -529,8 +541,7 @@ static void msg_life(struct conn *c)
 		return;
 	}
 	stats_inc(c->w->stats, c->chain->http.stats.cx_max_duration);
-	c->draining = true;
-	io_timer_set(c->w->io, &c->life, m->drain_timeout_ms ? m->drain_timeout_ms : 1);
+	start_drain(c);
 }
 
 static void msg_done(struct conn *c)

@@ -58,7 +58,7 @@ static bool target_is_good(struct stream *st, struct hop *h)
 
 	if (is_connect(st))
 		return true;
-	if (path.len && (path.ptr[0] == '/' || slice_is_equal(path, SLICE("*"))))
+	if (path.len && path.ptr[0] == '/')
 		return true;
 	stats_inc(st->w->stats, h->chain->http.stats.rq_non_relative_path);
 	stream_reply(st, L7_REPLY_NO_ROUTE, 0, "absolute_path_rejected", NULL);
@@ -351,7 +351,7 @@ static void request_id(struct stream *st, struct hop *h)
 	struct l7_props *p = &st->req.props;
 	bool force = !m->preserve_external_request_id && h->is_edge;
 
-	if (m->generate_request_id && (force || !l7_props_get(p, L7_KEY_X_REQUEST_ID)))
+	if (m->generate_request_id && (force || !l7_props_value(p, L7_KEY_X_REQUEST_ID).len))
 		l7_props_set(p, L7_KEY_X_REQUEST_ID, new_request_id(st));
 	st->request_id = l7_props_value(p, L7_KEY_X_REQUEST_ID);
 	if (m->request_id_in_response)
@@ -367,7 +367,11 @@ static void forwarded(struct stream *st, struct hop *h)
 	if (!l7_props_get(p, L7_KEY_X_FORWARDED_PROTO) ||
 	    (m->use_remote_address && m->xff_trusted_hops == 0))
 		l7_props_set(p, L7_KEY_X_FORWARDED_PROTO, SLICE("http"));
-	if (m->append_x_forwarded_port && !l7_props_get(p, L7_KEY_X_FORWARDED_PORT))
+	if (m->scheme_overwrite.len)
+		l7_props_set(p, L7_KEY_X_FORWARDED_PROTO, m->scheme_overwrite);
+	if (m->append_x_forwarded_port &&
+	    ((m->use_remote_address && m->xff_trusted_hops == 0) ||
+	     !l7_props_get(p, L7_KEY_X_FORWARDED_PORT)))
 		l7_props_set(p, L7_KEY_X_FORWARDED_PORT,
 			     arena_printf(st->arena, "%u", st->c->local.port));
 	if (h->is_internal) {
@@ -385,34 +389,10 @@ static void forwarded(struct stream *st, struct hop *h)
 		http_append(p, L7_KEY_VIA, m->via, SLICE(", "), st->arena);
 }
 
-/* Repeated headers that are lists become one, as in Envoy. Only interned names can be such. */
-static void join_lists(struct stream *st)
-{
-	struct l7_props *p = &st->req.props;
-	uint64_t seen = 0, twice = 0;
-
-	_Static_assert(L7_KEY_COUNT <= 64, "a bit for each key");
-	l7_props_each(p, i) {
-		uint64_t bit = 1ull << p->v[i].key;
-
-		twice |= seen & bit;
-		seen |= bit;
-	}
-	twice &= ~1ull; /* L7_KEY_NONE */
-	for (int k = 1; twice && k < L7_KEY_COUNT; k++) {
-		struct slice all;
-
-		if (!(twice >> k & 1) || !l7_name_is_joined(l7_key_name(k), true))
-			continue;
-		if (l7_props_joined(p, l7_key_name(k), st->arena, &all))
-			l7_props_set(p, k, all);
-	}
-}
-
 bool http_request_in(struct stream *st, struct hop *h)
 {
 	answer_continue(st, h);
-	join_lists(st);
+	l7_props_join(&st->req.props, true, st->arena);
 	hop_by_hop(st);
 	remote_address(st, h);
 	if (!target_is_good(st, h) || !normalize(st, h))

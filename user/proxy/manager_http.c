@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#include "l7/join.h"
+
 static const struct phttp *hp(const struct hop *h)
 {
 	return &h->chain->http;
@@ -46,6 +48,10 @@ static bool upgrade_is_refused(struct stream *st, struct hop *h)
 		st->c->close_after = true;
 		return false;
 	}
+	/* No tunnel is made here; a route can still answer or send elsewhere. */
+	if (slice_is_equal(st->req.method, SLICE("CONNECT")) &&
+	    h->http.route->action != MESH_ROUTE_CLUSTER)
+		type = SLICE("connect");
 	if (!st->req.is_upgrade || route_upgrade_is_allowed(&h->http, hp(h)->conf->upgrades,
 							    hp(h)->conf->n_upgrades, type))
 		return false;
@@ -63,8 +69,9 @@ static void start_timers(struct stream *st, struct hop *h)
 
 	if (ms)
 		io_timer_set(st->w->io, &st->idle_timer, ms);
-	if (hp(h)->conf->max_stream_ms)
-		io_timer_set(st->w->io, &st->life_timer, hp(h)->conf->max_stream_ms);
+	ms = r && r->has_max_stream ? r->max_stream_ms : hp(h)->conf->max_stream_ms;
+	if (ms)
+		io_timer_set(st->w->io, &st->life_timer, ms);
 	if (hp(h)->conf->request_timeout_ms && !st->req_end)
 		io_timer_set(st->w->io, &st->request_timer, hp(h)->conf->request_timeout_ms);
 }
@@ -75,6 +82,7 @@ static void finalize_reply(struct stream *st, struct hop *h)
 	if (!h->http.route)
 		return;
 	h->info.status = 0;
+	h->info.response = &st->resp;
 	route_response_finalize(&h->http, &st->resp, &h->info, st->arena);
 }
 
@@ -151,11 +159,23 @@ static void reply_as_grpc(struct stream *st, const struct l7_reply *r, uint32_t 
 
 	st->resp.status = 200;
 	st->resp.body_len = 0;
+	l7_props_remove(p, L7_KEY_CONTENT_LENGTH);
 	l7_props_set(p, L7_KEY_CONTENT_TYPE, SLICE("application/grpc"));
 	if (!l7_props_get(p, L7_KEY_GRPC_STATUS))
 		l7_props_set(p, L7_KEY_GRPC_STATUS, grpc_status(status));
 	if (r->body.len)
 		l7_props_set(p, L7_KEY_GRPC_MESSAGE, grpc_message(r->body, st->arena));
+}
+
+/* What the configuration says of the type goes first; of the length it has nothing to say. */
+static void describe_body(struct stream *st, struct slice body)
+{
+	struct l7_props *p = &st->resp.props;
+
+	l7_props_set(p, L7_KEY_CONTENT_LENGTH, arena_u64(st->arena, body.len));
+	if (!l7_props_get(p, L7_KEY_CONTENT_TYPE))
+		l7_props_add(p, L7_KEY_CONTENT_TYPE, l7_key_name(L7_KEY_CONTENT_TYPE),
+			     SLICE("text/plain"));
 }
 
 static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *r)
@@ -169,27 +189,20 @@ static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *
 	/* As Envoy: nothing is known of the length of what HEAD would have got, nor of 304's. */
 	if (!body.len && (st->is_head || status == 304))
 		st->resp.body_len = -1;
-	else if (body.len)
-		l7_props_set(&st->resp.props, L7_KEY_CONTENT_LENGTH,
-			     arena_u64(st->arena, body.len));
-	if (body.len)
-		l7_props_add(&st->resp.props, L7_KEY_CONTENT_TYPE, l7_key_name(L7_KEY_CONTENT_TYPE),
-			     SLICE("text/plain"));
 	l7_props_each(&r->props, i) {
 		const struct l7_prop *p = &r->props.v[i];
 
-		if (p->key == L7_KEY_CONTENT_TYPE)
-			l7_props_set(&st->resp.props, p->key, p->value);
-		else
-			l7_props_add(&st->resp.props, p->key, p->name, p->value);
+		l7_props_add(&st->resp.props, p->key, p->name, p->value);
 	}
+	finalize_reply(st, h);
+	if (body.len)
+		describe_body(st, body);
 	if (st->is_grpc && !l7_props_get(&r->props, L7_KEY_LOCATION)) {
 		reply_as_grpc(st, r, status);
 		body = SLICE_NONE;
 	}
 	if (h->cluster)
 		upstream_charge(h->cluster, UPSTREAM_ALL, status);
-	finalize_reply(st, h);
 	stream_answer(st, h, body, true);
 }
 
@@ -486,6 +499,7 @@ static void http_response(struct stream *st, struct hop *h)
 	if (h->cluster && h->host)
 		count_code(st, h);
 	h->info.details = SLICE("via_upstream");
+	l7_props_join(p, false, st->arena);
 	l7_props_remove(p, L7_KEY_KEEP_ALIVE);
 	l7_props_remove(p, L7_KEY_PROXY_CONNECTION);
 	if (!st->resp.is_upgrade) {

@@ -46,20 +46,22 @@ static void set_field(struct l7_msg *m, struct slice name, struct slice value)
 
 static void add_value(struct l7_msg *m, struct slice name, struct slice value, struct arena *a)
 {
-	struct l7_prop *old = NULL;
+	struct slice old;
 
 	if (is_special(name)) {
 		set_field(m, name, value);
 		return;
 	}
-	if (l7_name_is_joined(name, l7_msg_is_request(m)))
-		old = l7_props_find(&m->props, name);
-	if (!old)
+	if (!l7_name_is_joined(name, l7_msg_is_request(m)) ||
+	    !l7_props_joined(&m->props, name, a, &old)) {
 		l7_props_add(&m->props, l7_key_find(name), name, value);
-	else if (!old->value.len)
-		old->value = value;
-	else if (value.len)
-		old->value = arena_join(a, (struct slice[]){ old->value, SLICE(","), value }, 3);
+		return;
+	}
+	if (old.len && value.len)
+		value = arena_join(a, (struct slice[]){ old, SLICE(","), value }, 3);
+	else if (old.len)
+		value = old;
+	l7_props_set_name(&m->props, name, value);
 }
 
 /* Keeps no older value. */

@@ -137,6 +137,27 @@ static size_t take_byte(struct out *o, struct slice s)
 	return 1;
 }
 
+/* Parameters of the segments "." and "..", as in "/..;x/", go: servers disagree about them. */
+static struct slice drop_dot_params(struct slice path, struct arena *a)
+{
+	size_t n = 0;
+	char *p;
+
+	if (!path.len || !memmem(path.ptr, path.len, ".;", 2))
+		return path;
+	p = arena_alloc(a, path.len);
+	for (size_t i = 0; i < path.len; i++) {
+		bool dots = path.ptr[i] == ';' && n > 1 && p[n - 1] == '.' &&
+			    (p[n - 2] == '/' || (n > 2 && p[n - 2] == '.' && p[n - 3] == '/'));
+
+		while (dots && i < path.len && path.ptr[i] != '/')
+			i++;
+		if (i < path.len)
+			p[n++] = path.ptr[i];
+	}
+	return slice_of(p, n);
+}
+
 static int canonical(struct slice path, struct arena *a, struct slice *ret_path)
 {
 	/* An escaped byte grows by two; so does a stray '%', at most once in three bytes. */
@@ -205,7 +226,7 @@ static int normalize(const struct mesh_http_manager *hcm, struct slice path, str
 	*ret_path = path;
 	if (had_slashes && hcm->escaped_slashes == MESH_SLASHES_REJECT)
 		return -EINVAL;
-	if (hcm->normalize_path && canonical(path, a, &path) < 0)
+	if (hcm->normalize_path && canonical(drop_dot_params(path, a), a, &path) < 0)
 		return -EINVAL;
 	*ret_path = hcm->merge_slashes ? merge_slashes(path, a) : path;
 	return had_slashes && hcm->escaped_slashes == MESH_SLASHES_REDIRECT;

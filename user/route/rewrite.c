@@ -131,12 +131,14 @@ static struct slice path_replace(struct slice path, size_t n, struct slice with,
 	return arena_join(a, (struct slice[]){ with, slice_skip(path, n) }, 2);
 }
 
+/* A path that would become empty stays as it is. */
 static struct slice path_regex_replace(struct slice path, const struct regex *re,
 				       struct slice subst, struct arena *a)
 {
 	struct slice only = route_path_only(path, NULL);
+	struct slice new = substitute(re, only, subst, a);
 
-	return path_replace(path, only.len, substitute(re, only, subst, a), a);
+	return new.len ? path_replace(path, only.len, new, a) : path;
 }
 
 static void path_rewrite(const struct mesh_route *r, struct l7_msg *m, bool keep_original,
@@ -155,7 +157,7 @@ static void path_rewrite(const struct mesh_route *r, struct l7_msg *m, bool keep
 		m->path = path_regex_replace(old, r->rewrite_regex, r->prefix_rewrite, a);
 		break;
 	}
-	if (keep_original)
+	if (keep_original && m->path.ptr != old.ptr)
 		l7_props_set(&m->props, L7_KEY_X_ENVOY_ORIGINAL_PATH, old);
 }
 

@@ -238,7 +238,6 @@ int tr_retry(struct translate *t, const PB_ROUTE(RetryPolicy) * m, struct mesh_r
 static int timeouts(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r)
 {
 	const PB_ROUTE(RouteAction__MaxStreamDuration) *d = m->max_stream_duration;
-	uint32_t ms = 0;
 	int rc = tr_ms(t, "timeout", m->timeout, ROUTE_TIMEOUT_MS, &r->timeout_ms);
 
 	r->has_timeout = m->timeout != NULL;
@@ -248,10 +247,8 @@ static int timeouts(struct translate *t, const PB_ROUTE(RouteAction) * m, struct
 	r->has_max_grpc_timeout = m->max_grpc_timeout || (d && d->grpc_timeout_header_max);
 	if (rc == 0 && d)
 		rc = tr_ms(t, "max_stream_duration.max_stream_duration", d->max_stream_duration, 0,
-			   &ms);
-	if (ms)
-		tr_warn(t, "max_stream_duration",
-			"max_stream_duration of a route has no effect in this version");
+			   &r->max_stream_ms);
+	r->has_max_stream = d && d->max_stream_duration;
 	return rc;
 }
 

@@ -57,14 +57,14 @@ static const struct {
 	{ "304 with length", REQ("GET"), 304, 200, "content-length=200", "",
 	  "HTTP/1.1 304 Not Modified\r\ncontent-length: 200\r\n\r\n", KEEP | END },
 	{ "close is announced", REQ("GET"), 200, -1, "", "",
-	  "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", END | CLOSE },
+	  "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", END | CLOSE },
 	{ "client closes", "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 200, -1,
 	  "connection=keep-alive", "",
-	  "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", END },
+	  "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", END },
 	{ "http/1.0", REQ10 "\r\n", 200, 1, "", "a",
-	  "HTTP/1.0 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n\r\na", 0 },
+	  "HTTP/1.0 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\na", 0 },
 	{ "http/1.0 keep-alive", REQ10 "Connection: keep-alive\r\n\r\n", 200, 1, "", "a",
-	  "HTTP/1.0 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n\r\na", KEEP },
+	  "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 1\r\n\r\na", KEEP },
 	{ "http/1.0 until close", REQ10 "Connection: keep-alive\r\n\r\n", 200, -1, "", "ab",
 	  "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\nab", 0 },
 	{ "http/1.0 head", "HEAD / HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n", 200, -1,
@@ -74,14 +74,14 @@ static const struct {
 	{ "upgrade agreed, connection missing", UPG, 101, -1, "upgrade=x", "",
 	  "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: Upgrade\r\n\r\n", 0 },
 	{ "upgrade refused", UPG, 403, -1, "", "",
-	  "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", END },
+	  "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", END },
 	{ "connect agreed", "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", 200, -1, "", "raw",
 	  "HTTP/1.1 200 OK\r\n\r\nraw", 0 },
 	{ "connect refused", "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", 404, -1, "", "",
-	  "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", END },
+	  "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", END },
 	{ "answer before the body is read",
 	  "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc", 200, 1, "", "a",
-	  "HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: close\r\n\r\na", 0 },
+	  "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\na", 0 },
 	{ "less than promised", REQ("GET"), 200, 5, "", "abc",
 	  "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc", 0 },
 	{ "more than promised", REQ("GET"), 200, 2, "", "abc",
@@ -220,8 +220,8 @@ static void test_want_close(void **state)
 		buf_clear(&t.out);
 		t_feed(&t, SLICE(REQ("GET")), 100);
 		codec_http1.encode_head(t.conn, &m, true, &t.out);
-		assert_string_equal(t_text(&t.out), "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n"
-						    "connection: close\r\n\r\n");
+		assert_string_equal(t_text(&t.out), "HTTP/1.1 200 OK\r\nconnection: close\r\n"
+						    "content-length: 0\r\n\r\n");
 		assert_false(codec_http1.is_reusable(t.conn));
 		buf_clear(&t.log);
 		t_feed(&t, SLICE(REQ("GET")), 100);
@@ -408,14 +408,14 @@ static const struct {
 	  },
 	{ "request not read", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\na", { .code =
 	  L7_REPLY_TOO_LARGE }, "",
-	  "HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", 0 },
+	  "HTTP/1.1 413 Payload Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", 0 },
 	{ "half a head", "GET / HTTP", { .code = L7_REPLY_TIMEOUT_REQUEST }, "",
-	  "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", 0 },
+	  "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", 0 },
 	{ "http/1.0", REQ10 "Connection: keep-alive\r\n\r\n", { .code = L7_REPLY_DIRECT, .body = {
 	  "abc", 3 } }, "", "HTTP/1.0 200 OK\r\ncontent-length: 3\r\ncontent-type: text/plain\r\n"
 	  "connection: keep-alive\r\n\r\nabc", KEEP },
 	{ "upgrade", UPG, { .code = L7_REPLY_UPGRADE_REFUSED }, "",
-	  "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", 0 },
+	  "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", 0 },
 };
 
 static void test_replies(void **state)
@@ -447,7 +447,7 @@ static const struct {
 	{ "BAD\r\n\r\n", "HTTP/1.1 400 Bad Request\r\ncontent-length: 11\r\n"
 	  "content-type: text/plain\r\nconnection: close\r\n\r\nBad Request" },
 	{ "GET / HTTP/1.1\r\n\r\n",
-	  "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" },
+	  "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" },
 	{ REQ10 "\r\n", "HTTP/1.1 426 Upgrade Required\r\ncontent-length: 16\r\n"
 	  "content-type: text/plain\r\nconnection: close\r\n\r\nUpgrade Required" },
 	{ "HEAD / HTTP/1.0\r\n\r\n", "HTTP/1.1 426 Upgrade Required\r\ncontent-length: 16\r\n"

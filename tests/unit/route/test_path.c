@@ -27,6 +27,9 @@ static void check(const struct mesh_http_manager *hcm, const char *path, const c
 
 static const char *const normalized[][2] = {
 	{ "/a/../b", "/b" },
+	{ "/a/..;x=1/b", "/b" },
+	{ "/a/.;/b/..;", "/a/" },
+	{ "/a/...;/b;c", "/a/...;/b;c" },
 	{ "/a/./b", "/a/b" },
 	{ "/a//b", "/a//b" },
 	{ "/../a", "/a" },

@@ -67,7 +67,8 @@ static char *put_name(const struct http1 *c, char *at, struct slice name, uint64
 	if (unlikely(c->opts.proper_case))
 		return put_proper(at, name);
 	put(at, name);
-	if (unlikely(c->opts.preserve_case))
+	/* Only who keeps capitals reads them; they go on wherever the message goes. */
+	if (unlikely(caps != 0))
 		for (size_t i = 0; i < name.len && i < 64; i++)
 			if (caps >> i & 1 && at[i] >= 'a' && at[i] <= 'z')
 				at[i] = (char)(at[i] - 0x20);
@@ -140,12 +141,12 @@ static char *put_rest(const struct http1 *c, char *at, const struct l7_props *pr
 		      struct frame *f)
 {
 	at = put_props(c, at, props, f);
+	if (f->connection.len)
+		at = put_line(c, at, SLICE("connection"), 0, f->connection);
 	if (f->length >= 0)
 		at = put_length(c, at, 0, f->length);
 	if (f->chunked)
 		at = put_line(c, at, SLICE("transfer-encoding"), 0, SLICE("chunked"));
-	if (f->connection.len)
-		at = put_line(c, at, SLICE("connection"), 0, f->connection);
 	return put(at, SLICE("\r\n"));
 }
 
@@ -183,7 +184,7 @@ static void frame_response(struct http1 *c, const struct l7_msg *m, bool end, st
 		/* no framing at all */
 	} else if (c->is_head || status == 304) {
 		f->length = m->body_len;
-		f->chunked = c->is_head && m->body_len < 0 && !c->peer10;
+		f->chunked = status != 304 && m->body_len < 0 && !c->peer10;
 	} else if (end) {
 		f->length = 0;
 	} else if (m->body_len >= 0) {
@@ -455,9 +456,11 @@ void http1_encode_reply(void *conn, const struct l7_msg *req, const struct l7_re
 	frame_response(c, &m, false, &f);
 	from = at = buf_reserve(out, FIXED_MAX + props_size(&r->props) + r->body.len);
 	at = put_status_line(c, at, m.status);
-	if (f.length >= 0)
+	/* The length of a body stands before its type, that of none at the end. */
+	if (f.length >= 0 && r->body.len) {
 		at = put_length(c, at, 0, f.length);
-	f.length = -1;
+		f.length = -1;
+	}
 	f.chunked = false;
 	if (!bodiless && r->body.len && !l7_props_get(&r->props, L7_KEY_CONTENT_TYPE))
 		at = put_line(c, at, SLICE("content-type"), 0, SLICE("text/plain"));

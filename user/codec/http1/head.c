@@ -78,7 +78,7 @@ enum http1_fault http1_check_first_line(struct http1 *c, struct slice line, stru
 struct head {
 	struct slice host, upgrade;
 	int64_t length; /* -1: not given */
-	bool has_host, has_upgrade;
+	bool has_host, has_upgrade, has_connection;
 	bool chunked, bad_transfer; /* transfer-encoding is chunked, or something else */
 	bool close, keep_alive, wants_upgrade;
 };
@@ -129,6 +129,7 @@ static enum http1_fault read_prop(struct http1 *c, struct head *h, struct l7_pro
 		h->chunked = true;
 		break;
 	case L7_KEY_CONNECTION:
+		h->has_connection = true;
 		read_connection(h, p->value);
 		break;
 	case L7_KEY_PROXY_CONNECTION:
@@ -207,7 +208,7 @@ static enum http1_fault target_connect(struct http1 *c, struct slice url)
 	return HTTP1_OK;
 }
 
-static enum http1_fault target_absolute(struct http1 *c, struct slice url, bool allowed)
+static enum http1_fault target_absolute(struct http1 *c, struct slice url)
 {
 	static const char sep[] = "://";
 	const char *at = memmem(url.ptr, url.len, sep, 3);
@@ -215,7 +216,7 @@ static enum http1_fault target_absolute(struct http1 *c, struct slice url, bool 
 	const char *user;
 	size_t end = 0;
 
-	if (!at || !allowed)
+	if (!at)
 		return HTTP1_FAULT_URL;
 	scheme = slice_first(url, (size_t)(at - url.ptr));
 	if (slice_is_equal_nocase(scheme, SLICE("http")))
@@ -250,9 +251,10 @@ static enum http1_fault read_target(struct http1 *c, const struct head *h)
 		c->m.host = h->host; /* for the log */
 		return HTTP1_FAULT_FRAGMENT;
 	}
-	if (url.ptr[0] != '/' &&
+	/* What is no path is refused behind the codec. */
+	if (url.ptr[0] != '/' && c->opts.allow_absolute_url &&
 	    !(slice_is_equal(url, SLICE("*")) && slice_is_equal(c->m.method, SLICE("OPTIONS"))))
-		return target_absolute(c, url, c->opts.allow_absolute_url);
+		return target_absolute(c, url);
 	if (h->has_host)
 		c->m.host = h->host;
 	else if (c->http10)
@@ -303,6 +305,39 @@ static void read_upgrade(struct http1 *c, const struct head *h)
 		c->body = RX_HOLD;
 }
 
+/* May a client have this property taken out at this hop? Not who it is or what it asked for. */
+static bool is_nominable(struct slice token)
+{
+	return token.ptr[0] != ':' && !slice_is_equal_nocase(token, SLICE("x-forwarded-for")) &&
+	       !slice_is_equal_nocase(token, SLICE("x-forwarded-host")) &&
+	       !slice_is_equal_nocase(token, SLICE("x-forwarded-proto"));
+}
+
+/* The properties that Connection names, as Envoy limits them. */
+static enum http1_fault check_nominated(const struct http1 *c)
+{
+	unsigned int n = 0;
+	bool te = false;
+
+	l7_props_each(&c->m.props, i) {
+		struct slice rest = c->m.props.v[i].value;
+
+		if (c->m.props.v[i].key != L7_KEY_CONNECTION)
+			continue;
+		while (rest.ptr) {
+			struct slice token = slice_trim(slice_split(&rest, ','));
+
+			n += token.len > 0;
+			te |= slice_is_equal_nocase(token, SLICE("te"));
+			if (n >= HTTP1_NOMINATED || (token.len && !is_nominable(token)))
+				return HTTP1_FAULT_NOMINATED;
+		}
+	}
+	if (te && l7_props_value(&c->m.props, L7_KEY_TE).len > HTTP1_TE)
+		return HTTP1_FAULT_NOMINATED;
+	return HTTP1_OK;
+}
+
 enum http1_fault http1_head_request(struct http1 *c)
 {
 	enum http1_fault f;
@@ -323,7 +358,7 @@ enum http1_fault http1_head_request(struct http1 *c)
 	if (!c->m.scheme.len)
 		c->m.scheme = SLICE("http");
 	read_upgrade(c, &h);
-	return HTTP1_OK;
+	return h.has_connection && !c->is_upgrade ? check_nominated(c) : HTTP1_OK;
 }
 
 static enum http1_fault frame_response(struct http1 *c, const struct head *h)

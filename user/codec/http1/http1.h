@@ -30,6 +30,8 @@
 #define HTTP1_CHUNK_LINE 1024	/* bytes of a chunk's size and extensions */
 #define HTTP1_EMPTY_LINES 1024	/* empty lines that may stand before a request */
 #define HTTP1_INTERIM 16	/* 1xx answers before the final one */
+#define HTTP1_NOMINATED 10	/* tokens of Connection: as many are too many */
+#define HTTP1_TE 256		/* bytes of TE when Connection names it */
 #define HTTP1_METHOD 32		/* bytes of a method when sniffing */
 
 extern const struct codec codec_http1;

@@ -70,6 +70,7 @@ bool http1_is_value(struct slice s);
 	X(NO_HOST, 400, "missing_host_header") \
 	X(HOST, 400, "http.invalid_authority") \
 	X(FRAGMENT, 400, "path_normalization_failed") \
+	X(NOMINATED, 400, "http1.connection_header_rejected") \
 	X(UNASKED, 400, "http1.unasked_response") \
 	X(INTERIM, 400, "http1.too_many_interim_responses") \
 	X(CUT, 400, "http1.message_cut")
