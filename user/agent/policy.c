@@ -245,7 +245,8 @@ static int pod_rules(struct policies *p, const struct agent_pod *pod, struct err
 	return r;
 }
 
-/* Services of all pods first (additions), then each pod's rules. */
+/* Services of all pods first (additions), then each pod's rules, then the services go that no rule
+ * names any more. */
 int agent_policy_apply(struct agent *a, struct err *e)
 {
 	struct policies p = { 0 };
@@ -276,6 +277,8 @@ int agent_policy_apply(struct agent *a, struct err *e)
 		if (r < 0)
 			err_prefix(e, r, "pod %s/%s", pod->conf.namespace_, pod->conf.name);
 	}
+	if (r == 0)
+		datapath_services_trim(a->dp, p.services, p.n_services);
 out:
 	HASH_CLEAR(hh, p.index);
 	free(p.rules);

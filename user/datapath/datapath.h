@@ -142,9 +142,14 @@ struct datapath_service {
 	size_t backends_n; /* at most SKIFF_SERVICE_SLOTS of positive weight */
 };
 
-/* All services. Each one changes in one piece. Set them before the policies that name them. */
+/*
+ * All services. Each one changes in one piece. First they are set, then the policies that name
+ * them, then the others are removed: a policy never names one that is not there. The removal waits
+ * for connects that are under way (some milliseconds), when there is something to remove.
+ */
 int datapath_services_set(struct datapath *dp, const struct datapath_service *services, size_t n,
 			  uint32_t generation, struct err *err);
+void datapath_services_trim(struct datapath *dp, const struct datapath_service *services, size_t n);
 /* One service, the others stay: health and endpoint changes. */
 int datapath_service_set(struct datapath *dp, const struct datapath_service *service,
 			 uint32_t generation, struct err *err);

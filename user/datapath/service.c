@@ -8,6 +8,10 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 static int backend_write(struct datapath *dp, const struct skiff_backend_key *key,
 			 const struct skiff_backend *be, struct err *err)
@@ -126,41 +130,64 @@ static int id_compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void services_remove_others(struct datapath *dp, const __u32 *ids, size_t n)
+/*
+ * Waits until no program runs any more that was running when it was called: a connect(2) may have
+ * read its policy already, and not yet the service.
+ */
+static void programs_settle(void)
 {
-	__u32 *have = xcalloc(SKIFF_MAX_SERVICES, sizeof(*have)), *previous = NULL, id;
-	size_t have_n = 0;
+	struct timespec ms20 = {.tv_nsec = 20 * 1000 * 1000};
 
-	while (have_n < SKIFF_MAX_SERVICES &&
-	       bpf_map_get_next_key(dp->map[MAP_services], previous, &id) == 0) {
-		have[have_n] = id;
-		previous = &have[have_n++];
+	/* Refused on kernels with CPUs that take no ticks. */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0)
+		nanosleep(&ms20, NULL);
+}
+
+/* Fills @ret_out with the services of the map that are not among the sorted @ids. */
+static size_t services_others(struct datapath *dp, const __u32 *ids, size_t n, __u32 *ret_out)
+{
+	__u32 key, *previous = NULL, id;
+	size_t out_n = 0;
+
+	for (size_t i = 0; i < SKIFF_MAX_SERVICES; i++) {
+		if (bpf_map_get_next_key(dp->map[MAP_services], previous, &id) < 0)
+			break;
+		key = id;
+		previous = &key;
+		if (!n || !bsearch(&id, ids, n, sizeof(*ids), id_compare))
+			ret_out[out_n++] = id;
 	}
-	for (size_t i = 0; i < have_n; i++) {
-		if (n && bsearch(&have[i], ids, n, sizeof(*ids), id_compare))
-			continue;
-		bpf_map_delete_elem(dp->map[MAP_services], &have[i]);
-		backends_cut(dp, have[i], 0, 0);
-		backends_cut(dp, have[i], 1, 0);
+	return out_n;
+}
+
+void datapath_services_trim(struct datapath *dp, const struct datapath_service *services, size_t n)
+{
+	__u32 *ids = xcalloc(n + 1, sizeof(*ids));
+	__u32 *gone = xcalloc(SKIFF_MAX_SERVICES, sizeof(*gone));
+	size_t gone_n;
+
+	for (size_t i = 0; i < n; i++)
+		ids[i] = services[i].id;
+	if (n)
+		qsort(ids, n, sizeof(*ids), id_compare);
+	gone_n = services_others(dp, ids, n, gone);
+	if (gone_n)
+		programs_settle();
+	for (size_t i = 0; i < gone_n; i++) {
+		bpf_map_delete_elem(dp->map[MAP_services], &gone[i]);
+		backends_cut(dp, gone[i], 0, 0);
+		backends_cut(dp, gone[i], 1, 0);
 	}
-	free(have);
+	free(gone);
+	free(ids);
 }
 
 int datapath_services_set(struct datapath *dp, const struct datapath_service *services, size_t n,
 			  uint32_t generation, struct err *err)
 {
-	__u32 *ids = xcalloc(n + 1, sizeof(*ids));
 	int r = 0;
 
-	for (size_t i = 0; i < n && r == 0; i++) {
-		ids[i] = services[i].id;
+	for (size_t i = 0; i < n && r == 0; i++)
 		r = datapath_service_set(dp, &services[i], generation, err);
-	}
-	if (r == 0) {
-		if (n)
-			qsort(ids, n, sizeof(*ids), id_compare);
-		services_remove_others(dp, ids, n);
-	}
-	free(ids);
 	return r;
 }

@@ -3,14 +3,17 @@
  * What the datapath does at its limits, on the real maps: full maps, contradictory lists, too many
  * backends. Prints TAP. Run by test_limits. usage: limits PIN_DIR
  */
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include "datapath/datapath.h"
 
 static struct datapath *dp;
+static const char *pin_dir;
 static struct err err;
 static int number, failed;
 
@@ -99,6 +102,21 @@ static void policies(void)
 	free(rules);
 }
 
+/* Is the service in the pinned map? */
+static bool has_service(__u32 id)
+{
+	char path[PATH_MAX];
+	struct skiff_service s;
+	int map, r;
+
+	snprintf(path, sizeof(path), "%s/skiff_services", pin_dir);
+	map = bpf_obj_get(path);
+	must(map >= 0);
+	r = bpf_map_lookup_elem(map, &id, &s);
+	close(map);
+	return r == 0;
+}
+
 static void services(void)
 {
 	struct datapath_backend *backends = xcalloc(SKIFF_SERVICE_SLOTS + 1, sizeof(*backends));
@@ -116,7 +134,14 @@ static void services(void)
 	backends[0].weight = backends[1].weight = UINT32_MAX;
 	check(datapath_service_set(dp, &s, 3, &err) == -E2BIG && says("weights"),
 	      "weights overflow");
-	check(datapath_services_set(dp, NULL, 0, 4, &err) == 0, "all services go");
+	s.id = 2;
+	s.backends_n = 1;
+	check(datapath_services_set(dp, &s, 1, 4, &err) == 0 && has_service(1) && has_service(2),
+	      "others stay until no policy names them");
+	datapath_services_trim(dp, &s, 1);
+	check(!has_service(1) && has_service(2), "then they go");
+	datapath_services_trim(dp, NULL, 0);
+	check(!has_service(2), "all services go");
 	free(backends);
 }
 
@@ -145,7 +170,7 @@ int main(int argc, char **argv)
 
 	if (argc != 2)
 		return 2;
-	options.pin_dir = argv[1];
+	options.pin_dir = pin_dir = argv[1];
 	if (datapath_open(&options, &dp, &err) < 0) {
 		printf("Bail out! %s\n", err.text);
 		return 1;
