@@ -14,6 +14,7 @@ import json
 import os
 import random
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -103,7 +104,7 @@ class Engine:
     """skiffd with the pods of add(); policy() starts it, or changes what it serves."""
 
     def __init__(self, pin_dir, **capture):
-        self.pin_dir, self.pods, self.lines = pin_dir, {}, ()
+        self.pin_dir, self.pods, self.lines, self.killed = pin_dir, {}, (), False
         self.skiffd = rig.Skiffd(args=["--pods"], log_level="debug", capture={"pin_dir": pin_dir, **capture})
 
     def add(self, pod, accelerate="off", gone="open"):
@@ -166,20 +167,20 @@ class Engine:
 
     def kill(self):
         """Without a chance to tidy up. Its sockets are closed when this returns."""
-        child = self.skiffd.child
-        child.kill()
-        child.wait()
+        self.killed = True
+        self.skiffd.end(signal.SIGKILL)
 
     def stop(self):
         """In good order."""
         expect(self.skiffd.end(), 0, "exit status of skiffd")
 
     def close(self):
-        """@returns the exit status of a skiffd that still ran, which it ends."""
-        child = self.skiffd.child
-        status = self.skiffd.end() if child and child.poll() is None else 0
-        self.skiffd.discard()
-        return status
+        """Ends it, if need be. Returns the exit status, 0 when it was killed or never started; raises a sanitizer's report."""
+        try:
+            self.skiffd.check_reports()
+            return 0 if self.killed or not self.skiffd.child else self.skiffd.end()
+        finally:
+            self.skiffd.discard()
 
 
 def rows_of(text, table):
@@ -218,9 +219,11 @@ class Setup:
     def __exit__(self, kind, *_):
         if kind:
             print("".join(f"#   {x[:300]}\n" for x in rig.interesting(self.engine.skiffd.log())), end="")
-        statuses = [e.close() for e in self.engines]
-        if os.path.isdir(self.pin_dir):
-            remove_pins(self.pin_dir)
+        try:
+            statuses = [e.close() for e in self.engines]
+        finally:
+            if os.path.isdir(self.pin_dir):
+                remove_pins(self.pin_dir)
         if not kind:
             expect(statuses, [0] * len(statuses), "exit status of skiffd")
 
