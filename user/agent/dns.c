@@ -13,6 +13,7 @@
 #include "base/log.h"
 
 #define DNS_HOSTS_MAX 1024 /* addresses taken from one cluster's names */
+#define DNS_END_MS 300	   /* so long skiffd's end waits for a look-up */
 
 struct dns_job {
 	struct list node;
@@ -98,6 +99,16 @@ static bool is_same(struct dns_job *j, const struct mesh_endpoint *eps, uint32_t
 	return true;
 }
 
+static bool is_stopped(struct dns *d)
+{
+	bool stop;
+
+	pthread_mutex_lock(&d->lock);
+	stop = d->stop;
+	pthread_mutex_unlock(&d->lock);
+	return stop;
+}
+
 static void run_job(struct dns *d, struct dns_job *j)
 {
 	struct mesh_endpoint *eps = xcalloc(DNS_HOSTS_MAX, sizeof(*eps));
@@ -111,7 +122,9 @@ static void run_job(struct dns *d, struct dns_job *j)
 		failed |= n < 0;
 		ans.n += n > 0 ? (uint32_t)n : 0;
 	}
-	if (failed && ans.n == 0) {
+	if (is_stopped(d)) {
+		/* Nobody waited for this: the agent is perhaps gone. */
+	} else if (failed && ans.n == 0) {
 		log_warn("dns", "cluster %.*s: its names cannot be resolved now: %s",
 			 SLICE_ARG(j->conf->name),
 			 j->answered ? "keeping the last addresses" : "it has no endpoints yet");
@@ -218,14 +231,25 @@ static void drop_jobs(struct dns *d)
 
 void dns_free(struct dns *d)
 {
+	struct timespec end;
+
 	if (!d)
 		return;
 	pthread_mutex_lock(&d->lock);
 	d->stop = true;
+	drop_jobs(d);
 	pthread_cond_signal(&d->cond);
 	pthread_mutex_unlock(&d->lock);
-	pthread_join(d->thread, NULL);
-	drop_jobs(d);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += DNS_END_MS * NSEC_PER_MSEC;
+	end.tv_sec += end.tv_nsec / (long)NSEC_PER_SEC;
+	end.tv_nsec %= (long)NSEC_PER_SEC;
+	if (pthread_clockjoin_np(d->thread, NULL, CLOCK_MONOTONIC, &end) != 0) {
+		/* libc may wait minutes for a silent name server, and cannot be called off. The
+		 * thread keeps @d, touches nothing else, and ends with the process. */
+		pthread_detach(d->thread);
+		return;
+	}
 	free(d);
 }
 
