@@ -276,11 +276,19 @@ static void uncount_input(struct conn *c)
 	c->in_counted = 0;
 }
 
+/* A serial codec keeps the beginning of a head itself. */
+static uint64_t head_bytes(const struct conn *c)
+{
+	if (c->n_streams || c->codec->multiplexed || c->codec->is_idle(c->cstate))
+		return 0;
+	return c->codec->message_bytes ? c->codec->message_bytes(c->cstate) : 0;
+}
+
 /* Counts what is held now. Whole messages that wait their turn are few bytes, and their client was
  * stopped. */
 static void count_input(struct conn *c)
 {
-	c->in_counted = buf_len(&c->in);
+	c->in_counted = buf_len(&c->in) + head_bytes(c);
 	if (c->in_counted && !conn_hold(c, c->in_counted) && !must_wait(c) &&
 	    (c->codec->multiplexed || !c->n_streams))
 		overloaded(c);
