@@ -8,7 +8,8 @@
  *
  * Prints one JSON object: conns, rps, n, all (with the warm-up), body bytes an answer, and the
  * latency in us (avg, p50, p90, p99, p999, max; 1 us apart); in the open loop it counts from the
- * time when the request was due, with -C from before connect(2). -I: one request on each
+ * time when the request was due if its connection was still busy then, else from sending it; with
+ * -C from before connect(2). -I: one request on each
  * connection, "holding", then they are kept idle for -d seconds. Exit 1: anything went wrong.
  */
 #include <arpa/inet.h>
@@ -267,7 +268,8 @@ static uint64_t ask_due(uint64_t t)
 		struct conn *c = &load.conn[i];
 
 		if (!c->busy && c->due <= t) {
-			ask(c, c->due);
+			/* Free when it was due: our own waking up is not the mesh's. */
+			ask(c, now());
 			c->due += load.every * load.conns;
 		}
 		if (!c->busy && c->due < next)

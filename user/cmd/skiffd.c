@@ -204,6 +204,7 @@ static int start_engine(struct server *s, const struct options *o, const struct 
 		.codecs = builtin_codecs,
 		.filters = builtin_filters,
 		.mark = SKIFF_MARK,
+		.busy_poll_us = c->busy_poll_us,
 		.limits = { .connections = c->max_connections,
 			    .connections_per_pod = c->max_connections_per_pod,
 			    .buffer_bytes = c->max_buffer_bytes,

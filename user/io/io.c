@@ -207,10 +207,21 @@ static int64_t io_patience(struct io *io, int timeout_ms)
 	return ns;
 }
 
+static void io_wait(struct io *io, int64_t ns)
+{
+	uint64_t begin = clock_mono_ns();
+	bool busy = io->busy.limit_ns && (ns < 0 || (uint64_t)ns > io->busy.limit_ns);
+
+	if (!busy || !busy_poll(io))
+		io->backend->wait(io, ns);
+	io->now = clock_mono_ns();
+	if (busy)
+		busy_learn(io, io->now - begin);
+}
+
 void io_run_once(struct io *io, int timeout_ms)
 {
-	io->backend->wait(io, io_patience(io, timeout_ms));
-	io->now = clock_mono_ns();
+	io_wait(io, io_patience(io, timeout_ms));
 	io->totals.turns++;
 	io->backend->dispatch(io);
 	streams_tell_ready(io);

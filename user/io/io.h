@@ -40,6 +40,12 @@ const char *io_backend_name(const struct io *io); /* "uring" or "epoll" */
 
 void io_run(struct io *io);  /* until io_stop */
 void io_stop(struct io *io); /* any thread */
+/*
+ * Lets the loop wait awake for up to @us before it sleeps, when the last waits say that the event
+ * comes within that time (an answer, mostly). Lower latency at low rates for some CPU; gives way to
+ * whoever wants the CPU. 0 (the default): never. Nothing happens on epoll.
+ */
+void io_set_busy_poll(struct io *io, unsigned int us);
 /* One turn; waits up to @timeout_ms (-1: for ever). For tests and for loops with other duties. */
 void io_run_once(struct io *io, int timeout_ms);
 

@@ -63,6 +63,8 @@ struct io_backend_ops {
 	void (*close)(struct io *io);
 	/* Hands over what was armed and waits for an event; @ns: -1 for ever, 0 not at all. */
 	void (*wait)(struct io *io, int64_t ns);
+	/* Is there something to report? Without a system call; NULL where that cannot be told. */
+	bool (*ready)(const struct io *io);
 	/* Reports what the wait found. */
 	void (*dispatch)(struct io *io);
 	/* Each sets its bit in flight; stream_on_* clears nothing, the backend does, before it. */
@@ -78,6 +80,23 @@ struct io_backend_ops {
 };
 
 extern const struct io_backend_ops io_uring_ops, io_epoll_ops;
+
+/* ---- busy polling (busy.c) ------------------------------------------------------------ */
+
+struct io_busy_guess {
+	int score; /* over 0: the event is expected soon */
+	int penalty;
+};
+
+struct io_busy {
+	uint64_t limit_ns;   /* 0: never */
+	unsigned int history; /* the last two waits, a bit each: was it short? */
+	struct io_busy_guess guess[4]; /* by history */
+};
+
+/* Polls for a moment if that is likely to spare the sleep; true: there is something to report. */
+bool busy_poll(struct io *io);
+void busy_learn(struct io *io, uint64_t waited_ns);
 
 /* ---- loop ---------------------------------------------------------------------------- */
 
@@ -102,6 +121,7 @@ struct io {
 	struct io_totals totals;
 	struct buf spare[IO_SPARE_MAX];
 	unsigned int n_spare;
+	struct io_busy busy;
 	bool woken;	      /* the backend saw wake_fd */
 	struct io_timer home; /* takes the thread back to skiffd's own network namespace */
 

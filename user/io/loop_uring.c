@@ -344,6 +344,14 @@ static void uring_dispatch(struct io *io)
 	uring_tell_late(uring_of(io));
 }
 
+static bool uring_ready(const struct io *io)
+{
+	const struct io_uring *ring = &uring_of(io)->ring;
+	unsigned int flags = __atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED);
+
+	return io_uring_cq_ready(ring) || (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+}
+
 static void uring_wait(struct io *io, int64_t ns)
 {
 	struct io_uring *ring = &uring_of(io)->ring;
@@ -400,7 +408,8 @@ static int uring_open(struct io *io, struct err *e)
 	int rc;
 
 	p.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
-		  IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+		  IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+		  IORING_SETUP_TASKRUN_FLAG; /* the flag is what busy polling looks at */
 	io->impl = u;
 	rc = io_uring_queue_init_params(SQ_ENTRIES, &u->ring, &p);
 	if (rc < 0) {
@@ -424,6 +433,7 @@ const struct io_backend_ops io_uring_ops = {
 	.open = uring_open,
 	.close = uring_close,
 	.wait = uring_wait,
+	.ready = uring_ready,
 	.dispatch = uring_dispatch,
 	.recv = uring_recv,
 	.recv_cancel = uring_recv_cancel,

@@ -31,6 +31,7 @@ struct engine_opts {
 	const struct codec *const *codecs; /* NULL-terminated, in sniffing order */
 	const struct filter *const *filters;
 	struct engine_limits limits;
+	uint32_t busy_poll_us; /* io_set_busy_poll */
 	uint32_t mark; /* SO_MARK of our sockets inside pods */
 	/*
 	 * The original destination of an outbound connection captured in @pod whose client's

@@ -302,8 +302,10 @@ void *worker_main(void *arg)
 	pthread_setname_np(pthread_self(), name);
 	worker_init(w);
 	w->start_result = io_new(w->e->opts.io, &w->io, &w->start_err);
-	if (w->start_result == 0)
+	if (w->start_result == 0) {
 		io_set_turn_hook(w->io, on_turn, w);
+		io_set_busy_poll(w->io, w->e->opts.busy_poll_us);
+	}
 	pthread_barrier_wait(&w->e->turning);
 	if (w->start_result < 0)
 		return NULL;

@@ -533,13 +533,15 @@ static int top_capture(struct reader *r, const json_t *j, void *obj)
 	return object_read(r, j, capture_fields, ARRAY_LEN(capture_fields), obj);
 }
 
+U32_FIELD(top_busy_poll, busy_poll_us, 0, SKIFFD_BUSY_POLL_MAX)
+
 static const struct field top_fields[] = {
 	{ "workers", top_workers },       { "admin", top_admin },
 	{ "control", top_control },       { "io", top_io },
 	{ "accelerate", top_accelerate }, { "log_level", top_log_level },
 	{ "resources", top_resources },   { "pods", top_pods },
 	{ "limits", top_limits },         { "capture", top_capture },
-	{ "state_dir", top_state_dir },
+	{ "state_dir", top_state_dir },   { "busy_poll_us", top_busy_poll },
 };
 
 static int pods_unique(struct reader *r, const struct skiffd_config *c)
@@ -622,6 +624,7 @@ static struct skiffd_config *config_new(const char *path)
 	c->control = arena_str(&c->arena, SLICE("/run/skiff/skiffd.sock"));
 	c->io = arena_str(&c->arena, SLICE("auto"));
 	c->accelerate = MESH_ACCELERATE_AUTO;
+	c->busy_poll_us = SKIFFD_BUSY_POLL_US;
 	return c;
 }
 

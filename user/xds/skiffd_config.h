@@ -24,6 +24,8 @@ struct skiffd_policy {
 };
 
 #define SKIFFD_PODS_MAX 1024  /* of one file */
+#define SKIFFD_BUSY_POLL_US 200
+#define SKIFFD_BUSY_POLL_MAX 1000
 #define SKIFFD_LIST_MAX 10000 /* entries of any other list in the file */
 
 struct skiffd_label {
@@ -54,6 +56,7 @@ struct skiffd_config {
 	struct addr admin; /* default 127.0.0.1:15000 */
 	char *control;     /* control socket, default /run/skiff/skiffd.sock; "" = none */
 	char *io;          /* "auto", "uring", "epoll" */
+	uint32_t busy_poll_us; /* default SKIFFD_BUSY_POLL_US; 0: never */
 	char *log_level;   /* NULL: info */
 	enum mesh_accelerate accelerate;
 	char **resources; /* of skiffd's own namespace; absolute, or made so */
