@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "xds/load.h"
 
-#define BEAT_MS 1000
+#define TURN_MS 1000 /* the main thread looks around so often */
 #define EVENT_LINES 20	  /* a second */
 #define DNS_START_MS 5000 /* names that take longer are found later */
 #define LAST_MS 50
@@ -297,8 +297,7 @@ void agent_quit(struct agent *a)
 void agent_stop(struct agent *a)
 {
 	agent_quit(a);
-	if (a->dp)
-		datapath_beat_stop(a->dp);
+	heart_stop(a);
 }
 
 /* Returns the signal that ends us, or 0. */
@@ -345,9 +344,9 @@ static void log_event(void *arg, const struct skiff_event *ev)
 		log_info("capture", "%s", text);
 }
 
-static int poll_timeout(const struct agent *a, uint64_t now, uint64_t beat)
+static int poll_timeout(const struct agent *a, uint64_t now)
 {
-	uint64_t until = beat > now ? beat - now : 0;
+	uint64_t until = TURN_MS;
 
 	if (a->reload_at)
 		until = a->reload_at > now ?
@@ -366,14 +365,14 @@ static void stop_capture(struct agent *a)
 
 	if (!a->dp || !a->n_pods)
 		return;
-	datapath_beat_stop(a->dp);
+	heart_stop(a);
 	nanosleep(&t, NULL);
 }
 
 int agent_run(struct agent *a)
 {
-	uint64_t beat = 0;
-
+	if (a->dp)
+		heart_start(a);
 	while (!atomic_load(&a->quit)) {
 		struct pollfd fds[4] = {
 			{ .fd = a->signals, .events = POLLIN },
@@ -384,18 +383,14 @@ int agent_run(struct agent *a)
 		uint64_t now = clock_mono_ns() / NSEC_PER_MSEC;
 		int sig;
 
-		if (now >= beat) {
-			if (a->dp)
-				datapath_beat(a->dp);
-			beat = now + BEAT_MS;
-		}
+		heart_turn(a);
 		if (a->reload_at && now >= a->reload_at) {
 			struct err e;
 
 			a->reload_at = 0;
 			agent_reload(a, &e); /* logs itself */
 		}
-		if (poll(fds, ARRAY_LEN(fds), poll_timeout(a, now, beat)) <= 0)
+		if (poll(fds, ARRAY_LEN(fds), poll_timeout(a, now)) <= 0)
 			continue;
 		if ((fds[0].revents & POLLIN) && (sig = take_signal(a)) != 0) {
 			stop_capture(a);

@@ -45,6 +45,7 @@ struct agent_task {
 };
 
 struct dns;
+struct heart;
 
 struct agent {
 	struct skiffd_config *conf;
@@ -59,6 +60,8 @@ struct agent {
 	_Atomic int state; /* enum admin_state */
 	_Atomic bool quit;
 	struct dns *dns;
+	struct heart *heart; /* NULL: it does not beat */
+	_Atomic uint64_t turn_ms; /* monotonic: the main thread's last turn */
 	/* tasks of other threads */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
@@ -126,6 +129,13 @@ void dns_free(struct dns *d);
 void dns_set(struct dns *d, const struct mesh_snapshot *s);
 /* Has every cluster been looked up once, with whatever result? */
 bool dns_is_settled(struct dns *d);
+
+/* ---- beat.c ---- */
+/* Tells the kernel again and again that skiffd lives. With a datapath only. */
+void heart_start(struct agent *a);
+/* It beats no more, and the kernel knows; harmless without a heart. */
+void heart_stop(struct agent *a);
+void heart_turn(struct agent *a); /* the main thread turns */
 
 /* ---- watch.c ---- */
 int agent_watch_start(struct agent *a, struct err *e);
