@@ -11,6 +11,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "io/poll.h"
+
 #define EVENTS_MAX 256
 #define ACCEPTS_MAX 64 /* of one listener in a turn */
 
@@ -251,6 +253,11 @@ static void epoll_close(struct io *io)
 	close(p->fd);
 	free(p);
 	io->impl = NULL;
+}
+
+int io_poll_fd(const struct io *io)
+{
+	return io->backend == &io_epoll_ops ? poller_of(io)->fd : -ENOTSUP;
 }
 
 const struct io_backend_ops io_epoll_ops = {
