@@ -9,7 +9,6 @@ import json
 import math
 import os
 import re
-import socket
 import ssl
 import threading
 import time
