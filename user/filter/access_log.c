@@ -6,6 +6,8 @@
 #include "l7/grpc.h"
 #include "route/route.h"
 
+#define GRPC_UNKNOWN 2 /* gRPC's status code of that name */
+
 /* ---- filters --------------------------------------------------------------------------------- */
 
 static bool compare(enum mesh_compare op, uint64_t a, uint64_t b)
@@ -26,7 +28,13 @@ static bool compare(enum mesh_compare op, uint64_t a, uint64_t b)
 static bool header_is_match(const struct mesh_log_filter *f, const struct l7_info *in)
 {
 	struct arena a = { 0 };
-	bool match = in->request && route_headers_are_match(&f->header, 1, in->request, &a);
+	struct l7_msg none;
+	bool match;
+
+	/* What was refused unread has no header at all. */
+	if (!in->request)
+		l7_msg_init(&none, L7_REQUEST, &a);
+	match = route_headers_are_match(&f->header, 1, in->request ? in->request : &none, &a);
 
 	arena_done(&a);
 	return match;
@@ -35,7 +43,11 @@ static bool header_is_match(const struct mesh_log_filter *f, const struct l7_inf
 static bool grpc_is_match(const struct mesh_log_filter *f, const struct l7_info *in)
 {
 	uint64_t status;
-	bool found = l7_grpc_status(in, &status) && status < 64 && (f->value >> status & 1);
+	bool found;
+
+	if (!l7_grpc_status(in, &status))
+		status = GRPC_UNKNOWN;
+	found = status < 64 && (f->value >> status & 1);
 
 	return found != (f->op == MESH_NE);
 }

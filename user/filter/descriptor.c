@@ -22,11 +22,11 @@ static bool query_value(struct slice path, struct slice name, struct slice *ret_
 	return false;
 }
 
-/* Envoy leaves an entry out when its value is empty, and the whole descriptor with it. */
+/* An empty value is one; what is not there leaves out the entry, or the whole descriptor. */
 static enum outcome from_value(bool found, struct slice v, const struct mesh_rl_action *act,
 			       struct slice *ret_v)
 {
-	if (found && v.len) {
+	if (found) {
 		*ret_v = v;
 		return ENTRY;
 	}

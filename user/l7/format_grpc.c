@@ -74,8 +74,6 @@ bool l7_grpc_status(const struct l7_info *in, uint64_t *ret_status)
 {
 	struct slice s = SLICE_NONE;
 
-	if (!in->request || !l7_msg_is_grpc(in->request))
-		return false;
 	if (in->trailers)
 		s = l7_props_value(in->trailers, L7_KEY_GRPC_STATUS);
 	if (!s.len && in->response)
@@ -92,7 +90,7 @@ enum value_kind append_grpc_status(const struct part *p, const struct l7_info *i
 {
 	uint64_t status;
 
-	if (!l7_grpc_status(in, &status))
+	if (!in->request || !l7_msg_is_grpc(in->request) || !l7_grpc_status(in, &status))
 		return VALUE_ABSENT;
 	if (p->option != GRPC_NUMBER && status < ARRAY_LEN(codes)) {
 		buf_add_slice(out, slice_str(codes[status][p->option]));

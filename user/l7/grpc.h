@@ -7,8 +7,8 @@
 
 /* Content type "application/grpc" or "application/grpc+...". */
 bool l7_msg_is_grpc(const struct l7_msg *m);
-/* The gRPC status of a gRPC request's answer: of trailers, headers, or made from the status. false:
- * there is none. */
+/* The gRPC status of an answer: of trailers, headers, or made from the status. false: there is
+ * none, or one that is no number. */
 bool l7_grpc_status(const struct l7_info *in, uint64_t *ret_status);
 
 #endif

@@ -154,7 +154,7 @@ static void on_up_failed(struct io_stream *s, int err)
 	struct tcp *t = io_stream_owner(s);
 
 	t->info.upstream_was_reset = err == -ECONNRESET;
-	tcp_finish(t, L7_FLAG(UC), NULL, err == -ECONNRESET);
+	tcp_finish(t, err == -ECONNRESET ? L7_FLAG(UR) : L7_FLAG(UC), NULL, err == -ECONNRESET);
 }
 
 static void on_up_drained(struct io_stream *s)
@@ -266,8 +266,8 @@ static void tcp_connect(struct tcp *t)
 		return;
 	}
 	t->attempts++;
-	t->info.attempts = t->attempts;
 	if (!t->conf) {
+		t->info.attempts = t->attempts;
 		start_connect(t, &t->c->local, TCP_CONNECT_TIMEOUT_MS);
 		return;
 	}
@@ -276,6 +276,7 @@ static void tcp_connect(struct tcp *t)
 		tcp_finish(t, r == -EBUSY ? L7_FLAG(UO) : L7_FLAG(UH), NULL, false);
 		return;
 	}
+	t->info.attempts = t->attempts;
 	start_connect(t, &t->host->lb.addr, t->cluster->conf->connect_timeout_ms);
 }
 
@@ -368,7 +369,8 @@ static void tcp_eof(struct conn *c)
 static void tcp_failed(struct conn *c, int err)
 {
 	c->tcp->info.downstream_was_reset = err == -ECONNRESET;
-	tcp_finish(c->tcp, L7_FLAG(DC), NULL, err == -ECONNRESET);
+	/* As Envoy: who resets is said by the termination details, not by a flag. */
+	tcp_finish(c->tcp, err == -ECONNRESET ? 0 : L7_FLAG(DC), NULL, err == -ECONNRESET);
 }
 
 static void tcp_drained(struct conn *c)

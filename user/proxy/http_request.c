@@ -273,7 +273,7 @@ static void remove_nocase(struct l7_props *p, struct slice name)
 static bool list_has(struct slice list, struct slice word)
 {
 	while (list.ptr)
-		if (slice_is_equal_nocase(slice_trim(slice_split(&list, ',')), word))
+		if (slice_is_equal(slice_trim(slice_split(&list, ',')), word))
 			return true;
 	return false;
 }
@@ -294,6 +294,7 @@ static void remove_nominated(struct stream *st)
 			if (name.len && !slice_is_equal_nocase(name, SLICE("te")) &&
 			    !slice_is_equal_nocase(name, SLICE("upgrade")) &&
 			    !slice_is_equal_nocase(name, SLICE("close")) &&
+			    !slice_is_equal_nocase(name, SLICE("http2-settings")) &&
 			    !slice_is_equal_nocase(name, SLICE("keep-alive")))
 				remove_nocase(p, name);
 		}

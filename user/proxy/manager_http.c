@@ -178,10 +178,26 @@ static void describe_body(struct stream *st, struct slice body)
 			     SLICE("text/plain"));
 }
 
+/* The log names the cluster that the request would have gone to, if there is one. */
+static void name_cluster(struct hop *h)
+{
+	struct upstream_cluster *k;
+
+	if (h->info.cluster.len || !h->cluster_name.len)
+		return;
+	k = wview_cluster(h->view, h->cluster_name);
+	if (!k)
+		return;
+	h->info.cluster = k->conf->name;
+	h->info.cluster_stat_name = k->conf->stat_name;
+}
+
 static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *r)
 {
 	struct slice body = r->body;
 	uint32_t status = l7_reply_status(r);
+
+	name_cluster(h);
 
 	l7_msg_init(&st->resp, L7_RESPONSE, st->arena);
 	st->resp.status = status;

@@ -320,6 +320,7 @@ static bool hop_host(struct stream *st, struct hop *h)
 				      .details = SLICE("no_healthy_upstream") };
 
 		stats_inc(st->w->stats, k->shared->stats.cx_none_healthy);
+		h->info.attempts++; /* as Envoy counts */
 		stream_reply_full(st, h, &r, L7_FLAG(UH));
 		return false;
 	}

@@ -10,11 +10,13 @@ void stream_on_route_timer(struct io_timer *t)
 	st->timed_out = true;
 	if (h->cluster)
 		stats_inc(st->w->stats, h->cluster->shared->stats.rq_timeout);
-	if (st->resp_started)
+	if (st->resp_started) {
+		h->info.details = SLICE("response_timeout");
 		stream_reset(st, L7_FLAG(UT), "response_timeout");
-	else
+	} else {
 		stream_reply(st, L7_REPLY_TIMEOUT, L7_FLAG(UT), "response_timeout",
 			     "upstream request timeout");
+	}
 }
 
 void stream_on_request_timer(struct io_timer *t)

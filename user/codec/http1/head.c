@@ -329,6 +329,8 @@ static enum http1_fault check_nominated(const struct http1 *c)
 
 			n += token.len > 0;
 			te |= slice_is_equal_nocase(token, SLICE("te"));
+			if (slice_is_equal_nocase(token, SLICE("host")))
+				return HTTP1_FAULT_NO_HOST;
 			if (n >= HTTP1_NOMINATED || (token.len && !is_nominable(token)))
 				return HTTP1_FAULT_NOMINATED;
 		}

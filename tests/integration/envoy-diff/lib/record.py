@@ -34,11 +34,12 @@ class Normal:
 
     def text(self, s):
         s = s.replace(self.tmp, "<tmp>") if self.tmp else s
+        s = UUID.sub("<uuid>", s)
         s = self.re.sub(lambda m: "<" + self.names[m.group(1)] + ">", s)
         s = LOOPBACK_PORT.sub(r"\1:<port>", s)
         if self.own:
             s = self.own.sub("<own address>", s)
-        return UUID.sub("<uuid>", s)
+        return s
 
     def headers(self, pairs, drop=True, lower=True, ordered=False):
         out = []
