@@ -33,7 +33,7 @@ struct dns {
 	struct list jobs;
 	uint64_t generation;
 	bool running; /* a job is being looked up */
-	bool stop;
+	bool stop, ended;
 };
 
 /* ---- one look-up ----------------------------------------------------------------------------- */
@@ -198,6 +198,8 @@ static void *dns_main(void *arg)
 		else
 			job_free(j); /* another configuration came meanwhile */
 	}
+	d->ended = true;
+	pthread_cond_broadcast(&d->cond);
 	pthread_mutex_unlock(&d->lock);
 	return NULL;
 }
@@ -231,25 +233,26 @@ static void drop_jobs(struct dns *d)
 
 void dns_free(struct dns *d)
 {
-	struct timespec end;
+	uint64_t end = clock_mono_ns() + DNS_END_MS * NSEC_PER_MSEC;
+	bool ended;
 
 	if (!d)
 		return;
 	pthread_mutex_lock(&d->lock);
 	d->stop = true;
 	drop_jobs(d);
-	pthread_cond_signal(&d->cond);
+	pthread_cond_broadcast(&d->cond);
+	for (uint64_t now = clock_mono_ns(); !d->ended && now < end; now = clock_mono_ns())
+		wait_ns(d, end - now);
+	ended = d->ended;
 	pthread_mutex_unlock(&d->lock);
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_nsec += DNS_END_MS * NSEC_PER_MSEC;
-	end.tv_sec += end.tv_nsec / (long)NSEC_PER_SEC;
-	end.tv_nsec %= (long)NSEC_PER_SEC;
-	if (pthread_clockjoin_np(d->thread, NULL, CLOCK_MONOTONIC, &end) != 0) {
+	if (!ended) {
 		/* libc may wait minutes for a silent name server, and cannot be called off. The
 		 * thread keeps @d, touches nothing else, and ends with the process. */
 		pthread_detach(d->thread);
 		return;
 	}
+	pthread_join(d->thread, NULL);
 	free(d);
 }
 
