@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The incremental protocol (xDS protocol, "Incremental xDS"): responses are differences, names are
+ * subscribed and given up one by one. ACKs carry no subscriptions, subscriptions no nonce: a server
+ * that drops a request with a nonce that is no longer its last one loses no subscription.
+ */
+#include <errno.h>
+
+#include "xds/ads_impl.h"
+
+#define PB_VERSION PB_DISCOVERY(DeltaDiscoveryRequest__InitialResourceVersionsEntry)
+#define PB_VERSION_INIT \
+	ENVOY__SERVICE__DISCOVERY__V3__DELTA_DISCOVERY_REQUEST__INITIAL_RESOURCE_VERSIONS_ENTRY__INIT /* style: generated */
+
+/* ---- requests ------------------------------------------------------------------------------- */
+
+static void request_init(PB_DISCOVERY(DeltaDiscoveryRequest) * q, struct ads_node *n,
+			 const struct ads_sub *s)
+{
+	*q = (PB_DISCOVERY(
+		DeltaDiscoveryRequest))ENVOY__SERVICE__DISCOVERY__V3__DELTA_DISCOVERY_REQUEST__INIT;
+	q->type_url = (char *)(uintptr_t)xds_type_url(s->kind);
+	if (!n->self_sent)
+		q->node = n->self;
+	n->self_sent = true;
+}
+
+/* What the node has, with versions, so that the server need not send it again. */
+static void initial_versions(PB_DISCOVERY(DeltaDiscoveryRequest) * q, const struct ads_table *t,
+			     struct arena *a)
+{
+	q->initial_resource_versions = arena_array(a, PB_VERSION *, t->n + 1);
+	for (uint32_t i = 0; i < t->n; i++) {
+		const struct ads_entry *e = &t->v[i];
+		PB_VERSION *x;
+
+		if (!e->next)
+			continue;
+		x = arena_new(a, PB_VERSION);
+		*x = (PB_VERSION)PB_VERSION_INIT;
+		x->key = e->name->text;
+		x->value = e->version ? e->version->text : x->value;
+		q->initial_resource_versions[q->n_initial_resource_versions++] = x;
+	}
+}
+
+static void delta_first(struct ads_node *n, struct ads_sub *s)
+{
+	PB_DISCOVERY(DeltaDiscoveryRequest) q;
+	struct arena a = { 0 };
+
+	request_init(&q, n, s);
+	initial_versions(&q, &s->table, &a);
+	if (!ads_kind_is_wildcard(s->kind)) {
+		q.resource_names_subscribe = arena_array(&a, char *, s->table.n + 1);
+		for (uint32_t i = 0; i < s->table.n; i++)
+			if (s->table.v[i].wants)
+				q.resource_names_subscribe[q.n_resource_names_subscribe++] =
+					s->table.v[i].name->text;
+	}
+	ads_node_send(n, &q.base);
+	arena_done(&a);
+}
+
+static char **texts_of(const struct ads_names *l, struct arena *a)
+{
+	char **v = arena_array(a, char *, l->n + 1);
+
+	for (uint32_t i = 0; i < l->n; i++)
+		v[i] = l->v[i]->text;
+	return v;
+}
+
+static void delta_names(struct ads_node *n, struct ads_sub *s, const struct ads_names *fresh,
+			const struct ads_names *idle)
+{
+	PB_DISCOVERY(DeltaDiscoveryRequest) q;
+	struct arena a = { 0 };
+
+	request_init(&q, n, s);
+	q.n_resource_names_subscribe = fresh->n;
+	q.resource_names_subscribe = texts_of(fresh, &a);
+	q.n_resource_names_unsubscribe = idle->n;
+	q.resource_names_unsubscribe = texts_of(idle, &a);
+	ads_node_send(n, &q.base);
+	arena_done(&a);
+}
+
+static void delta_ack(struct ads_node *n, struct ads_sub *s, const char *reasons)
+{
+	PB_DISCOVERY(DeltaDiscoveryRequest) q;
+	Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
+
+	request_init(&q, n, s);
+	q.response_nonce = s->nonce ? s->nonce : q.response_nonce;
+	if (reasons) {
+		status.code = ADS_NACK_CODE;
+		status.message = (char *)(uintptr_t)reasons;
+		q.error_detail = &status;
+	}
+	ads_node_send(n, &q.base);
+}
+
+/* ---- responses ------------------------------------------------------------------------------ */
+
+static int text_compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* A name that comes twice, among what is added and removed; NULL: none. */
+static const char *name_twice(const PB_DISCOVERY(DeltaDiscoveryResponse) * m, struct arena *a)
+{
+	size_t n = 0;
+	char **v = arena_array(a, char *, m->n_resources + m->n_removed_resources + 1);
+
+	for (size_t i = 0; i < m->n_resources; i++)
+		v[n++] = m->resources[i]->name;
+	for (size_t i = 0; i < m->n_removed_resources; i++)
+		v[n++] = m->removed_resources[i];
+	qsort(v, n, sizeof(*v), text_compare);
+	for (size_t i = 1; i < n; i++)
+		if (strcmp(v[i - 1], v[i]) == 0)
+			return v[i];
+	return NULL;
+}
+
+static void resources_apply(struct ads_node *n, struct ads_sub *s,
+			    const PB_DISCOVERY(DeltaDiscoveryResponse) * m, struct ads_verdict *v)
+{
+	for (size_t i = 0; i < m->n_resources; i++) {
+		const PB_DISCOVERY(Resource) *r = m->resources[i];
+		struct ads_update u;
+
+		/* The answer for a name that led to nothing. */
+		if (!r->resource && r->n_aliases)
+			continue;
+		u = ads_update_of(r);
+		ads_update_apply(n, s, &u, v);
+	}
+	for (size_t i = 0; i < m->n_removed_resources; i++) {
+		struct slice name = slice_str(m->removed_resources[i]);
+		struct ads_entry *e = ads_table_find(&s->table, xds_name_find(ads_store(n), name));
+
+		if (e)
+			ads_entry_remove(n, s, e);
+	}
+}
+
+static void response_take(struct ads_node *n, struct ads_sub *s,
+			  const PB_DISCOVERY(DeltaDiscoveryResponse) * m, struct arena *a)
+{
+	struct ads_verdict v = { 0 };
+	const char *twice = name_twice(m, a);
+
+	if (twice) {
+		v.is_whole = true;
+		ads_verdict_add(&v, slice_str(twice), "the name comes twice in one response");
+	} else {
+		resources_apply(n, s, m, &v);
+	}
+	ads_response_done(n, s, slice_str(m->system_version_info), slice_str(m->nonce), &v);
+}
+
+static int delta_message(struct ads_node *n, struct slice bytes, struct err *e)
+{
+	struct arena a = { 0 };
+	struct protojson pj;
+	ProtobufCMessage *m;
+	struct ads_sub *s;
+	int rc;
+
+	protojson_init(&pj, &a, NULL, e);
+	rc = protojson_unpack(&pj,
+			      &envoy__service__discovery__v3__delta_discovery_response__descriptor,
+			      bytes, &m);
+	if (rc == 0) {
+		const PB_DISCOVERY(DeltaDiscoveryResponse) *r = (const void *)m;
+
+		s = ads_sub_find(n, slice_str(r->type_url));
+		if (s)
+			response_take(n, s, r, &a);
+	}
+	arena_done(&a);
+	return rc;
+}
+
+const struct ads_proto ads_proto_delta = {
+	.method = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+	.first = delta_first,
+	.names = delta_names,
+	.ack = delta_ack,
+	.message = delta_message,
+};

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One resource of one node: what a response says of it, what it holds, its clocks. Contents that
+ * are the same as before change nothing, so over-sending is harmless.
+ */
+#include <errno.h>
+#include <stdarg.h>
+
+#include "xds/ads_impl.h"
+
+/* ---- holding ------------------------------------------------------------------------------------
+ */
+
+/* Users of the named resources that @r needs: one more, or one less. */
+static void needs_count(struct ads_node *n, const struct xds_resource *r, int by)
+{
+	for (uint32_t i = 0; i < r->part->n_refs; i++) {
+		const struct mesh_ref *ref = &r->part->refs[i];
+		struct ads_sub *s = &n->subs[ref->kind];
+		struct xds_name *name;
+		struct ads_entry *e;
+
+		/* Nothing needs its own kind; its table must not move under the caller. */
+		if (ads_kind_is_wildcard(ref->kind) || ref->kind == r->kind)
+			continue;
+		name = xds_name_get(ads_store(n), ref->name);
+		e = ads_table_get(&s->table, name);
+		e->wants += (uint32_t)by;
+		if (e->wants == 0)
+			ads_names_add(&s->idle, name);
+		else if (by > 0 && e->wants == 1)
+			ads_names_add(&s->fresh, name);
+		xds_name_unref(ads_store(n), name);
+	}
+}
+
+static struct xds_resource *resource_hold(struct ads_node *n, struct xds_resource *r)
+{
+	if (r) {
+		xds_resource_ref(r);
+		needs_count(n, r, 1);
+	}
+	return r;
+}
+
+static void resource_release(struct ads_node *n, struct xds_resource *r)
+{
+	if (r) {
+		needs_count(n, r, -1);
+		xds_resource_unref(ads_store(n), r);
+	}
+}
+
+void ads_entry_activate(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
+{
+	struct xds_resource *old = e->cur;
+
+	if (s->kind == MESH_PART_ENDPOINTS)
+		ads_names_add(&n->moved, e->name);
+	else
+		n->structure_changed = true;
+	e->cur = resource_hold(n, e->next);
+	resource_release(n, old);
+}
+
+void ads_entry_drop(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
+{
+	struct xds_resource *next = e->next, *cur = e->cur;
+	struct xds_name *name = e->name, *version = e->version;
+
+	if (cur && s->kind != MESH_PART_ENDPOINTS)
+		n->structure_changed = true;
+	ads_table_del(&s->table, e);
+	resource_release(n, next);
+	resource_release(n, cur);
+	xds_name_unref(ads_store(n), version);
+	xds_name_unref(ads_store(n), name);
+}
+
+/* ---- clocks
+ * --------------------------------------------------------------------------------------- */
+
+void ads_entry_clock(struct ads_node *n, struct ads_entry *e, enum ads_clock what, uint64_t ms)
+{
+	uint32_t now = ads_ms(n->ads);
+
+	/* Later ones are looked at when the timer goes off. */
+	if (ms > INT32_MAX)
+		ms = INT32_MAX;
+	e->clock = (uint8_t)what;
+	e->deadline = now + (uint32_t)ms;
+	if (what == ADS_CLOCK_NONE)
+		return;
+	if (!io_timer_is_armed(&n->clock) || n->clock.at > io_now(n->ads->io) / NSEC_PER_MSEC + ms)
+		io_timer_set(n->ads->io, &n->clock, ms);
+}
+
+static void entry_expire(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
+{
+	enum ads_clock what = (enum ads_clock)e->clock;
+
+	e->clock = ADS_CLOCK_NONE;
+	switch (what) {
+	case ADS_CLOCK_FETCH: e->flags |= ADS_EXPIRED; break;
+	case ADS_CLOCK_TTL: ads_entry_remove(n, s, e); break;
+	case ADS_CLOCK_NONE:
+	case ADS_CLOCK_LINGER: break; /* settle sees that no clock runs any more */
+	}
+}
+
+void ads_clock_fire(struct ads_node *n)
+{
+	uint32_t now = ads_ms(n->ads);
+	int32_t left, least = INT32_MAX;
+
+	for (unsigned int k = 0; k < MESH_PART_KINDS; k++) {
+		struct ads_table *t = &n->subs[k].table;
+
+		for (uint32_t i = 0; i < t->n; i++) {
+			if (t->v[i].clock == ADS_CLOCK_NONE)
+				continue;
+			left = (int32_t)(t->v[i].deadline - now);
+			if (left <= 0)
+				entry_expire(n, &n->subs[k], &t->v[i]);
+			else if (left < least)
+				least = left;
+		}
+	}
+	/* What expired may have set earlier ones. */
+	if (least < INT32_MAX && !io_timer_is_armed(&n->clock))
+		io_timer_set(n->ads->io, &n->clock, (uint64_t)least);
+	ads_node_touch(n);
+}
+
+/* ---- responses
+ * ------------------------------------------------------------------------------------ */
+
+void ads_verdict_add(struct ads_verdict *v, struct slice name, const char *fmt, ...)
+{
+	char text[ERR_TEXT_MAX];
+	va_list ap;
+
+	v->n++;
+	v->is_nameless |= !name.len;
+	if (buf_len(&v->reasons) > ADS_NACK_TEXT_MAX)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	buf_printf(&v->reasons, "%s%.*s%s%s", v->n > 1 ? "; " : "",
+		   SLICE_ARG(slice_first(name, 256)), name.len ? ": " : "", text);
+}
+
+struct ads_update ads_update_of(const PB_DISCOVERY(Resource) * r)
+{
+	struct ads_update u = {
+		.name = slice_str(r->name),
+		.version = slice_str(r->version),
+		.has_content = r->resource != NULL,
+	};
+
+	if (r->resource) {
+		u.type = slice_str(r->resource->type_url);
+		u.value = slice_of(r->resource->value.data, r->resource->value.len);
+	}
+	if (r->ttl && r->ttl->seconds >= 0 && r->ttl->seconds < ADS_TTL_MAX_S && r->ttl->nanos >= 0)
+		u.ttl_ms = (uint64_t)r->ttl->seconds * 1000 + (uint64_t)r->ttl->nanos / 1000000;
+	return u;
+}
+
+struct ads_sub *ads_sub_find(struct ads_node *n, struct slice type_url)
+{
+	enum mesh_part_kind kind;
+
+	if (xds_type_find(type_url, &kind) == 0 && n->subs[kind].asked)
+		return &n->subs[kind];
+	n->unknown++;
+	return NULL;
+}
+
+static void rejected_forget(struct ads_node *n, struct ads_sub *s, const struct xds_name *name)
+{
+	for (uint32_t i = 0; i < s->n_rejected; i++) {
+		if (s->rejected[i].name != name)
+			continue;
+		xds_name_unref(ads_store(n), s->rejected[i].name);
+		free(s->rejected[i].reason);
+		s->rejected[i] = s->rejected[--s->n_rejected];
+		return;
+	}
+}
+
+static void rejected_add(struct ads_node *n, struct ads_sub *s, struct slice text,
+			 const char *reason)
+{
+	struct xds_name *name = xds_name_get(ads_store(n), slice_first(text, XDS_NAME_MAX));
+
+	rejected_forget(n, s, name);
+	if (s->n_rejected == ADS_REJECTED_MAX) {
+		xds_name_unref(ads_store(n), name);
+		return;
+	}
+	if (!s->rejected)
+		s->rejected = xcalloc(ADS_REJECTED_MAX, sizeof(*s->rejected));
+	s->rejected[s->n_rejected++] = (struct ads_rejected){ name, xstrdup(reason) };
+}
+
+/* The last good content stays; nobody waits for a better one. */
+static void update_reject(struct ads_node *n, struct ads_sub *s, struct slice name,
+			  const char *reason, struct ads_verdict *v)
+{
+	struct ads_entry *e = ads_table_find(&s->table, xds_name_find(ads_store(n), name));
+
+	if (e) {
+		e->flags |= ADS_ANSWERED | ADS_SEEN;
+		if (e->clock == ADS_CLOCK_FETCH)
+			e->clock = ADS_CLOCK_NONE;
+		s->changed = true;
+	}
+	ads_verdict_add(v, name, "%s", reason);
+	rejected_add(n, s, name, reason);
+}
+
+static void version_set(struct ads_node *n, struct ads_entry *e, struct slice version)
+{
+	struct xds_name *old = e->version;
+
+	e->version = version.len ? xds_name_get(ads_store(n), version) : NULL;
+	xds_name_unref(ads_store(n), old);
+}
+
+static void entry_answered(struct ads_node *n, struct ads_entry *e, uint64_t ttl_ms)
+{
+	e->flags = (uint8_t)((e->flags | ADS_ANSWERED | ADS_SEEN) & ~ADS_EXPIRED);
+	ads_entry_clock(n, e, ttl_ms ? ADS_CLOCK_TTL : ADS_CLOCK_NONE, ttl_ms);
+}
+
+void ads_entry_set(struct ads_node *n, struct ads_sub *s, struct ads_entry *e,
+		   struct xds_resource *r)
+{
+	struct xds_resource *old = e->next;
+
+	if (old == r) {
+		xds_resource_unref(ads_store(n), r);
+		return;
+	}
+	e->next = r;
+	needs_count(n, r, 1);
+	resource_release(n, old);
+	if (s->kind == MESH_PART_ENDPOINTS)
+		ads_entry_activate(n, s, e);
+	else
+		s->changed = true;
+}
+
+/* The entry for a good resource; NULL: nobody asked for it, or there are too many. */
+static struct ads_entry *update_entry(struct ads_sub *s, struct xds_name *name)
+{
+	struct ads_entry *e = ads_table_find(&s->table, name);
+
+	if (ads_kind_is_wildcard(s->kind))
+		return e || s->table.n < ADS_RESOURCES_MAX ? ads_table_get(&s->table, name) : NULL;
+	if (e && e->wants)
+		return e;
+	s->ignored++;
+	return NULL;
+}
+
+static void update_heartbeat(struct ads_node *n, struct ads_sub *s, const struct ads_update *u,
+			     struct ads_verdict *v)
+{
+	struct ads_entry *e = ads_table_find(&s->table, xds_name_find(ads_store(n), u->name));
+
+	if (!e || !e->next)
+		update_reject(n, s, u->name, "has no content, and is not known", v);
+	else
+		entry_answered(n, e, u->ttl_ms);
+}
+
+/* What is wrong with @r beside what its compiler says; NULL: nothing. */
+static const char *update_fault(const struct ads_sub *s, const struct ads_update *u,
+				const struct xds_resource *r)
+{
+	if (r->error)
+		return r->error;
+	if (u->name.len && !slice_is_equal(u->name, xds_name_slice(r->name)))
+		return "the content has another name";
+	if (ads_kind_is_wildcard(s->kind) && s->table.n >= ADS_RESOURCES_MAX &&
+	    !ads_table_find(&s->table, r->name))
+		return "too many resources of this type";
+	return NULL;
+}
+
+void ads_update_apply(struct ads_node *n, struct ads_sub *s, const struct ads_update *u,
+		      struct ads_verdict *v)
+{
+	struct xds_resource *r;
+	struct ads_entry *e;
+	const char *why;
+
+	if (!u->has_content) {
+		update_heartbeat(n, s, u, v);
+		return;
+	}
+	if (!slice_is_equal(u->type, slice_str(xds_type_url(s->kind)))) {
+		update_reject(n, s, u->name, "is of another type than the response", v);
+		return;
+	}
+	r = xds_store_get(ads_store(n), s->kind, u->value);
+	why = update_fault(s, u, r);
+	if (why) {
+		update_reject(n, s, u->name.len ? u->name : xds_name_slice(r->name), why, v);
+		xds_resource_unref(ads_store(n), r);
+		return;
+	}
+	e = update_entry(s, r->name);
+	if (!e) {
+		xds_resource_unref(ads_store(n), r);
+		return;
+	}
+	rejected_forget(n, s, e->name);
+	version_set(n, e, u->version);
+	entry_answered(n, e, u->ttl_ms);
+	ads_entry_set(n, s, e, r);
+}
+
+void ads_entry_remove(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
+{
+	struct xds_resource *old = e->next;
+
+	rejected_forget(n, s, e->name);
+	e->flags |= ADS_ANSWERED | ADS_SEEN;
+	s->changed = true;
+	switch (s->kind) {
+	case MESH_PART_ENDPOINTS:
+	case MESH_PART_ROUTES:
+	case MESH_PART_RPC_ROUTES:
+	case MESH_PART_SECRET:
+		/* Whoever needs it goes on with the last one, as in Envoy; it goes with them. */
+		ads_entry_clock(n, e, ADS_CLOCK_NONE, 0);
+		return;
+	case MESH_PART_CLUSTER:
+		ads_entry_clock(n, e, ADS_CLOCK_LINGER, n->ads->opts.linger_ms);
+		break;
+	case MESH_PART_LISTENER:
+		ads_entry_clock(n, e, ADS_CLOCK_LINGER, n->ads->opts.fetch_timeout_ms);
+		break;
+	case MESH_PART_FILTER: ads_entry_clock(n, e, ADS_CLOCK_NONE, 0); break;
+	}
+	version_set(n, e, SLICE_NONE);
+	e->next = NULL;
+	resource_release(n, old);
+}
+
+static void text_set(char **at, struct slice text)
+{
+	free(*at);
+	*at = text.len ? slice_dup(text) : NULL;
+}
+
+void ads_response_done(struct ads_node *n, struct ads_sub *s, struct slice version,
+		       struct slice nonce, struct ads_verdict *v)
+{
+	struct slice reasons = buf_slice(&v->reasons);
+	char *text = v->n ? slice_dup(slice_first(reasons, ADS_NACK_TEXT_MAX)) : NULL;
+
+	s->responses++;
+	s->last_push = clock_wall_ns();
+	s->pushed_at = clock_mono_ns();
+	text_set(&s->nonce, nonce);
+	text_set(&s->error, v->is_whole ? slice_str(text) : SLICE_NONE);
+	s->answered |= !v->is_whole;
+	if (text)
+		s->nacks++;
+	else
+		text_set(&s->version, version);
+	n->proto->ack(n, s, text);
+	ads_node_flush(n);
+	ads_node_touch(n);
+	ads_node_changed(n);
+	free(text);
+	buf_done(&v->reasons);
+}
+
+void ads_sub_done(struct ads_node *n, struct ads_sub *s)
+{
+	while (s->n_rejected)
+		rejected_forget(n, s, s->rejected[0].name);
+	free(s->rejected);
+	ads_names_clear(ads_store(n), &s->fresh);
+	ads_names_clear(ads_store(n), &s->idle);
+	ads_table_done(&s->table);
+	free(s->version);
+	free(s->nonce);
+	free(s->error);
+}
