@@ -4,17 +4,20 @@
  * that moment. A sleep that ends after 30 us costs as much again in waking up, and at low rates a
  * mesh pays that at each hop. The last two waits predict the next one (a request's answer comes
  * soon, the next request does not). A guess that was wrong, or a CPU that somebody else wants,
- * stops the guessing for ever longer times, so that an idle or a crowded node pays next to nothing.
+ * stops the guessing for ever longer times; and events that come several at once say that there is
+ * enough to do. So an idle, a crowded and a loaded node pay next to nothing.
  */
 #include <sched.h>
 
 #include "io/io_impl.h"
 
-#define SURE 4              /* right guesses that are remembered */
-#define PENALTY_MAX 1024    /* short waits to see before the next guess */
-#define IMMEDIATE_NS 3000   /* no wait at all: says nothing */
-#define YIELD_EVERY_NS 8000 /* how often the others are let in */
-#define YIELD_LONG_NS 10000 /* somebody was there */
+#define EVENT 256                        /* one event, in io_busy.events */
+#define QUIET_EVENTS (EVENT + EVENT / 2) /* events a turn; more is work enough */
+#define SURE 4                           /* right guesses that are remembered */
+#define PENALTY_MAX 1024                 /* short waits to see before the next guess */
+#define IMMEDIATE_NS 3000                /* no wait at all: says nothing */
+#define YIELD_EVERY_NS 8000              /* how often the others are let in */
+#define YIELD_LONG_NS 10000              /* somebody was there */
 
 static void busy_wrong(struct io_busy_guess *g)
 {
@@ -43,7 +46,7 @@ bool busy_poll(struct io *io)
 	struct io_busy_guess *g = &b->guess[b->history];
 	uint64_t now, end, yield;
 
-	if (g->score <= 0)
+	if (g->score <= 0 || b->events > QUIET_EVENTS)
 		return false;
 	/* What the turn armed must be with the kernel before its events can come. */
 	io->backend->wait(io, 0);
@@ -51,12 +54,8 @@ bool busy_poll(struct io *io)
 	end = now + b->limit_ns;
 	yield = now;
 	while (!io->backend->ready(io)) {
-		if (now >= end) {
+		if (now >= end || (now >= yield && cpu_is_wanted(&now))) {
 			busy_wrong(g);
-			return false;
-		}
-		if (now >= yield && cpu_is_wanted(&now)) {
-			g->score = 0;
 			return false;
 		}
 		if (now >= yield)
@@ -66,6 +65,13 @@ bool busy_poll(struct io *io)
 	g->penalty = 0;
 	io->backend->wait(io, 0);
 	return true;
+}
+
+void busy_count(struct io *io, unsigned int events)
+{
+	struct io_busy *b = &io->busy;
+
+	b->events += ((int)events * EVENT - b->events) / 8;
 }
 
 void busy_learn(struct io *io, uint64_t waited_ns)

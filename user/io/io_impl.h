@@ -90,12 +90,15 @@ struct io_busy_guess {
 
 struct io_busy {
 	uint64_t limit_ns;   /* 0: never */
+	int events; /* a turn, mean of the last ones, in 1/256 */
 	unsigned int history; /* the last two waits, a bit each: was it short? */
 	struct io_busy_guess guess[4]; /* by history */
 };
 
 /* Polls for a moment if that is likely to spare the sleep; true: there is something to report. */
 bool busy_poll(struct io *io);
+/* A turn found so many events. */
+void busy_count(struct io *io, unsigned int events);
 void busy_learn(struct io *io, uint64_t waited_ns);
 
 /* ---- loop ---------------------------------------------------------------------------- */

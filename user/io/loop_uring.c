@@ -326,9 +326,11 @@ static void uring_dispatch(struct io *io)
 {
 	struct io_uring *ring = &uring_of(io)->ring;
 	struct io_uring_cqe *cqe;
+	unsigned int n = io_uring_cq_ready(ring);
 
+	busy_count(io, n);
 	/* What completes while callbacks run waits for the next turn. */
-	for (unsigned int n = io_uring_cq_ready(ring); n; n--) {
+	for (; n; n--) {
 		uint64_t name;
 		unsigned int flags;
 		int res;

@@ -56,7 +56,7 @@ static void test_alternating_waits(void **state)
 		busy_learn(&io, SHORT_NS);
 		busy_learn(&io, LONG_NS);
 	}
-	ready_at = 1; /* at once: before anybody else is let in */
+	ready_at = 1;                /* at once: before anybody else is let in */
 	assert_true(busy_poll(&io)); /* after a long wait: a short one */
 	assert_int_equal(looks, 1);
 	assert_int_equal(waits, 2);
@@ -65,34 +65,43 @@ static void test_alternating_waits(void **state)
 	assert_int_equal(waits, 2);
 }
 
-/*
- * In vain: after each failure it takes twice as many short waits until the next try. (Where
- * somebody else wants this CPU now, it is left to them and nothing is learnt.)
- */
+/* In vain: after each failure it takes twice as many short waits until the next try. */
 static void test_failures_back_off(void **state)
 {
 	struct io_busy_guess *g;
 	struct io io;
-	int failures = 0;
 
 	(void)state;
 	fake_setup(&io);
 	g = &io.busy.guess[3];
-	for (int tries = 0; failures < 5 && tries < 10000; tries++) {
-		int before = g->penalty, needed = 0;
+	for (int penalty = 1; penalty <= 1024; penalty *= 2) {
+		int needed = 0;
 
 		for (; g->score <= 0; needed++)
 			busy_learn(&io, SHORT_NS);
-		if (g->penalty)
-			assert_true(needed == 1 || needed == before + 1);
+		/* (The first three also make the history.) */
+		assert_int_equal(needed, penalty == 1 ? 3 : penalty / 2 + 1);
 		assert_false(busy_poll(&io));
-		assert_true(g->score <= 0);
-		if (g->score == 0)
-			continue;
-		assert_int_equal(g->penalty, before ? 2 * before : 1);
-		failures++;
+		assert_int_equal(g->score, -penalty);
 	}
-	assert_int_equal(failures, 5);
+}
+
+/* Several events at once: there is enough to do, sleeping costs little. */
+static void test_not_under_load(void **state)
+{
+	struct io io;
+
+	(void)state;
+	fake_setup(&io);
+	for (int i = 0; i < 8; i++)
+		busy_learn(&io, SHORT_NS);
+	ready_at = 1;
+	for (int i = 0; i < 20; i++)
+		busy_count(&io, 4);
+	assert_false(busy_poll(&io));
+	for (int i = 0; i < 20; i++)
+		busy_count(&io, 1);
+	assert_true(busy_poll(&io));
 }
 
 static void test_immediate_events_teach_nothing(void **state)
@@ -182,6 +191,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_unsure_at_first),
 	cmocka_unit_test(test_alternating_waits),
 	cmocka_unit_test(test_failures_back_off),
+	cmocka_unit_test(test_not_under_load),
 	cmocka_unit_test(test_immediate_events_teach_nothing),
 	cmocka_unit_test(test_ping_pong),
 	cmocka_unit_test(test_timers_and_posts),
