@@ -151,3 +151,35 @@ const struct mesh_chain *mesh_chain_find(const struct mesh_listener *l,
 		n = narrow(left, n, criteria[c], in);
 	return n ? left[0] : l->default_chain;
 }
+
+/* ---- inspectors ------------------------------------------------------------------------------ */
+
+static bool port_parts_match(const struct mesh_port_rule *r, uint32_t port, bool all)
+{
+	for (uint32_t i = 0; i < r->n_parts; i++)
+		if (mesh_port_rule_is_match(&r->parts[i], port) != all)
+			return !all;
+	return all;
+}
+
+bool mesh_port_rule_is_match(const struct mesh_port_rule *r, uint32_t port)
+{
+	switch (r->kind) {
+	case MESH_PORT_ANY: return true;
+	case MESH_PORT_RANGE: return port >= r->start && port < r->end;
+	case MESH_PORT_AND: return port_parts_match(r, port, true);
+	case MESH_PORT_OR: return port_parts_match(r, port, false);
+	case MESH_PORT_NOT: return !port_parts_match(r, port, true);
+	}
+	return false;
+}
+
+bool mesh_listener_sniffs_http(const struct mesh_listener *l, uint32_t port)
+{
+	return l->sniff_http && !(l->http_off && mesh_port_rule_is_match(l->http_off, port));
+}
+
+bool mesh_listener_sniffs_tls(const struct mesh_listener *l, uint32_t port)
+{
+	return l->sniff_tls && !(l->tls_off && mesh_port_rule_is_match(l->tls_off, port));
+}

@@ -3,6 +3,7 @@
 #ifndef SKIFF_MESH_FILTERS_H
 #define SKIFF_MESH_FILTERS_H
 
+#include "mesh/rbac.h"
 #include "mesh/route.h"
 
 /* ---- rate limits (envoy.extensions.filters.{http,network}.local_ratelimit.v3) -------------- */
@@ -78,7 +79,9 @@ struct mesh_header_mutation {
 /* One HTTP (or RPC) filter in a chain; @kind names the implementation in cmd/builtin.c. */
 struct mesh_filter {
 	struct slice name;  /* as configured */
-	const char *kind;   /* "router", "local_ratelimit", "fault", "cors", "header_mutation" */
+	/* "router", "local_ratelimit", "fault", "cors", "header_mutation", "rbac"; "nothing" for
+	 * one whose work is done elsewhere */
+	const char *kind;
 	bool disabled;
 	const void *config; /* struct mesh_<kind>, NULL where it has none */
 	/* Of this name in the view (ECDS); then kind and config are the default, kind NULL: none.

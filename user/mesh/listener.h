@@ -5,10 +5,27 @@
 
 #include "base/addr.h"
 #include "mesh/filters.h"
+#include "mesh/tls.h"
 
 struct mesh_prefix {
 	struct addr net;
 	unsigned int bits; /* of 128 */
+};
+
+/* envoy.config.listener.v3.ListenerFilterChainMatchPredicate */
+enum mesh_port_rule_kind {
+	MESH_PORT_ANY,
+	MESH_PORT_RANGE,
+	MESH_PORT_AND,
+	MESH_PORT_OR,
+	MESH_PORT_NOT /* of its one part */
+};
+
+struct mesh_port_rule {
+	enum mesh_port_rule_kind kind;
+	uint32_t start, end; /* RANGE: [start, end) */
+	struct mesh_port_rule *parts;
+	uint32_t n_parts;
 };
 
 /* envoy.config.listener.v3.FilterChainMatch */
@@ -119,7 +136,13 @@ struct mesh_net_ratelimit {
 	struct mesh_token_bucket bucket;
 };
 
-enum mesh_net_kind { MESH_NET_HTTP, MESH_NET_TCP, MESH_NET_RPC, MESH_NET_RATELIMIT };
+enum mesh_net_kind {
+	MESH_NET_HTTP,
+	MESH_NET_TCP,
+	MESH_NET_RPC,
+	MESH_NET_RATELIMIT,
+	MESH_NET_RBAC
+};
 
 struct mesh_net_filter {
 	struct slice name;
@@ -129,6 +152,7 @@ struct mesh_net_filter {
 		const struct mesh_tcp_proxy *tcp;
 		const struct mesh_rpc_proxy *rpc;
 		const struct mesh_net_ratelimit *ratelimit;
+		const struct mesh_rbac *rbac;
 		const void *any;
 	};
 };
@@ -136,6 +160,8 @@ struct mesh_net_filter {
 struct mesh_chain {
 	struct slice name;
 	struct mesh_chain_match match;
+	/* Not MESH_SOCKET_RAW: a connection that gets here is closed, TLS is not there yet. */
+	struct mesh_socket socket;
 	struct mesh_net_filter *filters; /* the last one is terminal (http, tcp, rpc) */
 	uint32_t n_filters;
 };
@@ -149,6 +175,10 @@ struct mesh_listener {
 	bool use_original_dst; /* hands connections to the listener of their original destination */
 	bool sniff; /* a listener filter (http_inspector, tls_inspector) or ours asks for detection
 		     */
+	/* What of the first bytes is looked at: an inspector for HTTP (and whatever else we know),
+	 * one for TLS. */
+	bool sniff_http, sniff_tls;
+	const struct mesh_port_rule *http_off, *tls_off; /* ports without; NULL: none */
 	enum mesh_direction direction;
 	struct slice stat_prefix; /* or empty: by address */
 	uint32_t sniff_timeout_ms; /* listener_filters_timeout; default 100 here */
@@ -162,6 +192,11 @@ struct mesh_listener {
 	uint64_t hash;	/* of the whole listener */
 	uint32_t index; /* place in its view */
 };
+
+bool mesh_port_rule_is_match(const struct mesh_port_rule *r, uint32_t port);
+/* Are the first bytes of connections to @port looked at? */
+bool mesh_listener_sniffs_http(const struct mesh_listener *l, uint32_t port);
+bool mesh_listener_sniffs_tls(const struct mesh_listener *l, uint32_t port);
 
 /* The chain for a connection by Envoy's order of match criteria, or NULL. */
 struct mesh_chain_input {

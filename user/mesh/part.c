@@ -119,11 +119,8 @@ struct mesh_part *mesh_part_endpoints_copy(struct slice name, const struct mesh_
 
 	e->v = arena_array(&p->arena, struct mesh_endpoint, n);
 	e->n = n;
-	for (uint32_t i = 0; i < n; i++) {
-		e->v[i] = v[i];
-		e->v[i].dns_name = arena_slice(&p->arena, v[i].dns_name);
-		e->v[i].hostname = arena_slice(&p->arena, v[i].hostname);
-	}
+	for (uint32_t i = 0; i < n; i++)
+		e->v[i] = mesh_endpoint_copy(&p->arena, &v[i]);
 	p->body = e;
 	return p;
 }

@@ -139,6 +139,11 @@ struct mesh_retry {
 	uint32_t base_ms, max_ms; /* back-off, 0: 25 ms and 10 times that */
 	uint32_t *codes;
 	uint32_t n_codes;
+	uint32_t per_try_idle_ms; /* 0: none */
+	bool other_hosts;	  /* not a host that was tried (previous_hosts) */
+	uint32_t host_attempts;	  /* picks of a host for that; default 1 */
+	struct mesh_header_match *headers, *request_headers; /* retriable_* */
+	uint32_t n_headers, n_request_headers;
 };
 enum {
 	MESH_RETRY_5XX = 1,
@@ -148,7 +153,43 @@ enum {
 	MESH_RETRY_REFUSED = 16,
 	MESH_RETRY_4XX = 32,
 	MESH_RETRY_CODES = 64,
-	MESH_RETRY_RESET_BEFORE_REQUEST = 128
+	MESH_RETRY_RESET_BEFORE_REQUEST = 128,
+	MESH_RETRY_HEADERS = 256,
+	MESH_RETRY_ENVOY_RATELIMITED = 512,
+	MESH_RETRY_HTTP3 = 1024, /* http3-post-connect-failure: never happens here */
+	/* by grpc-status: */
+	MESH_RETRY_GRPC_CANCELLED = 4096,
+	MESH_RETRY_GRPC_DEADLINE = 8192,
+	MESH_RETRY_GRPC_INTERNAL = 16384,
+	MESH_RETRY_GRPC_EXHAUSTED = 32768,
+	MESH_RETRY_GRPC_UNAVAILABLE = 65536
+};
+
+/* envoy.config.route.v3.RouteAction.RequestMirrorPolicy */
+struct mesh_mirror {
+	struct slice cluster, cluster_header; /* one of them */
+	uint32_t fraction;		      /* parts of a million */
+	bool keep_host;			      /* no "-shadow" after the host's name */
+	struct slice host_rewrite;
+};
+
+/* envoy.config.route.v3.RouteAction.HashPolicy */
+enum mesh_hash_source {
+	MESH_HASH_HEADER,
+	MESH_HASH_COOKIE,
+	MESH_HASH_SOURCE_IP,
+	MESH_HASH_QUERY
+};
+
+struct mesh_hash_policy {
+	enum mesh_hash_source source;
+	struct slice name; /* of the header, cookie or query parameter */
+	const struct regex *regex; /* HEADER: rewrites the value first; NULL: none */
+	struct slice subst;
+	bool has_ttl; /* COOKIE: one is made when the client has none */
+	uint32_t ttl_s; /* 0: for the session */
+	struct slice path, attributes; /* COOKIE: path; "; name=value" ... */
+	bool is_terminal;
 };
 
 struct mesh_route {
@@ -186,6 +227,10 @@ struct mesh_route {
 	bool has_max_stream;	  /* max_stream_ms is said; 0: none */
 	uint32_t max_stream_ms;	  /* overrides the manager's max_stream_duration */
 	struct mesh_retry *retry; /* NULL: none */
+	struct mesh_mirror *mirrors;
+	uint32_t n_mirrors; /* of the route; else the virtual host's, else the table's */
+	struct mesh_hash_policy *hashes;
+	uint32_t n_hashes;
 	struct mesh_upgrade *upgrades;
 	uint32_t n_upgrades;
 	struct mesh_redirect *redirect;
@@ -213,6 +258,8 @@ struct mesh_vhost {
 	struct mesh_rl_descriptor_source *rate_limits;
 	uint32_t n_rate_limits;
 	struct mesh_retry *retry;
+	struct mesh_mirror *mirrors;
+	uint32_t n_mirrors;
 	bool include_attempt_count;		/* x-envoy-attempt-count in the request */
 	bool include_attempt_count_in_response;
 };
@@ -225,6 +272,8 @@ struct mesh_route_table {
 	const void *index;
 	bool ignore_port_in_host;
 	bool most_specific_wins; /* most_specific_header_mutations_wins */
+	struct mesh_mirror *mirrors;
+	uint32_t n_mirrors;
 	struct slice *internal_only;
 	uint32_t n_internal_only;
 	struct mesh_mutations mutations;

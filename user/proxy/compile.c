@@ -183,6 +183,7 @@ static int comp_terminal(struct comp *c, const struct mesh_net_filter *f, struct
 		tcp_stats_register(&p->tcp.stats, f->tcp->stat_prefix);
 		return comp_logs(c, f->tcp->logs, f->tcp->n_logs, &p->tcp.logs);
 	case MESH_NET_RATELIMIT:
+	case MESH_NET_RBAC:
 		break;
 	}
 	return err_set(c->err, -EINVAL,

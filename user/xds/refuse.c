@@ -22,8 +22,19 @@ static const char *const conditions[] = {
 	V3("accesslog") "AccessLogFilter",
 	"envoy.type.matcher.v3.StringMatcher",
 	"envoy.type.matcher.v3.RegexMatcher",
+	"envoy.type.matcher.v3.PathMatcher",
+	V3("listener") "ListenerFilterChainMatchPredicate",
 	DUBBO "RouteMatch",
 	DUBBO "MethodMatch",
+};
+
+/* The same, but kept on the wire: translate_rbac.c sees that they are there, and fails closed. */
+static const char *const rules[] = {
+	V3("rbac") "Policy",
+	V3("rbac") "Permission",
+	V3("rbac") "Principal",
+	V3("rbac") "Principal.Authenticated",
+	"envoy.type.matcher.v3.FilterStateMatcher",
 };
 
 static const struct {
@@ -31,20 +42,19 @@ static const struct {
 	uint32_t number;
 } fields[] = {
 	{ V3("listener") "FilterChain", "use_proxy_proto", 4 },
-	{ V3("listener") "FilterChain", "transport_socket", 6 },
 	{ V3("listener") "Listener", "additional_addresses", 33 },
 	{ V3("listener") "Listener", "fcds_config", 36 },
 	{ V3("listener") "Listener", "filter_chain_matcher", 32 },
 	{ V3("listener") "Listener", "udp_listener_config", 18 },
 	{ V3("listener") "Listener", "api_listener", 19 },
 	{ V3("listener") "Listener", "internal_listener", 27 },
-	{ V3("listener") "ListenerFilter", "filter_disabled", 4 },
-	{ V3("listener") "Filter", "config_discovery", 5 },
 	{ V3("cluster") "Cluster", "cluster_type", 38 },
-	{ V3("cluster") "Cluster", "transport_socket", 24 },
-	{ V3("cluster") "Cluster", "transport_socket_matches", 43 },
 	{ V3("cluster") "Cluster", "transport_socket_matcher", 59 },
-	{ V3("cluster") "Cluster", "filters", 40 },
+	{ V3("core") "ConfigSource", "path", 1 },
+	{ V3("core") "ConfigSource", "path_config_source", 8 },
+	{ V3("endpoint") "LbEndpoint", "endpoint_name", 5 },
+	{ V3("endpoint") "LocalityLbEndpoints", "load_balancer_endpoints", 7 },
+	{ V3("endpoint") "LocalityLbEndpoints", "leds_cluster_locality_config", 8 },
 	{ V3("core") "Address", "envoy_internal_address", 3 },
 	{ V3("core") "SocketAddress", "resolver_name", 5 },
 	{ V3("route") "VirtualHost", "matcher", 21 },
@@ -63,9 +73,10 @@ static const struct {
 	{ TCP "TcpProxy", "tunneling_config", 12 },
 	{ TCP "TcpProxy", "metadata_match", 9 },
 	{ TCP "TcpProxy", "on_demand", 14 },
+	{ "envoy.extensions.filters.http.rbac.v3.RBAC", "matcher", 4 },
+	{ "envoy.extensions.filters.network.rbac.v3.RBAC", "matcher", 6 },
 	{ "envoy.extensions.filters.http.router.v3.Router", "upstream_http_filters", 8 },
 	{ "envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "http_filters", 6 },
-	{ DUBBO "DubboProxy", "drds", 6 },
 	{ DUBBO "RouteAction", "metadata_match", 3 },
 };
 
@@ -75,6 +86,9 @@ const char *xds_refuse_unknown(const char *message, const char *name, uint32_t n
 
 	for (size_t i = 0; i < ARRAY_LEN(conditions); i++)
 		if (strcmp(conditions[i], message) == 0)
+			return why;
+	for (size_t i = 0; name && i < ARRAY_LEN(rules); i++)
+		if (strcmp(rules[i], message) == 0)
 			return why;
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
 		if (strcmp(fields[i].message, message) != 0)

@@ -15,6 +15,7 @@
 #include "envoy/config/core/v3/substitution_format_string.pb-c.h"
 #include "envoy/config/listener/v3/listener.pb-c.h"
 #include "envoy/config/route/v3/route.pb-c.h"
+#include "envoy/extensions/filters/network/dubbo_proxy/v3/route.pb-c.h"
 #include "envoy/type/v3/token_bucket.pb-c.h"
 #include "mesh/mesh.h"
 #include "mesh/part.h"
@@ -22,6 +23,7 @@
 #include "xds/protojson.h"
 
 struct translate_regex;
+struct mesh_port_rule;
 
 struct translate {
 	struct protojson pj;              /* path, report, error; the messages' arena */
@@ -30,6 +32,9 @@ struct translate {
 	struct arena *a;                  /* the view's */
 	struct translate_regex **regexes; /* list in the view, freed with it */
 	const json_t *clusters;           /* set of the names of all clusters, for routes */
+	/* From a control plane: resources may name others by name, and what files may not ask for
+	 * yet is taken where it fails closed. */
+	bool is_xds;
 	uint64_t hash_seed; /* of texts that the listener takes from files and the environment */
 };
 
@@ -58,6 +63,12 @@ struct translate {
 int tr_fail(struct translate *t, const char *fmt, ...) printf_like(2, 3);
 /* Fails: "<field>: <what> is not supported yet by this version". */
 int tr_unsupported(struct translate *t, const char *field, const char *what);
+/* Fails when files ask for @field of @m, which only a control plane may. */
+int tr_files_refuse(struct translate *t, const ProtobufCMessage *m, const char *field);
+/* Reports that @field of @m has no effect, when it is set. */
+void tr_no_effect(struct translate *t, const ProtobufCMessage *m, const char *field, bool is_set);
+/* The part that is built names the resource @name. Nothing in a whole view. */
+void tr_need(struct translate *t, enum mesh_part_kind kind, struct slice name, bool is_weak);
 /* One line in the report, at the place of @field (may be ""). */
 void tr_warn(struct translate *t, const char *field, const char *fmt, ...) printf_like(3, 4);
 int tr_required(struct translate *t, const char *field, bool is_there);
@@ -93,6 +104,8 @@ int tr_socket_address(struct translate *t, const PB_CORE(Address) * a,
 /* How header names are written. NULL: in lower case. */
 int tr_key_format(struct translate *t, const PB_CORE(Http1ProtocolOptions__HeaderKeyFormat) * m,
 		  bool *ret_proper_case, bool *ret_preserve_case);
+/* Does the resource come over the stream that its owner came over? */
+bool tr_is_ads(const PB_CORE(ConfigSource) * c);
 /* Opens an Any; -ENOENT when its type is not known. */
 int tr_any(struct translate *t, const Google__Protobuf__Any *any, ProtobufCMessage **ret_m);
 /* Makes @p the part that is built: its arena, the list of regexes and its release. */
@@ -180,7 +193,6 @@ int tr_route_action(struct translate *t, const PB_ROUTE(RouteAction) * m, struct
 int tr_redirect(struct translate *t, const PB_ROUTE(RedirectAction) * m, struct mesh_route *r);
 int tr_direct_response(struct translate *t, const PB_ROUTE(DirectResponseAction) * m,
 		       size_t max_body, struct mesh_route *r);
-int tr_retry(struct translate *t, const PB_ROUTE(RetryPolicy) * m, struct mesh_retry **ret_r);
 /* Is @name a cluster of this set of resources? */
 bool tr_cluster_exists(const struct translate *t, struct slice name);
 /* A path template ("/a/{b}/{c=**}") as an anchored pattern, and a rewrite ("/x/{c}") as its
@@ -193,6 +205,8 @@ int tr_template_rewrite(struct translate *t, struct slice match, struct slice te
 int tr_http_manager(struct translate *t, const ProtobufCMessage *m,
 		    const struct mesh_http_manager **ret_h);
 int tr_net_filters(struct translate *t, PB_LISTENER(Filter) * *v, size_t n, struct mesh_chain *c);
+int tr_rpc_tables(struct translate *t, const PB_DUBBO(MultipleRouteConfiguration) * m,
+		  struct mesh_rpc_tables *ret_r);
 int tr_upgrade(struct translate *t, const char *type, const Google__Protobuf__BoolValue *enabled,
 	       struct mesh_upgrade *ret_u);
 
@@ -200,6 +214,46 @@ int tr_upgrade(struct translate *t, const char *type, const Google__Protobuf__Bo
  */
 int tr_listener(struct translate *t, const PB_LISTENER(Listener) * m, struct mesh_listener *ret_l);
 int tr_cluster(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *ret_c);
+
+/* ---- translate_endpoint.c ----------------------------------------------------------------------
+ */
+int tr_endpoints(struct translate *t, const PB_ENDPOINT(ClusterLoadAssignment) * m,
+		 enum mesh_cluster_kind kind, struct mesh_endpoints *ret_e);
+
+/* ---- translate_tls.c ---------------------------------------------------------------------------
+ */
+int tr_socket(struct translate *t, const PB_CORE(TransportSocket) * m, bool is_downstream,
+	      struct mesh_socket *ret_s);
+int tr_cluster_sockets(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c);
+/* The metadata for @filter, one of its values, a value's text; NULL and empty when not there. */
+const Google__Protobuf__Struct *tr_metadata(const PB_CORE(Metadata) * m, const char *filter);
+const Google__Protobuf__Value *tr_value(const Google__Protobuf__Struct *s, const char *key);
+struct slice tr_value_text(struct translate *t, const Google__Protobuf__Value *v);
+/* The texts of @s (may be NULL). @only_text: fails for other values, else they are left out. */
+int tr_pairs(struct translate *t, const Google__Protobuf__Struct *s, bool only_text,
+	     struct mesh_pair **ret_v, uint32_t *ret_n);
+
+/* ---- translate_istio.c -------------------------------------------------------------------------
+ */
+/* Is @any (may be NULL) an extension whose work is done elsewhere, or not needed? */
+bool tr_is_nothing(struct translate *t, const Google__Protobuf__Any *any);
+int tr_cluster_filters(struct translate *t, const PB_CLUSTER(Cluster) * m);
+void tr_cluster_service(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c);
+
+/* ---- translate_rbac.c --------------------------------------------------------------------------
+ */
+int tr_rbac(struct translate *t, const ProtobufCMessage *m, bool per_route,
+	    const void **ret_config);
+int tr_net_rbac(struct translate *t, const ProtobufCMessage *m, struct mesh_net_filter *f);
+
+/* ---- translate_retry.c -------------------------------------------------------------------------
+ */
+int tr_retry(struct translate *t, const PB_ROUTE(RetryPolicy) * m, struct mesh_retry **ret_r);
+int tr_mirrors(struct translate *t, PB_ROUTE(RouteAction__RequestMirrorPolicy) * *v, size_t n,
+	       struct mesh_mirror **ret_v, uint32_t *ret_n);
+int tr_hashes(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r);
+int tr_regex_subst(struct translate *t, const PB_MATCHER(RegexMatchAndSubstitute) * m,
+		   const struct regex **ret_re, struct slice *ret_subst);
 
 /* ---- refuse.c -------------------------------------------------------------------------------- */
 /* For protojson.refuse: fields that may not be ignored. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a route does: clusters, rewrites, time-outs, retries, redirects, direct responses. */
-#include "base/regex.h"
+/* What a route does: clusters, rewrites, time-outs, redirects, direct responses. */
 #include "envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite.pb-c.h"
 #include "xds/translate.h"
 
@@ -25,6 +24,7 @@ static int weight_entry(struct translate *t, const PB_ROUTE(WeightedCluster__Clu
 	if (!*m->name == !*m->cluster_header)
 		return tr_fail(t, "one of name and cluster_header is required, and only one");
 	w->name = tr_str(t, m->name);
+	tr_need(t, MESH_PART_CLUSTER, w->name, true);
 	w->header = tr_lower(t, m->cluster_header);
 	w->weight = tr_u32(m->weight, 0);
 	rc = tr_line(t, "host_rewrite_literal", m->host_rewrite_literal, &w->host_rewrite);
@@ -62,6 +62,7 @@ static int cluster_spec(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 	switch (m->cluster_specifier_case) {
 	case K_ACTION(CLUSTER_SPECIFIER_CLUSTER):
 		r->cluster = tr_str(t, m->cluster);
+		tr_need(t, MESH_PART_CLUSTER, r->cluster, true);
 		return tr_nonempty(t, "cluster", m->cluster);
 	case K_ACTION(CLUSTER_SPECIFIER_CLUSTER_HEADER):
 		r->cluster_header = tr_lower(t, m->cluster_header);
@@ -76,20 +77,6 @@ static int cluster_spec(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 }
 
 /* ---- rewrites -------------------------------------------------------------------------------- */
-
-static int regex_subst(struct translate *t, const PB_MATCHER(RegexMatchAndSubstitute) * m,
-		       const struct regex **ret_re, struct slice *ret_subst)
-{
-	int rc = tr_line(t, "substitution", m->substitution, ret_subst);
-	struct err e;
-
-	if (rc == 0)
-		rc = tr_regex(t, "pattern", m->pattern, ret_re);
-	/* Envoy takes it, too, and then rewrites less than was meant. */
-	if (rc == 0 && regex_check_subst(*ret_re, *ret_subst, &e) < 0)
-		tr_warn(t, "substitution", "%s", e.text);
-	return rc;
-}
 
 static int host_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r)
 {
@@ -109,7 +96,8 @@ static int host_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 	case K_ACTION(HOST_REWRITE_SPECIFIER_HOST_REWRITE_PATH_REGEX):
 		r->host_rewrite = MESH_HOST_PATH_REGEX;
 		TR_IN(t, "host_rewrite_path_regex",
-		      regex_subst(t, m->host_rewrite_path_regex, &r->host_regex, &r->host_literal));
+		      tr_regex_subst(t, m->host_rewrite_path_regex, &r->host_regex,
+				     &r->host_literal));
 		return 0;
 	default: return 0;
 	}
@@ -155,81 +143,10 @@ static int path_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 	if (m->regex_rewrite) {
 		r->rewrite = MESH_PATH_REWRITE_REGEX;
 		TR_IN(t, "regex_rewrite",
-		      regex_subst(t, m->regex_rewrite, &r->rewrite_regex, &r->prefix_rewrite));
+		      tr_regex_subst(t, m->regex_rewrite, &r->rewrite_regex, &r->prefix_rewrite));
 	}
 	if (m->path_rewrite_policy)
 		TR_IN(t, "path_rewrite_policy", template_rewrite(t, m->path_rewrite_policy, r));
-	return 0;
-}
-
-/* ---- retries --------------------------------------------------------------------------------- */
-
-static uint32_t retry_bit(struct slice word)
-{
-	static const struct {
-		const char *word;
-		uint32_t bit;
-	} words[] = {
-		{ "5xx", MESH_RETRY_5XX },
-		{ "gateway-error", MESH_RETRY_GATEWAY },
-		{ "reset", MESH_RETRY_RESET },
-		{ "connect-failure", MESH_RETRY_CONNECT },
-		{ "refused-stream", MESH_RETRY_REFUSED },
-		{ "retriable-4xx", MESH_RETRY_4XX },
-		{ "retriable-status-codes", MESH_RETRY_CODES },
-		{ "reset-before-request", MESH_RETRY_RESET_BEFORE_REQUEST },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (slice_is_equal(word, slice_str(words[i].word)))
-			return words[i].bit;
-	return 0;
-}
-
-static int back_off(struct translate *t, const PB_ROUTE(RetryPolicy__RetryBackOff) * m,
-		    struct mesh_retry *r)
-{
-	int rc = tr_required(t, "base_interval", m->base_interval);
-
-	if (rc == 0)
-		rc = tr_ms(t, "base_interval", m->base_interval, 0, &r->base_ms);
-	if (rc == 0)
-		rc = tr_ms(t, "max_interval", m->max_interval, 0, &r->max_ms);
-	if (rc == 0 && !m->base_interval->seconds && !m->base_interval->nanos)
-		return tr_fail(t, "base_interval must be over 0");
-	if (!r->base_ms)
-		r->base_ms = 1;
-	if (rc == 0 && m->max_interval && r->max_ms < r->base_ms)
-		return tr_fail(t, "max_interval must be at least base_interval");
-	return rc;
-}
-
-int tr_retry(struct translate *t, const PB_ROUTE(RetryPolicy) * m, struct mesh_retry **ret_r)
-{
-	struct mesh_retry *r = arena_new(t->a, struct mesh_retry);
-	struct slice rest = slice_str(m->retry_on);
-	int rc;
-
-	while (rest.ptr && rest.len) {
-		struct slice word = slice_trim(slice_split(&rest, ','));
-		uint32_t bit = retry_bit(word);
-
-		r->on |= bit;
-		if (!bit && word.len)
-			tr_warn(t, "retry_on", "\"%.*s\" has no effect in this version",
-				SLICE_ARG(word));
-	}
-	r->num = tr_u32(m->num_retries, 1);
-	r->codes = TR_ARRAY(t, uint32_t, m->n_retriable_status_codes);
-	r->n_codes = (uint32_t)m->n_retriable_status_codes;
-	for (size_t i = 0; i < m->n_retriable_status_codes; i++)
-		r->codes[i] = m->retriable_status_codes[i];
-	rc = tr_ms(t, "per_try_timeout", m->per_try_timeout, 0, &r->per_try_timeout_ms);
-	if (rc < 0)
-		return rc;
-	if (m->retry_back_off)
-		TR_IN(t, "retry_back_off", back_off(t, m->retry_back_off, r));
-	*ret_r = r;
 	return 0;
 }
 
@@ -294,6 +211,12 @@ int tr_route_action(struct translate *t, const PB_ROUTE(RouteAction) * m, struct
 		return rc;
 	if (m->retry_policy)
 		TR_IN(t, "retry_policy", tr_retry(t, m->retry_policy, &r->retry));
+	rc = tr_mirrors(t, m->request_mirror_policies, m->n_request_mirror_policies, &r->mirrors,
+			&r->n_mirrors);
+	if (rc == 0)
+		rc = tr_hashes(t, m, r);
+	if (rc < 0)
+		return rc;
 	return tr_cors_override(t, m->cors, &r->overrides);
 }
 
@@ -312,7 +235,7 @@ static int redirect_path(struct translate *t, const PB_ROUTE(RedirectAction) * m
 		return tr_line(t, "prefix_rewrite", m->prefix_rewrite, &r->path);
 	case K_REDIRECT(PATH_REWRITE_SPECIFIER_REGEX_REWRITE):
 		r->path_kind = MESH_REDIRECT_PATH_REGEX;
-		TR_IN(t, "regex_rewrite", regex_subst(t, m->regex_rewrite, &r->regex, &r->path));
+		TR_IN(t, "regex_rewrite", tr_regex_subst(t, m->regex_rewrite, &r->regex, &r->path));
 		return 0;
 	default: return 0;
 	}

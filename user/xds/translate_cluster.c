@@ -12,6 +12,7 @@
 #define K_TYPE(x) K_CLUSTER(CLUSTER__DISCOVERY_TYPE__##x)
 #define K_LB(x) K_CLUSTER(CLUSTER__LB_POLICY__##x)
 #define K_DNS(x) K_CLUSTER(CLUSTER__DNS_LOOKUP_FAMILY__##x)
+#define K_LOCALITY(x) K_CLUSTER(CLUSTER__COMMON_LB_CONFIG__LOCALITY_CONFIG_SPECIFIER_##x)
 #define HTTP_OPTIONS "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 #define CONNECT_TIMEOUT_MS 5000
 #define DNS_REFRESH_MS 5000
@@ -22,6 +23,21 @@
 #define RETRIES_MAX 3
 
 /* ---- kind and balancing ---------------------------------------------------------------------- */
+
+/* Endpoints that come from elsewhere than the same stream are none that we would ever get. */
+static int eds(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
+{
+	const PB_CLUSTER(Cluster__EdsClusterConfig) *e = m->eds_cluster_config;
+
+	if (!e || !e->eds_config)
+		return tr_fail(t, "eds_cluster_config.eds_config is required for type EDS");
+	if (!tr_is_ads(e->eds_config))
+		return tr_unsupported(t, "eds_cluster_config.eds_config",
+				      "another source than ads (or self)");
+	c->service_name = tr_str(t, *e->service_name ? e->service_name : m->name);
+	tr_need(t, MESH_PART_ENDPOINTS, c->service_name, false);
+	return 0;
+}
 
 static int cluster_kind(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
 {
@@ -35,6 +51,8 @@ static int cluster_kind(struct translate *t, const PB_CLUSTER(Cluster) * m, stru
 	case K_TYPE(ORIGINAL_DST): c->kind = MESH_CLUSTER_ORIGINAL_DST; return 0;
 	case K_TYPE(EDS):
 		c->kind = MESH_CLUSTER_EDS;
+		if (t->is_xds)
+			return eds(t, m, c);
 		xds_path_push(&t->pj.path, "type");
 		return tr_fail(t, "EDS needs a control plane (xDS), and none is configured; give "
 				  "the endpoints in load_assignment of a STATIC cluster");
@@ -101,6 +119,20 @@ static int typed_balancing(struct translate *t, const PB_CLUSTER(LoadBalancingPo
 	return rc;
 }
 
+static void hashing(const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
+{
+	c->hash_kind = m->lb_policy == K_LB(MAGLEV) ? MESH_HASH_MAGLEV : MESH_HASH_RING;
+	if (m->lb_config_case == K_CLUSTER(CLUSTER__LB_CONFIG_RING_HASH_LB_CONFIG)) {
+		const PB_CLUSTER(Cluster__RingHashLbConfig) *r = m->ring_hash_lb_config;
+
+		c->ring_min = r->minimum_ring_size ? r->minimum_ring_size->value : 0;
+		c->ring_max = r->maximum_ring_size ? r->maximum_ring_size->value : 0;
+	}
+	if (m->lb_config_case == K_CLUSTER(CLUSTER__LB_CONFIG_MAGLEV_LB_CONFIG) &&
+	    m->maglev_lb_config->table_size)
+		c->table_size = m->maglev_lb_config->table_size->value;
+}
+
 static int enum_balancing(struct translate *t, const PB_CLUSTER(Cluster) * m,
 			  struct mesh_cluster *c)
 {
@@ -112,6 +144,7 @@ static int enum_balancing(struct translate *t, const PB_CLUSTER(Cluster) * m,
 	case K_LB(RING_HASH):
 	case K_LB(MAGLEV):
 		c->lb = MESH_LB_RANDOM;
+		hashing(m, c);
 		tr_warn(t, "lb_policy",
 			"consistent hashing is not there yet; endpoints are picked at random, as "
 			"for requests without a hash");
@@ -245,6 +278,7 @@ static int http_options(struct translate *t, const PB_HTTP(HttpProtocolOptions) 
 					  "http2_protocol_options is required");
 		break;
 	case K_OPTIONS(UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG):
+		c->use_downstream_protocol = true;
 		rc = http1(t, o->use_downstream_protocol_config->http_protocol_options, c);
 		break;
 	case K_OPTIONS(UPSTREAM_PROTOCOL_OPTIONS_AUTO_CONFIG):
@@ -302,87 +336,127 @@ static int protocol(struct translate *t, const PB_CLUSTER(Cluster) * m, struct m
 			return rc;
 		xds_path_pop(&t->pj.path, mark);
 	}
-	if (c->http2)
+	if (c->http2 && !t->is_xds)
 		return tr_fail(t, "HTTP/2 to the upstream is not supported yet by this version");
+	if (c->http2)
+		tr_warn(t, "", "HTTP/2 to the upstream is not there yet: HTTP/1.1 is spoken");
+	return 0;
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static int outlier(struct translate *t, const PB_CLUSTER(OutlierDetection) * m,
+		   const struct mesh_outlier **ret_o)
+{
+	struct mesh_outlier *o = arena_new(t->a, struct mesh_outlier);
+	int rc;
+
+	o->consecutive_5xx = tr_u32(m->consecutive_5xx, 5);
+	o->consecutive_gateway = tr_u32(m->consecutive_gateway_failure, 5);
+	o->consecutive_local = tr_u32(m->consecutive_local_origin_failure, 5);
+	o->enforce_5xx = tr_u32(m->enforcing_consecutive_5xx, 100);
+	o->enforce_gateway = tr_u32(m->enforcing_consecutive_gateway_failure, 0);
+	o->enforce_local = tr_u32(m->enforcing_consecutive_local_origin_failure, 100);
+	o->enforce_success_rate = tr_u32(m->enforcing_success_rate, 100);
+	o->max_ejection_percent = tr_u32(m->max_ejection_percent, 10);
+	o->split_local = m->split_external_local_origin_errors;
+	rc = tr_ms(t, "interval", m->interval, 10000, &o->interval_ms);
+	if (rc == 0)
+		rc = tr_ms(t, "base_ejection_time", m->base_ejection_time, 30000,
+			   &o->base_ejection_ms);
+	if (rc == 0)
+		rc = tr_ms(t, "max_ejection_time", m->max_ejection_time, 300000,
+			   &o->max_ejection_ms);
+	if (rc == 0 && (!o->interval_ms || !o->base_ejection_ms))
+		return tr_fail(t, "interval and base_ejection_time must be over 0");
+	if (rc == 0 &&
+	    (o->max_ejection_percent > 100 || o->enforce_5xx > 100 || o->enforce_gateway > 100 ||
+	     o->enforce_local > 100 || o->enforce_success_rate > 100))
+		return tr_fail(t, "a percentage is over 100");
+	*ret_o = o;
+	return rc;
+}
+
+static void keepalive(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
+{
+	const PB_CLUSTER(UpstreamConnectionOptions) *o = m->upstream_connection_options;
+	struct mesh_keepalive *k;
+
+	if (!o || !o->tcp_keepalive)
+		return;
+	k = arena_new(t->a, struct mesh_keepalive);
+	k->probes = tr_u32(o->tcp_keepalive->keepalive_probes, 0);
+	k->time_s = tr_u32(o->tcp_keepalive->keepalive_time, 0);
+	k->interval_s = tr_u32(o->tcp_keepalive->keepalive_interval, 0);
+	c->keepalive = k;
+	tr_no_effect(t, &m->base, "upstream_connection_options", true);
+}
+
+static int bind_address(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
+{
+	const PB_CORE(SocketAddress) *sa =
+		m->upstream_bind_config ? m->upstream_bind_config->source_address : NULL;
+
+	if (!sa)
+		return 0;
+	if (addr_parse_ip(slice_str(sa->address), &c->bind) < 0)
+		return tr_fail(t,
+			       "upstream_bind_config.source_address: \"%s\" is not an IP address",
+			       sa->address);
+	if (sa->port_value > 65535)
+		return tr_fail(t,
+			       "upstream_bind_config.source_address: port_value %u is over 65535",
+			       sa->port_value);
+	c->bind.port = (uint16_t)sa->port_value;
+	c->has_bind = true;
+	/* Istio's mark of what a sidecar itself has sent: ours need none. */
+	tr_no_effect(t, &m->base, "upstream_bind_config", true);
+	return 0;
+}
+
+static int extras(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
+{
+	int rc = tr_cluster_sockets(t, m, c);
+
+	if (rc == 0)
+		rc = tr_cluster_filters(t, m);
+	if (rc == 0)
+		rc = bind_address(t, m, c);
+	if (rc < 0)
+		return rc;
+	if (m->outlier_detection) {
+		TR_IN(t, "outlier_detection", outlier(t, m->outlier_detection, &c->outlier));
+		tr_no_effect(t, &m->base, "outlier_detection", true);
+	}
+	keepalive(t, m, c);
+	tr_cluster_service(t, m, c);
+	c->locality_weighted = m->common_lb_config &&
+			       m->common_lb_config->locality_config_specifier_case ==
+				       K_LOCALITY(LOCALITY_WEIGHTED_LB_CONFIG);
+	if (m->common_lb_config)
+		tr_no_effect(t, &m->common_lb_config->base, "locality_weighted_lb_config",
+			     c->locality_weighted);
+	/* The C library's resolver tells no life times. */
+	tr_no_effect(t, &m->base, "respect_dns_ttl", m->respect_dns_ttl);
 	return 0;
 }
 
 /* ---- endpoints ------------------------------------------------------------------------------- */
 
-static int endpoint(struct translate *t, const PB_ENDPOINT(LbEndpoint) * m, uint32_t priority,
-		    const struct mesh_cluster *c, struct mesh_endpoint *e)
-{
-	const PB_CORE(SocketAddress) *sa = NULL;
-	size_t mark;
-	int rc, health;
-
-	if (m->host_identifier_case != K_ENDPOINT(LB_ENDPOINT__HOST_IDENTIFIER_ENDPOINT))
-		return tr_fail(t, "endpoint is required");
-	mark = xds_path_push(&t->pj.path, "endpoint");
-	rc = tr_socket_address(t, m->endpoint->address, &sa);
-	if (rc < 0)
-		return rc;
-	e->hostname = tr_str(t, m->endpoint->hostname);
-	if (addr_parse_ip(slice_str(sa->address), &e->addr) < 0) {
-		if (c->kind == MESH_CLUSTER_STATIC)
-			return tr_fail(t,
-				       "address.socket_address.address: \"%s\" is not an IP "
-				       "address; names need type STRICT_DNS or LOGICAL_DNS",
-				       sa->address);
-	}
-	if (c->kind == MESH_CLUSTER_STRICT_DNS || c->kind == MESH_CLUSTER_LOGICAL_DNS) {
-		e->dns_name = tr_str(t, sa->address);
-		if (!e->hostname.len)
-			e->hostname = e->dns_name;
-	}
-	e->addr.port = (uint16_t)sa->port_value;
-	xds_path_pop(&t->pj.path, mark);
-	e->priority = priority;
-	e->weight = tr_u32(m->load_balancing_weight, 1);
-	if (!e->weight)
-		return tr_fail(t, "load_balancing_weight must be at least 1");
-	health = (int)m->health_status;
-	if (health >= MESH_HEALTH_UNKNOWN && health <= MESH_HEALTH_DEGRADED)
-		e->health = (enum mesh_health)health; /* the same numbers */
-	return 0;
-}
-
-static int group(struct translate *t, const PB_ENDPOINT(LocalityLbEndpoints) * g,
-		 struct mesh_cluster *c)
-{
-	if (g->priority > 128)
-		return tr_fail(t, "priority %u is over 128", g->priority);
-	for (size_t i = 0; i < g->n_lb_endpoints; i++) {
-		TR_IN_AT(t, "lb_endpoints", i,
-			 endpoint(t, g->lb_endpoints[i], g->priority, c,
-				  &c->endpoints[c->n_endpoints]));
-		c->n_endpoints++;
-	}
-	return 0;
-}
-
-static int assignment(struct translate *t, const PB_ENDPOINT(ClusterLoadAssignment) * m,
-		      struct mesh_cluster *c)
-{
-	size_t n = 0;
-	int rc = tr_nonempty(t, "cluster_name", m->cluster_name);
-
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < m->n_endpoints; i++)
-		n += m->endpoints[i]->n_lb_endpoints;
-	c->endpoints = TR_ARRAY(t, struct mesh_endpoint, n);
-	for (size_t i = 0; i < m->n_endpoints; i++)
-		TR_IN_AT(t, "endpoints", i, group(t, m->endpoints[i], c));
-	return 0;
-}
-
 static int endpoints(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_cluster *c)
 {
+	struct mesh_endpoints e = { NULL, 0 };
+
 	if (m->load_assignment && c->kind == MESH_CLUSTER_ORIGINAL_DST)
 		return tr_fail(t, "load_assignment may not be set for type ORIGINAL_DST");
+	if (c->kind == MESH_CLUSTER_EDS) {
+		tr_no_effect(t, &m->base, "load_assignment", m->load_assignment != NULL);
+		return 0;
+	}
 	if (m->load_assignment)
-		TR_IN(t, "load_assignment", assignment(t, m->load_assignment, c));
+		TR_IN(t, "load_assignment", tr_endpoints(t, m->load_assignment, c->kind, &e));
+	c->endpoints = e.v;
+	c->n_endpoints = e.n;
 	if (c->kind == MESH_CLUSTER_LOGICAL_DNS && c->n_endpoints != 1)
 		return tr_fail(t, "a LOGICAL_DNS cluster needs exactly one endpoint, not %u",
 			       c->n_endpoints);
@@ -426,6 +500,8 @@ int tr_cluster(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_c
 		rc = protocol(t, m, c);
 	if (rc == 0)
 		rc = endpoints(t, m, c);
+	if (rc == 0)
+		rc = extras(t, m, c);
 	thresholds(t, m->circuit_breakers, &c->limits);
 	return rc;
 }

@@ -4,6 +4,7 @@
 #include "envoy/extensions/filters/http/fault/v3/fault.pb-c.h"
 #include "envoy/extensions/filters/http/header_mutation/v3/header_mutation.pb-c.h"
 #include "envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.pb-c.h"
+#include "envoy/extensions/filters/http/rbac/v3/rbac.pb-c.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb-c.h"
 #include "envoy/extensions/filters/network/dubbo_proxy/router/v3/router.pb-c.h"
 #include "xds/translate.h"
@@ -236,6 +237,8 @@ static const struct kind kinds[] = {
 	  D_EXT(filters__http__fault__v3__httpfault), fault, fault },
 	{ "cors", false, D_EXT(filters__http__cors__v3__cors),
 	  D_EXT(filters__http__cors__v3__cors_policy), NULL, cors_route },
+	{ "rbac", false, D_EXT(filters__http__rbac__v3__rbac),
+	  D_EXT(filters__http__rbac__v3__rbacper_route), tr_rbac, tr_rbac },
 	{ "header_mutation", false, D_EXT(filters__http__header_mutation__v3__header_mutation),
 	  D_EXT(filters__http__header_mutation__v3__header_mutation_per_route), header_mutation,
 	  header_mutation },
@@ -290,6 +293,8 @@ int tr_filter(struct translate *t, const char *name, const Google__Protobuf__Any
 		return rc;
 	if (!any)
 		return tr_fail(t, "typed_config is required for filter \"%s\"", name);
+	if (tr_is_nothing(t, any))
+		return 1;
 	xds_path_push(&t->pj.path, "typed_config");
 	rc = kind_open(t, name, any, false, is_optional, &m, &k);
 	*ret_f = (struct mesh_filter){ .name = tr_str(t, name), .disabled = disabled };
@@ -310,7 +315,7 @@ int tr_filter_order(struct translate *t, const char *field, const struct mesh_fi
 	if (!n)
 		return tr_fail(t, "%s needs at least the router filter", field);
 	for (uint32_t i = 0; i < n; i++) {
-		bool is_router = strcmp(v[i].kind, "router") == 0;
+		bool is_router = v[i].kind && strcmp(v[i].kind, "router") == 0;
 
 		if (is_router && i + 1 < n)
 			return tr_fail(t, "%s: filter \"%.*s\" ends the chain and must be the last",
@@ -364,6 +369,8 @@ static int override(struct translate *t, const struct tr_override_entry *e,
 	}
 	if ((rc < 0 && rc != -ENOENT) || !any)
 		return rc;
+	if (tr_is_nothing(t, any))
+		return 1;
 	rc = kind_open(t, e->key, any, true, is_optional, &m, &k);
 	if (rc != 0)
 		return rc;

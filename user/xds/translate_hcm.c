@@ -9,6 +9,7 @@
 #define STREAM_IDLE_TIMEOUT_MS 300000
 #define DELAYED_CLOSE_MS 1000
 #define DRAIN_TIMEOUT_MS 5000
+#define REQUEST_ID "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
 #define HEADERS_MAX 100
 #define HEAD_KB_MAX 60
 #define HEAD_KB_LIMIT 8192 /* as Envoy's limit of max_request_headers_kb */
@@ -193,15 +194,53 @@ static int http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
 	return tr_key_format(t, o->header_key_format, &h->proper_case, &h->preserve_case);
 }
 
+/* A filter whose settings are a resource of their own (ECDS). 1: what is left is nothing. */
+static int discovered(struct translate *t, const PB_HCM(HttpFilter) * m, struct mesh_filter *f)
+{
+	const PB_CORE(ExtensionConfigSource) *s = m->config_discovery;
+	const ProtobufCMessage *router = NULL;
+	size_t mark;
+	int rc;
+
+	if (!t->is_xds)
+		return tr_files_refuse(t, &m->base, "config_discovery");
+	mark = xds_path_push(&t->pj.path, "config_discovery");
+	if (!tr_is_ads(s->config_source))
+		return tr_unsupported(t, "config_source", "another source than ads");
+	if (!s->n_type_urls)
+		return tr_fail(t, "type_urls may not be empty");
+	*f = (struct mesh_filter){ .name = tr_str(t, m->name), .disabled = m->disabled };
+	if (s->default_config) {
+		size_t inner = xds_path_push(&t->pj.path, "default_config");
+
+		rc = tr_filter(t, m->name, s->default_config, false, m->disabled, f, &router);
+		if (rc < 0)
+			return rc;
+		if (rc > 0)
+			*f = (struct mesh_filter){ .name = tr_str(t, m->name), .kind = "nothing" };
+		xds_path_pop(&t->pj.path, inner);
+	}
+	if (router)
+		return tr_fail(t, "the router may not be a resource of its own");
+	f->discovery = tr_str(t, m->name);
+	tr_need(t, MESH_PART_FILTER, f->discovery, s->apply_default_config_without_warming);
+	xds_path_pop(&t->pj.path, mark);
+	return tr_nonempty(t, "name", m->name);
+}
+
 static int http_filter(struct translate *t, const PB_HCM(HttpFilter) * m,
 		       struct mesh_http_manager *h, struct mesh_filter *f)
 {
 	const ProtobufCMessage *router = NULL;
-	int rc = tr_filter(t, m->name,
-			   m->config_type_case == K_HCM(HTTP_FILTER__CONFIG_TYPE_TYPED_CONFIG) ?
-				   m->typed_config :
-				   NULL,
-			   m->is_optional, m->disabled, f, &router);
+	int rc;
+
+	if (m->config_type_case == K_HCM(HTTP_FILTER__CONFIG_TYPE_CONFIG_DISCOVERY))
+		return discovered(t, m, f);
+	rc = tr_filter(t, m->name,
+		       m->config_type_case == K_HCM(HTTP_FILTER__CONFIG_TYPE_TYPED_CONFIG) ?
+			       m->typed_config :
+			       NULL,
+		       m->is_optional, m->disabled, f, &router);
 
 	if (router && router->descriptor == D_EXT(filters__http__router__v3__router))
 		h->suppress_envoy_headers =
@@ -239,6 +278,17 @@ static int upgrades(struct translate *t, const PB_HCM(HttpConnectionManager) * m
 	return tr_upgrades_unique(t, h->upgrades, h->n_upgrades);
 }
 
+static int rds(struct translate *t, const PB_HCM(Rds) * m, struct mesh_http_manager *h)
+{
+	if (!m->config_source)
+		return tr_fail(t, "config_source is required");
+	if (!tr_is_ads(m->config_source))
+		return tr_unsupported(t, "config_source", "another source than ads");
+	h->route_name = tr_str(t, m->route_config_name);
+	tr_need(t, MESH_PART_ROUTES, h->route_name, false);
+	return tr_nonempty(t, "route_config_name", m->route_config_name);
+}
+
 static int routes(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
 		  struct mesh_http_manager *h)
 {
@@ -247,6 +297,10 @@ static int routes(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
 		TR_IN(t, "route_config", tr_route_table(t, m->route_config, true, &h->routes));
 		return 0;
 	case K_MANAGER(ROUTE_SPECIFIER_RDS):
+		if (t->is_xds)
+			TR_IN(t, "rds", rds(t, m->rds, h));
+		if (t->is_xds)
+			return 0;
 		xds_path_push(&t->pj.path, "rds");
 		return tr_fail(t, "routes by name need a control plane (xDS), and none is "
 				  "configured; use route_config");
@@ -254,6 +308,22 @@ static int routes(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
 		return tr_fail(t, "route_config is required; scoped_routes are not supported yet "
 				  "by this version");
 	}
+}
+
+/* What has nothing to act on: there are no spans yet. */
+static int extensions(struct translate *t, const PB_HCM(HttpConnectionManager) * m)
+{
+	const char *type;
+
+	if (m->tracing)
+		tr_no_effect(t, &m->tracing->base, "provider", m->tracing->provider != NULL);
+	if (!m->request_id_extension || !m->request_id_extension->typed_config)
+		return 0;
+	type = protojson_any_type(&t->pj, &m->request_id_extension->typed_config->base);
+	if (strcmp(type, REQUEST_ID) == 0)
+		return 0;
+	xds_path_push(&t->pj.path, "request_id_extension.typed_config");
+	return tr_fail(t, "type \"%s\" is not supported yet by this version", type);
 }
 
 int tr_http_manager(struct translate *t, const ProtobufCMessage *msg,
@@ -279,6 +349,8 @@ int tr_http_manager(struct translate *t, const ProtobufCMessage *msg,
 		rc = http_filters(t, m, h);
 	if (rc == 0)
 		rc = upgrades(t, m, h);
+	if (rc == 0)
+		rc = extensions(t, m);
 	if (rc == 0)
 		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &h->logs,
 				    &h->n_logs);

@@ -66,8 +66,30 @@ static int chain_match(struct translate *t, const PB_LISTENER(FilterChainMatch) 
 	return rc;
 }
 
+/*
+ * A chain that asks for TLS matches as it says, but its connections are closed: were it left out, a
+ * chain behind it could serve them unsecured.
+ */
+static int chain_socket(struct translate *t, const PB_LISTENER(FilterChain) * m,
+			struct mesh_chain *c)
+{
+	if (!m->transport_socket)
+		return 0;
+	if (!t->is_xds)
+		return tr_files_refuse(t, &m->base, "transport_socket");
+	TR_IN(t, "transport_socket", tr_socket(t, m->transport_socket, true, &c->socket));
+	if (c->socket.kind == MESH_SOCKET_TLS)
+		tr_warn(t, "transport_socket",
+			"TLS from clients is not there yet: connections of this chain are closed");
+	return 0;
+}
+
 static int chain(struct translate *t, const PB_LISTENER(FilterChain) * m, struct mesh_chain *c)
 {
+	int rc = chain_socket(t, m, c);
+
+	if (rc < 0)
+		return rc;
 	c->name = tr_str(t, m->name);
 	if (m->filter_chain_match)
 		TR_IN(t, "filter_chain_match", chain_match(t, m->filter_chain_match, &c->match));
@@ -152,6 +174,64 @@ static int chains(struct translate *t, const PB_LISTENER(Listener) * m, struct m
 	return matches_unique(t, l);
 }
 
+/* ---- inspectors ------------------------------------------------------------------------------ */
+
+#define PREDICATE PB_LISTENER(ListenerFilterChainMatchPredicate)
+#define K_RULE(x) K_LISTENER(LISTENER_FILTER_CHAIN_MATCH_PREDICATE__RULE_##x)
+
+static int port_rule(struct translate *t, const PREDICATE *m, struct mesh_port_rule *r);
+
+static int port_rules(struct translate *t, PREDICATE **v, size_t n, enum mesh_port_rule_kind kind,
+		      struct mesh_port_rule *r)
+{
+	r->kind = kind;
+	r->parts = TR_ARRAY(t, struct mesh_port_rule, n);
+	r->n_parts = (uint32_t)n;
+	for (size_t i = 0; i < n; i++)
+		TR_IN_AT(t, "rules", i, port_rule(t, v[i], &r->parts[i]));
+	return 0;
+}
+
+static int port_rule(struct translate *t, const PREDICATE *m, struct mesh_port_rule *r)
+{
+	PREDICATE *inner;
+
+	switch (m->rule_case) {
+	case K_RULE(ANY_MATCH): r->kind = MESH_PORT_ANY; return 0;
+	case K_RULE(DESTINATION_PORT_RANGE):
+		r->kind = MESH_PORT_RANGE;
+		if (m->destination_port_range->start < 0 || m->destination_port_range->end < 0)
+			return tr_fail(t, "destination_port_range may not be negative");
+		r->start = (uint32_t)m->destination_port_range->start;
+		r->end = (uint32_t)m->destination_port_range->end;
+		return 0;
+	case K_RULE(OR_MATCH):
+		return port_rules(t, m->or_match->rules, m->or_match->n_rules, MESH_PORT_OR, r);
+	case K_RULE(AND_MATCH):
+		return port_rules(t, m->and_match->rules, m->and_match->n_rules, MESH_PORT_AND, r);
+	case K_RULE(NOT_MATCH):
+		inner = m->not_match;
+		return port_rules(t, &inner, 1, MESH_PORT_NOT, r);
+	default: return tr_fail(t, "this kind of predicate is not supported yet by this version");
+	}
+}
+
+/* Ports on which the filter is switched off. */
+static int disabled(struct translate *t, const PB_LISTENER(ListenerFilter) * m,
+		    const struct mesh_port_rule **ret_r)
+{
+	struct mesh_port_rule *r;
+
+	if (!m->filter_disabled)
+		return 0;
+	if (!t->is_xds)
+		return tr_files_refuse(t, &m->base, "filter_disabled");
+	r = arena_new(t->a, struct mesh_port_rule);
+	TR_IN(t, "filter_disabled", port_rule(t, m->filter_disabled, r));
+	*ret_r = r;
+	return 0;
+}
+
 static int listener_filter(struct translate *t, const PB_LISTENER(ListenerFilter) * m,
 			   struct mesh_listener *l)
 {
@@ -164,10 +244,14 @@ static int listener_filter(struct translate *t, const PB_LISTENER(ListenerFilter
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
 	if (rc == 0 &&
-	    (c->descriptor == D_EXT(filters__listener__http_inspector__v3__http_inspector) ||
-	     c->descriptor == D_EXT(filters__listener__tls_inspector__v3__tls_inspector))) {
-		l->sniff = true;
-		return 0;
+	    c->descriptor == D_EXT(filters__listener__http_inspector__v3__http_inspector)) {
+		l->sniff = l->sniff_http = true;
+		return disabled(t, m, &l->http_off);
+	}
+	if (rc == 0 &&
+	    c->descriptor == D_EXT(filters__listener__tls_inspector__v3__tls_inspector)) {
+		l->sniff = l->sniff_tls = true;
+		return disabled(t, m, &l->tls_off);
 	}
 	/* Captured connections know their original destination without a filter. */
 	if (rc == 0 && c->descriptor == D_EXT(filters__listener__original_dst__v3__original_dst))

@@ -3,6 +3,7 @@
 #include "envoy/extensions/filters/network/dubbo_proxy/v3/dubbo_proxy.pb-c.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h" /* style: generated name */
 #include "envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.pb-c.h"
+#include "envoy/extensions/filters/network/rbac/v3/rbac.pb-c.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
 #include "xds/translate.h"
 
@@ -25,6 +26,7 @@ static int tcp_weighted(struct translate *t, const PB_TCP(TcpProxy__WeightedClus
 		if (!m->clusters[i]->weight)
 			return tr_fail(t, "clusters[%zu].weight must be at least 1", i);
 		p->weighted[i].name = tr_str(t, m->clusters[i]->name);
+		tr_need(t, MESH_PART_CLUSTER, p->weighted[i].name, true);
 		p->weighted[i].weight = m->clusters[i]->weight;
 		total += m->clusters[i]->weight;
 	}
@@ -39,6 +41,7 @@ static int tcp_cluster(struct translate *t, const PB_TCP(TcpProxy) * m, struct m
 	switch (m->cluster_specifier_case) {
 	case K_TCP(TCP_PROXY__CLUSTER_SPECIFIER_CLUSTER):
 		p->cluster = tr_str(t, m->cluster);
+		tr_need(t, MESH_PART_CLUSTER, p->cluster, true);
 		return tr_nonempty(t, "cluster", m->cluster);
 	case K_TCP(TCP_PROXY__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS):
 		TR_IN(t, "weighted_clusters", tcp_weighted(t, m->weighted_clusters, p));
@@ -88,6 +91,7 @@ static int rpc_weighted(struct translate *t, const PB_ROUTE(WeightedCluster) * m
 	for (size_t i = 0; i < m->n_clusters; i++) {
 		TR_IN_AT(t, "clusters", i, tr_nonempty(t, "name", m->clusters[i]->name));
 		r->weighted[i].name = tr_str(t, m->clusters[i]->name);
+		tr_need(t, MESH_PART_CLUSTER, r->weighted[i].name, true);
 		r->weighted[i].weight = tr_u32(m->clusters[i]->weight, 0);
 		total += r->weighted[i].weight;
 	}
@@ -103,6 +107,7 @@ static int rpc_cluster(struct translate *t, const PB_DUBBO(RouteAction) * m,
 	switch (m->cluster_specifier_case) {
 	case K_DUBBO(ROUTE_ACTION__CLUSTER_SPECIFIER_CLUSTER):
 		r->cluster = tr_str(t, m->cluster);
+		tr_need(t, MESH_PART_CLUSTER, r->cluster, true);
 		return tr_nonempty(t, "cluster", m->cluster);
 	case K_DUBBO(ROUTE_ACTION__CLUSTER_SPECIFIER_WEIGHTED_CLUSTERS):
 		TR_IN(t, "weighted_clusters", rpc_weighted(t, m->weighted_clusters, r));
@@ -147,27 +152,58 @@ static int rpc_table(struct translate *t, const PB_DUBBO(RouteConfiguration) * m
 }
 
 static int rpc_tables(struct translate *t, PB_DUBBO(RouteConfiguration) * *v, size_t n,
-		      struct mesh_rpc_proxy *p)
+		      struct mesh_rpc_tables *ret_r)
 {
-	p->tables = TR_ARRAY(t, struct mesh_rpc_table, n);
-	p->n_tables = (uint32_t)n;
+	ret_r->v = TR_ARRAY(t, struct mesh_rpc_table, n);
+	ret_r->n = (uint32_t)n;
 	for (size_t i = 0; i < n; i++)
-		TR_IN_AT(t, "route_config", i, rpc_table(t, v[i], &p->tables[i]));
+		TR_IN_AT(t, "route_config", i, rpc_table(t, v[i], &ret_r->v[i]));
+	return 0;
+}
+
+int tr_rpc_tables(struct translate *t, const PB_DUBBO(MultipleRouteConfiguration) * m,
+		  struct mesh_rpc_tables *ret_r)
+{
+	return rpc_tables(t, m->route_config, m->n_route_config, ret_r);
+}
+
+static int drds(struct translate *t, const PB_DUBBO(DubboProxy) * m, struct mesh_rpc_proxy *p)
+{
+	if (!t->is_xds)
+		return tr_files_refuse(t, &m->base, "drds");
+	xds_path_push(&t->pj.path, "drds");
+	if (tr_nonempty(t, "route_config_name", m->drds->route_config_name) < 0)
+		return -EINVAL;
+	if (!tr_is_ads(m->drds->config_source))
+		return tr_unsupported(t, "config_source", "another source than ads");
+	p->route_name = tr_str(t, m->drds->route_config_name);
+	tr_need(t, MESH_PART_RPC_ROUTES, p->route_name, false);
 	return 0;
 }
 
 static int rpc_routes(struct translate *t, const PB_DUBBO(DubboProxy) * m, struct mesh_rpc_proxy *p)
 {
 	const PB_DUBBO(MultipleRouteConfiguration) *many = NULL;
+	struct mesh_rpc_tables r = { NULL, 0 };
+	size_t mark = t->pj.path.len;
 
+	if (m->route_specifier_case == K_DUBBO(DUBBO_PROXY__ROUTE_SPECIFIER_DRDS)) {
+		int rc = drds(t, m, p);
+
+		if (rc == 0)
+			xds_path_pop(&t->pj.path, mark);
+		return rc;
+	}
 	if (m->route_specifier_case == K_DUBBO(DUBBO_PROXY__ROUTE_SPECIFIER_MULTIPLE_ROUTE_CONFIG))
 		many = m->multiple_route_config;
-	if (!many)
-		return rpc_tables(t, m->route_config, m->n_route_config, p);
-	if (m->n_route_config)
+	if (many && m->n_route_config)
 		return tr_fail(t, "only one of route_config and multiple_route_config may be set");
-	TR_IN(t, "multiple_route_config",
-	      rpc_tables(t, many->route_config, many->n_route_config, p));
+	if (many)
+		TR_IN(t, "multiple_route_config", tr_rpc_tables(t, many, &r));
+	else if (rpc_tables(t, m->route_config, m->n_route_config, &r) < 0)
+		return -EINVAL;
+	p->tables = r.v;
+	p->n_tables = r.n;
 	return 0;
 }
 
@@ -248,6 +284,7 @@ static const struct {
 	{ D_EXT(filters__network__tcp_proxy__v3__tcp_proxy), tcp_proxy },
 	{ D_EXT(filters__network__dubbo_proxy__v3__dubbo_proxy), dubbo_proxy },
 	{ D_EXT(filters__network__local_ratelimit__v3__local_rate_limit), net_ratelimit },
+	{ D_EXT(filters__network__rbac__v3__rbac), tr_net_rbac },
 };
 
 /* 1: left out. */
@@ -259,8 +296,12 @@ static int net_filter(struct translate *t, const PB_LISTENER(Filter) * m, struct
 
 	if (rc < 0)
 		return rc;
+	if (m->config_type_case == K_LISTENER(FILTER__CONFIG_TYPE_CONFIG_DISCOVERY))
+		return tr_files_refuse(t, &m->base, "config_discovery");
 	if (!m->typed_config)
 		return tr_fail(t, "typed_config is required for filter \"%s\"", m->name);
+	if (tr_is_nothing(t, m->typed_config))
+		return 1;
 	*f = (struct mesh_net_filter){ .name = tr_str(t, m->name) };
 	xds_path_push(&t->pj.path, "typed_config");
 	rc = tr_any(t, m->typed_config, &c);
@@ -281,7 +322,7 @@ static int net_filter(struct translate *t, const PB_LISTENER(Filter) * m, struct
 
 static bool net_is_terminal(const struct mesh_net_filter *f)
 {
-	return f->kind != MESH_NET_RATELIMIT;
+	return f->kind != MESH_NET_RATELIMIT && f->kind != MESH_NET_RBAC;
 }
 
 int tr_net_filters(struct translate *t, PB_LISTENER(Filter) * *v, size_t n, struct mesh_chain *c)

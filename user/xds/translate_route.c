@@ -186,6 +186,9 @@ static int vhost_lists(struct translate *t, const PB_ROUTE(VirtualHost) * m,
 		TR_IN_AT(t, "routes", i, route(t, m->routes[i], x, &v->routes[i]));
 	rc = TR_MUTATIONS(t, m, &v->mutations);
 	if (rc == 0)
+		rc = tr_mirrors(t, m->request_mirror_policies, m->n_request_mirror_policies,
+				&v->mirrors, &v->n_mirrors);
+	if (rc == 0)
 		rc = TR_OVERRIDES(t, m, &v->overrides);
 	if (rc == 0)
 		rc = tr_cors_override(t, m->cors, &v->overrides);
@@ -242,9 +245,11 @@ static int domains_unique(struct translate *t, const struct mesh_route_table *r)
 int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
 		   bool validate_by_default, const struct mesh_route_table **ret_table)
 {
-	struct table_ctx x = { .validate = tr_bool(m->validate_clusters, validate_by_default),
-			       .max_body = tr_u32(m->max_direct_response_body_size_bytes,
-						  DIRECT_BODY_MAX) };
+	/* From a control plane clusters come on their own; one that is not there answers 503. */
+	struct table_ctx x = {
+		.validate = t->clusters && tr_bool(m->validate_clusters, validate_by_default),
+		.max_body = tr_u32(m->max_direct_response_body_size_bytes, DIRECT_BODY_MAX)
+	};
 	struct mesh_route_table *r = arena_new(t->a, struct mesh_route_table);
 	int rc;
 
@@ -256,6 +261,9 @@ int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
 	rc = TR_MUTATIONS(t, m, &r->mutations);
 	if (rc == 0)
 		rc = TR_OVERRIDES(t, m, &r->overrides);
+	if (rc == 0)
+		rc = tr_mirrors(t, m->request_mirror_policies, m->n_request_mirror_policies,
+				&r->mirrors, &r->n_mirrors);
 	if (rc < 0)
 		return rc;
 	r->vhosts = TR_ARRAY(t, struct mesh_vhost, m->n_virtual_hosts);

@@ -67,6 +67,30 @@ int tr_unsupported(struct translate *t, const char *field, const char *what)
 	return tr_fail(t, "%s is not supported yet by this version", what);
 }
 
+int tr_files_refuse(struct translate *t, const ProtobufCMessage *m, const char *field)
+{
+	return tr_fail(t, "field \"%s\" of %s is not supported yet by this version", field,
+		       m->descriptor->name);
+}
+
+void tr_no_effect(struct translate *t, const ProtobufCMessage *m, const char *field, bool is_set)
+{
+	const ProtobufCFieldDescriptor *f;
+
+	if (!is_set)
+		return;
+	f = protobuf_c_message_descriptor_get_field_by_name(m->descriptor, field);
+	must(f);
+	tr_warn(t, "", "field number %u (%s) of %s has no effect in this version", f->id, field,
+		m->descriptor->name);
+}
+
+void tr_need(struct translate *t, enum mesh_part_kind kind, struct slice name, bool is_weak)
+{
+	if (t->part && name.len)
+		mesh_part_need(t->part, kind, name, is_weak);
+}
+
 void tr_warn(struct translate *t, const char *field, const char *fmt, ...)
 {
 	char text[TRANSLATE_TEXT_MAX];
@@ -323,6 +347,14 @@ int tr_socket_address(struct translate *t, const PB_CORE(Address) * a,
 	xds_path_pop(&t->pj.path, mark);
 	*ret_sa = sa;
 	return 0;
+}
+
+bool tr_is_ads(const PB_CORE(ConfigSource) * c)
+{
+	return c && (c->config_source_specifier_case ==
+			     K_CORE(CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_ADS) ||
+		     c->config_source_specifier_case ==
+			     K_CORE(CONFIG_SOURCE__CONFIG_SOURCE_SPECIFIER_SELF));
 }
 
 int tr_any(struct translate *t, const Google__Protobuf__Any *any, ProtobufCMessage **ret_m)

@@ -104,10 +104,10 @@ static const struct bad listener_cases[] = {
 	{ FILTERS("{name: x}"), "filters[0]: typed_config is required for filter \"x\"" },
 	{ FILTERS("{name: x, typed_config: {a: 1}}"),
 	  "filters[0].typed_config: \"@type\" is missing" },
-	{ FILTERS("{name: rbac, typed_config: {'@type': " T "network.rbac.v3.RBAC, rules: {}}}"),
-	  "listeners[0].filter_chains[0].filters[0].typed_config: network filter \"rbac\" of type "
+	{ FILTERS("{name: redis, typed_config: {'@type': " T "network.redis_proxy.v3.RedisProxy}}"),
+	  "listeners[0].filter_chains[0].filters[0].typed_config: network filter \"redis\" of type "
 	  "\"envoy.extensions."
-	  "filters.network.rbac.v3.RBAC\" is not supported yet by this version" },
+	  "filters.network.redis_proxy.v3.RedisProxy\" is not supported yet by this version" },
 	{ FILTERS("{name: t, typed_config: {'@type': " T
 		  "network.tcp_proxy.v3.TcpProxy, stat_prefix: s, cluster: c}}, "
 		  "{name: u, typed_config: {'@type': " T
@@ -263,9 +263,9 @@ static const struct bad http_cases[] = {
 	{ HTTP_FILTER("{name: c, typed_config: {'@type': " T "http.cors.v3.Cors}}"),
 	  "http_filters: the last filter must be the router, not \"c\"" },
 	{ HTTP_FILTER("{name: x, typed_config: {'@type': " T
-		      "http.rbac.v3.RBAC, rules: {}}}, " ROUTER),
+		      "http.ext_authz.v3.ExtAuthz, rules: {}}}, " ROUTER),
 	  "http_filters[0].typed_config: filter \"x\" of type "
-	  "\"envoy.extensions.filters.http.rbac.v3.RBAC\" is not "
+	  "\"envoy.extensions.filters.http.ext_authz.v3.ExtAuthz\" is not "
 	  "supported yet by this version" },
 	{ HTTP_FILTER("{name: x}"), "http_filters[0]: typed_config is required for filter \"x\"" },
 	{ LIMIT("token_bucket: {}"),

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One resource of a control plane -> one part of the mesh. */
+#ifndef SKIFF_XDS_COMPILE_H
+#define SKIFF_XDS_COMPILE_H
+
+#include "base/err.h"
+#include "mesh/part.h"
+#include "xds/report.h"
+
+/*
+ * Compiles @value, the value of an Any: a Cluster, ClusterLoadAssignment, Listener,
+ * RouteConfiguration, MultipleRouteConfiguration, TypedExtensionConfig or Secret, by @kind. 0 and a
+ * part with one reference that names what it needs, or a negative errno with the place and the
+ * reason in @e. @report (may be NULL) gets what has no effect, also when the resource is refused.
+ * Main thread only. An xds_compile_fn (xds/store.h).
+ */
+int xds_compile(enum mesh_part_kind kind, struct slice value, struct xds_report *report,
+		struct mesh_part **ret_part, struct err *e);
+
+/* The bytes of a secret (MESH_PART_SECRET's body): nobody may print them. */
+struct xds_secret {
+	struct slice bytes;
+};
+
+#endif
