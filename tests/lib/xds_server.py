@@ -196,7 +196,7 @@ class Connection:
                 self.sock = self.server.tls.wrap_socket(self.sock, server_side=True)
             self.do(lambda c: c.initiate_connection())
             while True:
-                while self.server.deaf:
+                while self.server.deaf and self.open:
                     time.sleep(.02)
                 data = self.sock.recv(1 << 16)
                 if not data:
@@ -215,6 +215,7 @@ class Connection:
                 self.server.errors.append(str(e))
         finally:
             self.close()
+            self.sock.close()
 
     def on(self, event):
         if isinstance(event, h2.events.RequestReceived):
@@ -246,6 +247,8 @@ class Connection:
             self.streams[number] = Stream(self, number, path.endswith("/DeltaAggregatedResources"))
 
     def close(self, with_reset=False):
+        """Wakes the reading thread, which closes the socket: closed from here, its number could be another file's while OpenSSL
+        still writes to it."""
         with self.lock:
             if not self.open:
                 return
@@ -256,11 +259,9 @@ class Connection:
         try:
             if with_reset:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            # Wakes the reading thread: a socket that somebody reads is not closed by close().
-            self.sock.shutdown(socket.SHUT_RD if with_reset else socket.SHUT_RDWR)
+            socket.socket.shutdown(self.sock, socket.SHUT_RD if with_reset else socket.SHUT_RDWR)
         except OSError:
             pass
-        self.sock.close()
 
 
 class XdsServer:
@@ -364,19 +365,26 @@ class XdsServer:
         return [s for c in self.connections if c.open for s in list(c.streams.values()) if s.open]
 
     # ---- what good servers do not do; each to every open stream
-    def send_response(self, kind, resources=(), removed=(), nonce=None, version=None):
+    def send_response(self, kind, resources=(), removed=(), nonce=None, version=None, alone=False):
         """A response made by hand, whatever the server has. @resources: (name, bytes or None) or (name, bytes, ttl); the same name
-        twice is possible; bytes None is a heartbeat. Returns the nonce."""
+        twice is possible; bytes None is a heartbeat. To a state-of-the-world stream goes all else that the server has of the type
+        (but for @removed), too, unless @alone: what is missing there is gone. Returns the nonce."""
         nonce, kind = self.nonce() if nonce is None else nonce, kind_of(kind)
         for s in self.streams():
-            inner = [resource_of(kind, r[0], r[1], version or "x", r[2] if len(r) > 2 else None) for r in resources]
-            if s.delta:
-                s.send(delta_response(kind, inner, removed, version or self.version(), nonce))
-                continue
-            wrapper = "type.googleapis.com/envoy.service.discovery.v3.Resource"
-            s.send(sotw_response(kind, [any_of(kind, r[1]) if len(r) < 3 else any_of(wrapper, i) for r, i in zip(resources, inner)],
-                                 version or self.version(), nonce))
+            s.send(self.response(s.delta, kind, resources, removed, nonce, version, alone))
         return nonce
+
+    def response(self, delta, kind, resources, removed, nonce, version, alone):
+        """The encoded message of send_response()."""
+        inner = [resource_of(kind, r[0], r[1], version or "x", r[2] if len(r) > 2 else None) for r in resources]
+        if delta:
+            return delta_response(kind, inner, removed, version or self.version(), nonce)
+        wrapper = "type.googleapis.com/envoy.service.discovery.v3.Resource"
+        anys = [any_of(kind, r[1]) if len(r) < 3 else any_of(wrapper, i) for r, i in zip(resources, inner)]
+        if not alone:
+            other = {*removed, *(r[0] for r in resources)}
+            anys += [any_of(kind, d) for n, d in self.get(kind).items() if n not in other]
+        return sotw_response(kind, anys, version or self.version(), nonce)
 
     def send_raw(self, data, flag=0, length=None):
         """Bytes as a gRPC message. @flag 1 says compressed; @length lies about the size."""
@@ -388,12 +396,10 @@ class XdsServer:
         self.send_response(kind, [(name, field(1, name) + field(15000, bytes(megabytes << 20)))])
 
     def send_slowly(self, kind, resources, piece=1, seconds=.05):
-        """A good response, @piece bytes at a time."""
+        """A good response, @piece bytes at a time; otherwise as send_response()."""
         kind = kind_of(kind)
         for s in self.streams():
-            body = (delta_response(kind, [resource_of(kind, n, d, "slow") for n, d in resources], (), "slow", self.nonce()) if s.delta
-                    else sotw_response(kind, [any_of(kind, d) for _, d in resources], "slow", self.nonce()))
-            s.drip(body, piece, seconds)
+            s.drip(self.response(s.delta, kind, resources, (), self.nonce(), "slow", False), piece, seconds)
 
     def end_streams(self, status=0, message=""):
         """Trailers with a gRPC status."""
