@@ -420,6 +420,12 @@ struct ads_node *ads_node_add(struct ads *a, const struct ads_node_info *info, v
 
 void ads_node_remove(struct ads_node *n)
 {
+	/* Whoever needs others before these. */
+	static const enum mesh_part_kind drop_order[MESH_PART_KINDS] = {
+		MESH_PART_LISTENER, MESH_PART_RPC_ROUTES, MESH_PART_ROUTES,    MESH_PART_CLUSTER,
+		MESH_PART_FILTER,   MESH_PART_SECRET,     MESH_PART_ENDPOINTS,
+	};
+
 	if (!n)
 		return;
 	if (n->stream)
@@ -428,13 +434,11 @@ void ads_node_remove(struct ads_node *n)
 	list_del(&n->node);
 	list_del(&n->dirty);
 	io_timer_cancel(n->ads->io, &n->retry);
-	/* Dropping one may make entries of others; at last there are none. */
-	for (unsigned int k = 0; k < MESH_PART_KINDS; k++) {
-		unsigned int kind = MESH_PART_KINDS - 1 - k;
-		struct ads_table *t = &n->subs[kind].table;
+	for (size_t i = 0; i < ARRAY_LEN(drop_order); i++) {
+		struct ads_table *t = &n->subs[drop_order[i]].table;
 
 		while (t->n)
-			ads_entry_drop(n, &n->subs[kind], &t->v[t->n - 1]);
+			ads_entry_drop(n, &n->subs[drop_order[i]], &t->v[t->n - 1]);
 	}
 	io_timer_cancel(n->ads->io, &n->clock);
 	for (unsigned int k = 0; k < MESH_PART_KINDS; k++)

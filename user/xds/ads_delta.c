@@ -138,13 +138,8 @@ static void resources_apply(struct ads_node *n, struct ads_sub *s,
 		u = ads_update_of(r);
 		ads_update_apply(n, s, &u, v);
 	}
-	for (size_t i = 0; i < m->n_removed_resources; i++) {
-		struct slice name = slice_str(m->removed_resources[i]);
-		struct ads_entry *e = ads_table_find(&s->table, xds_name_find(ads_store(n), name));
-
-		if (e)
-			ads_entry_remove(n, s, e);
-	}
+	for (size_t i = 0; i < m->n_removed_resources; i++)
+		ads_name_remove(n, s, slice_str(m->removed_resources[i]));
 }
 
 static void response_take(struct ads_node *n, struct ads_sub *s,

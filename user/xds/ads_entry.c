@@ -352,6 +352,23 @@ void ads_entry_remove(struct ads_node *n, struct ads_sub *s, struct ads_entry *e
 	resource_release(n, old);
 }
 
+void ads_name_remove(struct ads_node *n, struct ads_sub *s, struct slice text)
+{
+	struct xds_name *name = xds_name_find(ads_store(n), text);
+	struct ads_entry *e = ads_table_find(&s->table, name);
+
+	if (e)
+		ads_entry_remove(n, s, e);
+	else if (name)
+		rejected_forget(n, s, name);
+}
+
+void ads_rejected_clear(struct ads_node *n, struct ads_sub *s)
+{
+	while (s->n_rejected)
+		rejected_forget(n, s, s->rejected[0].name);
+}
+
 static void text_set(char **at, struct slice text)
 {
 	free(*at);
@@ -384,8 +401,7 @@ void ads_response_done(struct ads_node *n, struct ads_sub *s, struct slice versi
 
 void ads_sub_done(struct ads_node *n, struct ads_sub *s)
 {
-	while (s->n_rejected)
-		rejected_forget(n, s, s->rejected[0].name);
+	ads_rejected_clear(n, s);
 	free(s->rejected);
 	ads_names_clear(ads_store(n), &s->fresh);
 	ads_names_clear(ads_store(n), &s->idle);

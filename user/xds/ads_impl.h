@@ -191,6 +191,10 @@ void ads_entry_set(struct ads_node *n, struct ads_sub *s, struct ads_entry *e,
 		   struct xds_resource *r);
 /* The control plane says that the resource is gone, or does not exist. */
 void ads_entry_remove(struct ads_node *n, struct ads_sub *s, struct ads_entry *e);
+/* The same by name, which may be that of one which was only rejected. */
+void ads_name_remove(struct ads_node *n, struct ads_sub *s, struct slice name);
+/* Nothing counts as rejected any more. */
+void ads_rejected_clear(struct ads_node *n, struct ads_sub *s);
 /* The entry's published content becomes its next one (also none). */
 void ads_entry_activate(struct ads_node *n, struct ads_sub *s, struct ads_entry *e);
 /* Gives back all that it holds, and the entry. */

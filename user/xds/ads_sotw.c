@@ -90,6 +90,8 @@ static void resources_apply(struct ads_node *n, struct ads_sub *s,
 {
 	struct ads_update u;
 
+	if (ads_kind_is_wildcard(s->kind))
+		ads_rejected_clear(n, s);
 	for (uint32_t i = 0; i < s->table.n; i++)
 		s->table.v[i].flags &= (uint8_t)~ADS_SEEN;
 	for (size_t i = 0; i < m->n_resources; i++) {
