@@ -432,7 +432,9 @@ static void up_end(struct stream *st)
 
 void stream_up_ready(struct stream *st, struct uconn *u)
 {
-	bool whole = st->req_end && !buf_len(&st->body) && !st->req_trailers;
+	/* A chunked request stays one, also when nothing was in it. */
+	bool chunked = st->c->chain->kind == MESH_NET_HTTP && st->req.body_len < 0;
+	bool whole = st->req_end && !buf_len(&st->body) && !st->req_trailers && !chunked;
 	uint64_t now = io_now(st->w->io);
 	struct buf *out = uconn_out(u);
 	size_t before = buf_len(out);

@@ -412,6 +412,9 @@ static int step_start(struct http1 *c, const char *p, size_t *ret_used)
 		*ret_used = 1;
 		return step_empty(c, *p);
 	}
+	/* No status line begins so: waiting for its end would be in vain. */
+	if (c->side == CODEC_CLIENT && *p > ' ' && !strchr("HhI", *p))
+		return fail(c, HTTP1_FAULT_CODEC);
 	begin_head(c);
 	return 0;
 }

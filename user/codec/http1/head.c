@@ -208,6 +208,39 @@ static enum http1_fault target_connect(struct http1 *c, struct slice url)
 	return HTTP1_OK;
 }
 
+/* The host of an absolute target, stricter than Host: a name, IPv4, or IPv6 in brackets. */
+static bool is_url_host(struct slice host)
+{
+	bool v6 = host.ptr[0] == '[';
+	const char *end = v6 ? memchr(host.ptr, ']', host.len) : NULL;
+	size_t n = 0;
+
+	if (v6 && !end)
+		return false;
+	for (n = v6; n < host.len && host.ptr[n] != (v6 ? ']' : ':'); n++) {
+		char ch = host.ptr[n];
+		bool hex = (ch | 0x20) >= 'a' && (ch | 0x20) <= (v6 ? 'f' : 'z');
+
+		if (!hex && !(ch >= '0' && ch <= '9') && ch != '.' && ch != (v6 ? ':' : '-'))
+			return false;
+	}
+	n += v6;
+	return n > 0 && (n == host.len || memrchr(host.ptr, ':', host.len) == host.ptr + n);
+}
+
+/* "user:password" in front of a host. */
+static bool is_user(struct slice s)
+{
+	static const char marks[] = "-_.!~*'()%;:&=+$,";
+
+	for (size_t i = 0; i < s.len; i++)
+		if (!(s.ptr[i] >= '0' && s.ptr[i] <= '9') &&
+		    !((s.ptr[i] | 0x20) >= 'a' && (s.ptr[i] | 0x20) <= 'z') &&
+		    (!s.ptr[i] || !strchr(marks, s.ptr[i])))
+			return false;
+	return true;
+}
+
 static enum http1_fault target_absolute(struct http1 *c, struct slice url)
 {
 	static const char sep[] = "://";
@@ -231,9 +264,11 @@ static enum http1_fault target_absolute(struct http1 *c, struct slice url)
 	c->m.path = end < host.len ? slice_skip(host, end) : SLICE("/");
 	host.len = end;
 	user = memrchr(host.ptr, '@', host.len);
+	if (user && !is_user(slice_first(host, (size_t)(user - host.ptr))))
+		return HTTP1_FAULT_URL;
 	if (user)
 		host = slice_skip(host, (size_t)(user - host.ptr) + 1);
-	if (!host.len || !is_host(host) || has_port(host) < 0)
+	if (!host.len || !is_url_host(host) || has_port(host) < 0)
 		return HTTP1_FAULT_URL;
 	c->m.host = host;
 	return HTTP1_OK;

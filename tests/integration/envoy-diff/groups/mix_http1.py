@@ -28,7 +28,7 @@ def seen(g, name, port, *steps):
                 if "upstream" in out[-1]:
                     out[-1]["headers"] = [h for h in out[-1]["headers"] if h[0] == "connection"]
             elif s == "state":
-                out.append(c.state(2.0 if closes else 0.05))
+                out.append(c.state(2.0 if closes else 0.02))
             elif s == "closed?":
                 out.append(c.state(2.0))
             elif s == "shut":
@@ -70,7 +70,7 @@ CONN = ("keep-alive", "proxy-connection: keep-alive", "proxy-connection: close",
         "connection: " + ", ".join("abcdefghij"), "connection: " + ", ".join("abcdefghi") + ",,", "connection: " + ",".join("abcde") + "\r\nconnection: " + ",".join("fghij"), "connection: X-Forwarded-Host", "connection: x-forwarded-proto, close", "connection: x-forwarded-port\r\nx-forwarded-port: 1",
         "connection: :authority", "connection: x:y", "connection: te\r\nte: " + "a" * 300, "connection: te\r\nte: trailers, " + "a" * 200, "te: trailers, " + "a" * 300, "connection: x-forwarded-for, upgrade\r\nupgrade: websocket", "connection: http2-settings, x-a\r\nx-a: 1\r\nhttp2-settings: x", "connection: x-envoy-internal\r\nx-envoy-internal: true", "connection: x-request-id\r\nx-request-id: a", "connection: connection, x-a\r\nx-a: 1", "connection: user-agent;q=1\r\nuser-agent: a")
 for i, c in enumerate(CONN):
-    g.case(f"request.{i}")(lambda t, c=c: (lambda k: (k.send(f"GET /r HTTP/1.1\r\n{H}{c}\r\n\r\n"), (lambda a: (a, k.state(2.0 if ["connection", "close"] in a.get("headers", ()) else 0.05)))(t.answer(k))))(t.conn("p"))[1])
+    g.case(f"request.{i}")(lambda t, c=c: (lambda k: (k.send(f"GET /r HTTP/1.1\r\n{H}{c}\r\n\r\n"), (lambda a: (a, k.state(2.0 if ["connection", "close"] in a.get("headers", ()) else 0.02)))(t.answer(k))))(t.conn("p"))[1])
 for i, c in enumerate(("keep-alive: x;hdr=connection:keep-alive", "connection:close", "connection:x-a;hdr=x-a:1", "proxy-connection:close", "upgrade:h2c;hdr=connection:upgrade", "te:trailers", "transfer-encoding:identity;noclen",
                        "server:mine", "date:yesterday", "via:1.1 up", "x-envoy-upstream-service-time:5", "x-request-id:theirs", "content-length:0", "set-cookie:a=1;hdr=set-cookie:b=2", "vary:a;hdr=vary:b", "etag:a;hdr=etag:b", "X-Case:Kept",
                        "x-empty:", "x-high:\xe9", "x-tab:a\tb", "x-envoy-overloaded:true", "x-envoy-degraded:1", "x-envoy-immediate-health-check-fail:1", "alt-svc:h3", "trailer:x", "www-authenticate:Basic;hdr=www-authenticate:Digest",
