@@ -24,10 +24,16 @@ static int parse_target(struct target *t, const char *text, struct err *e)
 
 	if (!colon || slice_to_u64(slice_str(colon + 1), &port) < 0 || !port || port > UINT16_MAX)
 		return err_set(e, -EINVAL, "'%s' is not an address with a port", text);
-	if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
-		host = slice_of(host.ptr + 1, host.len - 2);
-	else if (slice_find(host, ':') >= 0)
+	if (host.len && host.ptr[0] == '[') {
+		struct addr ip;
+
+		host = slice_of(host.ptr + 1, host.len > 1 ? host.len - 2 : 0);
+		if (colon[-1] != ']' || addr_parse_ip(host, &ip) < 0)
+			return err_set(e, -EINVAL, "'%s': an IP address belongs in the brackets",
+				       text);
+	} else if (slice_find(host, ':') >= 0) {
 		return err_set(e, -EINVAL, "'%s': an IPv6 address stands in brackets", text);
+	}
 	if (!host.len || host.len > 255)
 		return err_set(e, -EINVAL, "'%s' has no name before the port", text);
 	*t = (struct target){ xstrdup(text), slice_dup(host), (uint16_t)port };

@@ -33,10 +33,10 @@ static inline bool grpc_reader_is_partial(const struct grpc_reader *r)
 {
 	return r->n_head != 0;
 }
-/* Memory in use for it. */
+/* Bytes that are kept of it; the memory may be twice as much, the rest of it untouched. */
 static inline size_t grpc_reader_held(const struct grpc_reader *r)
 {
-	return r->cap;
+	return r->have;
 }
 void grpc_reader_done(struct grpc_reader *r);
 
