@@ -78,8 +78,8 @@ class Node:
         self.name, self.namespace, self.ip = name, namespace, ip
         self.id = f"sidecar~{ip}~{name}.{namespace}~{namespace}.svc.cluster.local"
         self.cluster = f"{(labels or {}).get('app', name)}.{namespace}"
-        self.metadata = {"NAME": name, "NAMESPACE": namespace, "INSTANCE_IPS": ip, "LABELS": labels or {}, "SERVICE_ACCOUNT": account,
-                         "WORKLOAD_NAME": name, "CLUSTER_ID": "Kubernetes", "MESH_ID": "cluster.local", "ISTIO_VERSION": VERSION,
+        self.metadata = {"NAME": name, "NAMESPACE": namespace, "INSTANCE_IPS": ip, "LABELS": labels or {},
+                         "SERVICE_ACCOUNT": account, "WORKLOAD_NAME": name, "CLUSTER_ID": "Kubernetes", "MESH_ID": "cluster.local", "ISTIO_VERSION": VERSION,
                          "INTERCEPTION_MODE": "REDIRECT", **metadata}
 
 

@@ -86,7 +86,8 @@ def text(kind, source):
                 path = os.path.join(where, name)
     if not path:
         raise ValueError(f"proto/ has no {kind}")
-    done = subprocess.run(["protoc", f"-I{folder}", f"--encode={kind}", path], input=source.encode(), capture_output=True, check=False)
+    argv = ["protoc", f"-I{folder}", f"--encode={kind}", path]
+    done = subprocess.run(argv, input=source.encode(), capture_output=True, check=False)
     if done.returncode:
         raise ValueError(done.stderr.decode())
     return done.stdout

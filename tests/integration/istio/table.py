@@ -43,11 +43,11 @@ class Case:
 
 # name: (VIP, port)
 SERVICES = {"productpage": ("10.96.1.1", 9080), "details": ("10.96.1.2", 9080), "reviews": ("10.96.1.3", 9080),
-            "ratings": ("10.96.1.4", 9080), "mongo": ("10.96.1.5", 27017), "api": ("10.96.1.6", 8080), "flaky": ("10.96.1.7", 8080),
-            "half-dead": ("10.96.1.8", 8080), "dead": ("10.96.1.9", 8080), "empty": ("10.96.1.10", 8080), "rr": ("10.96.1.11", 8082),
-            "sticky": ("10.96.1.11", 8082), "narrow": ("10.96.1.11", 8082), "outlier": ("10.96.1.11", 8082),
-            "queue": ("10.96.1.12", 5672), "unnamed": ("10.96.1.13", 7070), "vault": ("10.96.1.14", 8200), "ledger": ("10.96.1.15", 8300),
-            "report": ("10.96.1.16", 8080)}
+            "ratings": ("10.96.1.4", 9080), "mongo": ("10.96.1.5", 27017), "api": ("10.96.1.6", 8080),
+            "flaky": ("10.96.1.7", 8080), "half-dead": ("10.96.1.8", 8080), "dead": ("10.96.1.9", 8080), "empty": ("10.96.1.10", 8080),
+            "rr": ("10.96.1.11", 8082), "sticky": ("10.96.1.11", 8082), "narrow": ("10.96.1.11", 8082), "outlier": ("10.96.1.11", 8082),
+            "queue": ("10.96.1.12", 5672), "unnamed": ("10.96.1.13", 7070), "vault": ("10.96.1.14", 8200),
+            "ledger": ("10.96.1.15", 8300), "report": ("10.96.1.16", 8080)}
 
 
 def get(name, service, path="/", *headers, port=None, host=None, **more):
@@ -231,7 +231,8 @@ INBOUND = [
     get("details", "details", "/details/0", inbound=("details",)),
     Case("details-direct", "details:9080", pod="world", host="details", inbound=("details",)),
     Case("details-any-host", "details:9080", pod="world", host="x.example.test", path="/p?q", inbound=("details",)),
-    Case("details-xff", "details:9080", pod="world", host="details", headers=(("x-forwarded-for", "203.0.113.9"),), inbound=("details",)),
+    Case("details-xff", "details:9080", pod="world", host="details", headers=(("x-forwarded-for", "203.0.113.9"),),
+         inbound=("details",)),
     Case("details-tcp", "10.96.1.2:9090", kind="tcp", inbound=("details",)),
     Case("details-tcp-direct", "details:9090", kind="tcp", pod="world", inbound=("details",)),
     Case("details-unknown-port", "details:9099", pod="world", host="details", inbound=("details",)),
@@ -249,7 +250,7 @@ INBOUND = [
     Case("ledger-tcp-other", "ledger:8301", kind="refused", pod="world", inbound=("ledger",)),
 ]
 
-GROUPS = {"match": MATCH, "hosts": HOSTS, "actions": ACTIONS, "retries": RETRIES, "balance": BALANCE, "tcp": TCP, "scopes": SCOPES,
-          "inbound": INBOUND}
+GROUPS = {"match": MATCH, "hosts": HOSTS, "actions": ACTIONS, "retries": RETRIES, "balance": BALANCE, "tcp": TCP,
+          "scopes": SCOPES, "inbound": INBOUND}
 CASES = [case for group in GROUPS.values() for case in group]
 MTLS = INBOUND  # what is asked again with mutual TLS between the sidecars
