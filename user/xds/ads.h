@@ -170,5 +170,11 @@ struct ads_item {
 /* Calls @fn for each resource that the node has, in no order: for dumps, reports, the disk. */
 void ads_node_each(const struct ads_node *n, enum mesh_part_kind kind,
 		   void (*fn)(void *arg, const struct ads_item *item), void *arg);
+/*
+ * All of the above as a new JSON object, for status pages: {"node", "connected", "in_sync", ...,
+ * "types": {"CDS": {"version", ..., "rejected": [{"name", "reason"}], "no_effect": [{"name",
+ * "path", "text"}]}}}. Times in ms, last_push in ms of the wall clock.
+ */
+json_t *ads_node_json(const struct ads_node *n);
 
 #endif
