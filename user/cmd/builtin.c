@@ -18,5 +18,7 @@ const struct filter *const builtin_filters[] = {
 	&filter_fault,
 	&filter_cors,
 	&filter_header_mutation,
+	&filter_rbac,
+	&filter_nothing,
 	NULL,
 };

@@ -117,6 +117,8 @@ extern const struct filter filter_local_ratelimit;
 extern const struct filter filter_fault;
 extern const struct filter filter_cors;
 extern const struct filter filter_header_mutation;
+extern const struct filter filter_rbac;
+extern const struct filter filter_nothing; /* one whose work is done elsewhere */
 
 /* ---- access log ------------------------------------------------------------------------------ */
 

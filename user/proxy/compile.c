@@ -190,6 +190,33 @@ static int comp_terminal(struct comp *c, const struct mesh_net_filter *f, struct
 		       "the last network filter must be one that serves the connection");
 }
 
+static void comp_rbac(const struct mesh_rbac *conf, struct prbac *p)
+{
+	p->conf = conf;
+	rbac_stats_register(&p->stats, conf, conf->stat_prefix);
+}
+
+static bool has_rbac(const struct mesh_filter *v, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (v[i].discovery.len || (v[i].kind && strcmp(v[i].kind, "rbac") == 0))
+			return true;
+	return false;
+}
+
+/* Does a filter for messages ask who the client is? */
+static bool asks_identity(const struct mesh_net_filter *f)
+{
+	switch (f->kind) {
+	case MESH_NET_HTTP:
+		return has_rbac(f->http->filters, f->http->n_filters);
+	case MESH_NET_RPC:
+		return has_rbac(f->rpc->filters, f->rpc->n_filters);
+	default:
+		return false;
+	}
+}
+
 static int comp_chain(struct comp *c, const struct mesh_chain *conf, struct pchain *p)
 {
 	p->conf = conf;
@@ -197,9 +224,15 @@ static int comp_chain(struct comp *c, const struct mesh_chain *conf, struct pcha
 		return err_set(c->err, -EINVAL, "filter chain '%.*s' has no filters",
 			       SLICE_ARG(conf->name));
 	p->limits = arena_array(&c->v->arena, struct pratelimit, conf->n_filters);
+	p->rbac = arena_array(&c->v->arena, struct prbac, conf->n_filters);
 	for (uint32_t i = 0; i + 1 < conf->n_filters; i++) {
 		const struct mesh_net_filter *f = &conf->filters[i];
 
+		if (f->kind == MESH_NET_RBAC) {
+			comp_rbac(f->rbac, &p->rbac[p->n_rbac++]);
+			p->asks_identity = true;
+			continue;
+		}
 		if (f->kind != MESH_NET_RATELIMIT)
 			return err_set(c->err, -EINVAL,
 				       "network filter '%.*s' must be the last of its chain",
@@ -210,6 +243,7 @@ static int comp_chain(struct comp *c, const struct mesh_chain *conf, struct pcha
 					SLICE_ARG(f->ratelimit->stat_prefix)),
 		};
 	}
+	p->asks_identity |= asks_identity(&conf->filters[conf->n_filters - 1]);
 	return comp_terminal(c, &conf->filters[conf->n_filters - 1], p);
 }
 

@@ -10,6 +10,7 @@
 
 #include "codec/codec.h"
 #include "filter/filter.h"
+#include "filter/rbac.h"
 #include "mesh/mesh.h"
 #include "proxy/stats.h"
 #include "upstream/cluster.h"
@@ -69,8 +70,16 @@ struct pratelimit {
 	stat_id rate_limited;
 };
 
+struct prbac {
+	const struct mesh_rbac *conf;
+	struct rbac_stats stats;
+};
+
 struct pchain {
 	const struct mesh_chain *conf;
+	struct prbac *rbac; /* who may connect, before the terminal */
+	uint32_t n_rbac;
+	bool asks_identity; /* some filter wants to know who the client is */
 	struct pratelimit *limits; /* network rate limits before the terminal */
 	uint32_t n_limits;
 	enum mesh_net_kind kind; /* of the terminal */

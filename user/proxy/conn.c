@@ -24,6 +24,7 @@ static void log_connection(struct conn *c)
 	in.bytes_sent = in.downstream_wire_tx = c->tx;
 	if (c->chain && c->chain->kind == MESH_NET_HTTP)
 		in.protocol = SLICE("HTTP/1.1");
+	in.termination_details = c->refusal;
 	worker_log(c->w, &c->pl->logs, &in);
 }
 
@@ -156,6 +157,7 @@ void conn_info(const struct conn *c, struct l7_info *in)
 	in->downstream_direct = c->remote;
 	in->downstream_local = c->local;
 	in->connection_id = c->id;
+	in->downstream_principal = c->principal;
 	if (c->pl)
 		in->listener = c->pl->conf->name;
 	if (c->chain)
@@ -193,6 +195,66 @@ static bool conn_passes_limits(struct conn *c)
 	return true;
 }
 
+static const struct mesh_pod *pod_of(const struct conn *c, const struct epod *p)
+{
+	return p && p->id && c->w->snap ? mesh_snapshot_pod(c->w->snap->ps->mesh, p->id) : NULL;
+}
+
+/* A captured client is seen at loopback: its pod's address stands for it. */
+struct addr conn_client(const struct conn *c, const struct addr *towards)
+{
+	const struct mesh_pod *p = c->direction == MESH_OUTBOUND ? pod_of(c, c->pod) : NULL;
+
+	for (uint32_t i = 0; p && i < p->n_addresses; i++)
+		if (addr_is_v4(&p->addresses[i]) == addr_is_v4(towards)) {
+			struct addr a = p->addresses[i];
+
+			a.port = c->remote.port;
+			return a;
+		}
+	return c->remote;
+}
+
+/*
+ * Who the client is: the service account of the pod that has its address. Only pods of this node
+ * are known by their address, which nobody else can answer from.
+ */
+struct slice conn_principal(struct conn *c)
+{
+	const char *domain = c->w->e->opts.trust_domain;
+	const struct mesh_pod *p =
+		pod_of(c, c->direction == MESH_OUTBOUND ? c->pod :
+							  worker_peer_by_addr(c->w, &c->remote));
+
+	if (!p || !p->namespace_.len)
+		return SLICE_NONE;
+	return arena_printf(&c->slot_arena, "spiffe://%s/ns/%.*s/sa/%.*s",
+			    domain ? domain : "cluster.local", SLICE_ARG(p->namespace_),
+			    SLICE_ARG(p->service_account.len ? p->service_account :
+							       SLICE("default")));
+}
+
+/* Asked before anything is read or connected: Envoy waits for the first byte. */
+static bool conn_is_authorized(struct conn *c)
+{
+	struct addr client = conn_client(c, &c->local);
+	const struct rbac_input in = { .local = &c->local,
+				       .source = &client,
+				       .remote = &client,
+				       .principal = c->principal,
+				       .server_name = c->server_name,
+				       .arena = &c->slot_arena };
+	const struct mesh_rbac_policy *policy;
+
+	for (uint32_t i = 0; i < c->chain->n_rbac; i++)
+		if (!rbac_enforce(c->chain->rbac[i].conf, &c->chain->rbac[i].stats, c->w->stats,
+				  &in, &policy)) {
+			c->refusal = rbac_details(policy, &c->slot_arena);
+			return false;
+		}
+	return true;
+}
+
 /* Serves @c with @ops; what was read while sniffing is given first. */
 static void conn_serve(struct conn *c, const struct conn_ops *ops)
 {
@@ -222,10 +284,18 @@ static void conn_choose(struct conn *c, struct slice transport, const char *prot
 		conn_close(c, false);
 		return;
 	}
+	if (m->socket.kind != MESH_SOCKET_RAW) {
+		/* TLS that is not there yet: never served unsecured. */
+		stats_inc(c->w->stats, stats_register(STAT_COUNTER, "listener_manager.no_tls"));
+		conn_close(c, false);
+		return;
+	}
 	c->chain = plistener_chain(c->pl, m);
+	if (c->chain->asks_identity)
+		c->principal = conn_principal(c);
 	if (c->chain->kind == MESH_NET_TCP)
 		stats_inc(c->w->stats, c->chain->tcp.stats.cx_total);
-	if (!conn_passes_limits(c)) {
+	if (!conn_passes_limits(c) || !conn_is_authorized(c)) {
 		conn_close(c, false);
 		return;
 	}
@@ -240,16 +310,27 @@ static const char *protocol_name(const struct codec *k)
 	return strcmp(k->name, "http1") == 0 ? "http/1.1" : k->name;
 }
 
+/* Is there an inspector for this port? */
+static bool conn_wants_sniffing(const struct conn *c)
+{
+	return mesh_listener_sniffs_http(c->pl->conf, c->local.port) ||
+	       mesh_listener_sniffs_tls(c->pl->conf, c->local.port);
+}
+
 static void conn_sniff(struct conn *c)
 {
+	const struct mesh_listener *l = c->pl->conf;
 	const struct codec *k = NULL;
 	struct slice s = buf_slice(&c->in);
-	enum sniff r = codec_sniff(c->w->e->opts.codecs, s.ptr, s.len, &k);
+	bool is_tls = mesh_listener_sniffs_tls(l, c->local.port) && s.len && s.ptr[0] == 0x16;
+	enum sniff r = SNIFF_NO;
 
+	if (!is_tls && mesh_listener_sniffs_http(l, c->local.port))
+		r = codec_sniff(c->w->e->opts.codecs, s.ptr, s.len, &k);
 	if (r == SNIFF_MORE && s.len < CONN_HELD_MAX)
 		return;
 	sniff_end(c);
-	conn_choose(c, s.len && s.ptr[0] == 0x16 ? SLICE("tls") : SLICE_NONE,
+	conn_choose(c, is_tls ? SLICE("tls") : SLICE_NONE,
 		    r == SNIFF_YES ? protocol_name(k) : NULL);
 }
 
@@ -442,7 +523,7 @@ static void conn_begin(struct conn *c)
 			conn_serve(c, &conn_tcp_ops);
 		return;
 	}
-	if (c->pl->conf->sniff) {
+	if (conn_wants_sniffing(c)) {
 		stats_inc(c->w->stats, c->pl->stats.pre_cx_active);
 		c->sniffing = true;
 		io_timer_set(c->w->io, &c->timer, c->pl->conf->sniff_timeout_ms);

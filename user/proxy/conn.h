@@ -40,6 +40,9 @@ struct conn {
 	uint64_t id;
 	uint64_t start_ns, start_wall_ns, last_ns;
 	struct addr local, remote; /* original destination, client */
+	struct slice server_name;  /* SNI; empty: none was said */
+	struct slice refusal;	   /* why it was closed by a rule; in slot_arena */
+	struct slice principal;	   /* who the client is, where the chain asks; in slot_arena */
 	struct buf in;		   /* input that waits */
 	struct io_timer timer, life;
 	uint64_t rx, tx;
@@ -83,6 +86,10 @@ bool conn_hold(struct conn *c, uint64_t n);
 void conn_unhold(struct conn *c, uint64_t n);
 /* Asks for ops->resume at the end of the turn. */
 void conn_make_ready(struct conn *c);
+/* The address of its client, as the server at @towards would see it. */
+struct addr conn_client(const struct conn *c, const struct addr *towards);
+/* Who its client is ("spiffe://..."), in its slot_arena; empty when that is not known. */
+struct slice conn_principal(struct conn *c);
 /* Fills what a log line of @c can say. */
 void conn_info(const struct conn *c, struct l7_info *in);
 

@@ -277,6 +277,13 @@ static void tcp_connect(struct tcp *t)
 		return;
 	}
 	t->info.attempts = t->attempts;
+	if (t->host->is_secured) {
+		/* TLS is not there yet: never unsecured. */
+		UP_STAT(t, cx_connect_fail);
+		t->info.upstream_failure = SLICE("TLS_to_the_upstream_is_not_supported_yet");
+		tcp_finish(t, L7_FLAG(UF), NULL, false);
+		return;
+	}
 	start_connect(t, &t->host->lb.addr, t->cluster->conf->connect_timeout_ms);
 }
 

@@ -32,6 +32,7 @@ struct engine_opts {
 	const struct filter *const *filters;
 	struct engine_limits limits;
 	uint32_t busy_poll_us; /* io_set_busy_poll */
+	const char *trust_domain; /* of identities of pods; NULL: cluster.local */
 	uint32_t mark; /* SO_MARK of our sockets inside pods */
 	/*
 	 * The original destination of an outbound connection captured in @pod whose client's

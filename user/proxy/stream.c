@@ -96,6 +96,19 @@ void stream_touch(struct stream *st)
 
 /* ---- hops ------------------------------------------------------------------------------------ */
 
+/* The server's pod sees its own address and that of the client's pod, which it knows. */
+static void hop_info_inbound(struct hop *h)
+{
+	struct stream *st = h->st;
+
+	h->info.downstream_local = st->hops[st->n_hops - 2].host->lb.addr;
+	h->info.downstream_remote = h->info.downstream_direct =
+		conn_client(st->c, &h->info.downstream_local);
+	if (h->chain->asks_identity && !st->c->principal.len)
+		st->c->principal = conn_principal(st->c);
+	h->info.downstream_principal = st->c->principal;
+}
+
 static void hop_info(struct hop *h)
 {
 	struct stream *st = h->st;
@@ -107,6 +120,8 @@ static void hop_info(struct hop *h)
 	in->protocol = st->req.protocol;
 	in->stream_id = st->id;
 	in->request = &st->req;
+	if (st->n_hops > 1)
+		hop_info_inbound(h);
 	if (st->req_end)
 		in->request_end_ns = in->start_ns;
 }
@@ -340,7 +355,8 @@ static const struct pchain *local_inbound(struct stream *st, struct hop *h, stru
 	const struct mesh_listener *ml;
 	const struct pchain *chain;
 	const struct mesh_chain *mc;
-	struct mesh_chain_input in = { .local = h->host->lb.addr, .remote = st->c->remote };
+	struct mesh_chain_input in = { .local = h->host->lb.addr,
+				       .remote = conn_client(st->c, &h->host->lb.addr) };
 
 	(void)pod;
 	ml = v ? mesh_view_listener(v->pv->mesh, MESH_INBOUND, &h->host->lb.addr) : NULL;
@@ -348,7 +364,8 @@ static const struct pchain *local_inbound(struct stream *st, struct hop *h, stru
 	if (!mc)
 		return NULL;
 	chain = plistener_chain(wview_listener(v, ml), mc);
-	if (chain->n_limits || chain->kind != h->chain->kind)
+	if (chain->n_limits || chain->n_rbac || mc->socket.kind != MESH_SOCKET_RAW ||
+	    chain->kind != h->chain->kind)
 		return NULL; /* counts connections, or speaks something else: over the wire */
 	if (chain->kind == MESH_NET_RPC && chain->rpc.codec != h->chain->rpc.codec)
 		return NULL;

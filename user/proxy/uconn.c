@@ -485,10 +485,13 @@ static int uconn_open(struct upstream_pool *p, struct worker *w, const struct co
 	struct upstream_cluster *k = p->host->cluster;
 	struct io_socket_opts opts = { .netns = netns->netns,
 				       .mark = netns->id ? w->e->opts.mark : 0 };
-	bool over = !upstream_take(k->shared, UPSTREAM_CONNECTIONS);
+	bool over;
 	struct uconn *u;
 	int err = 0;
 
+	if (p->host->is_secured)
+		return -EPROTONOSUPPORT; /* TLS is not there yet: never unsecured */
+	over = !upstream_take(k->shared, UPSTREAM_CONNECTIONS);
 	if (over) {
 		stats_inc(w->stats, k->shared->stats.cx_overflow);
 		/* As Envoy: the first one of a pool is always made, else other hosts could starve

@@ -139,13 +139,20 @@ static struct upstream_host *host_new(struct upstream_cluster *c, const struct m
 	return h;
 }
 
+static void close_idle(struct upstream_host *h, bool all);
+
 static void host_update(struct upstream_host *h, const struct mesh_endpoint *e)
 {
+	bool is_secured = mesh_cluster_socket(h->cluster->conf, e)->kind != MESH_SOCKET_RAW;
+
 	if (!slice_is_equal(h->lb.hostname, e->hostname)) {
 		free(h->hostname);
 		h->hostname = slice_dup(e->hostname);
 		h->lb.hostname = slice_of(h->hostname, e->hostname.len);
 	}
+	if (is_secured && !h->is_secured)
+		close_idle(h, true); /* made when it needed none */
+	h->is_secured = is_secured;
 	h->lb.weight = e->weight ? e->weight : 1;
 	h->lb.priority = e->priority;
 	h->lb.healthy = e->health == MESH_HEALTH_UNKNOWN || e->health == MESH_HEALTH_HEALTHY ||

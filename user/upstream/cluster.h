@@ -95,6 +95,7 @@ struct upstream_host {
 	uint32_t refs;	   /* requests and pools that point here */
 	char *hostname;	   /* what lb.hostname points to: configurations come and go */
 	bool removed;
+	bool is_secured; /* needs TLS, which is not there yet: no connection is made */
 	uint64_t cx_total, cx_active, cx_fail, rq_total, rq_error, rq_success;
 };
 
