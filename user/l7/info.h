@@ -66,7 +66,7 @@ struct l7_info {
 					   none */
 	struct slice local_reply_body;	/* only while a format makes the body of our own answer */
 	struct slice requested_server_name; /* SNI */
-	struct slice downstream_principal; /* who the client is ("spiffe://..."); empty: not known */
+	struct slice downstream_principal; /* "spiffe://..."; empty: not known */
 	struct slice pod;	  /* "ns/name" of the pod that the stream belongs to */
 	struct addr downstream_remote, downstream_direct, downstream_local;
 	struct addr upstream_remote, upstream_local;

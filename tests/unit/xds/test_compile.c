@@ -28,22 +28,26 @@ static struct known {
 	{ MESH_PART_CLUSTER, "transport_socket_matches",
 	  "TLS to the upstream is not there yet: connections to endpoints that need it fail", 0 },
 	{ MESH_PART_CLUSTER, "",
-	  "field number 19 (outlier_detection) of envoy.config.cluster.v3.Cluster has no effect in "
+	  "field number 19 (outlier_detection) of envoy.config.cluster.v3.Cluster has no effect "
+	  "in "
 	  "this version",
 	  0 },
 	{ MESH_PART_CLUSTER, "",
-	  "field number 21 (upstream_bind_config) of envoy.config.cluster.v3.Cluster has no effect "
+	  "field number 21 (upstream_bind_config) of envoy.config.cluster.v3.Cluster has no "
+	  "effect "
 	  "in this version",
 	  0 },
 	{ MESH_PART_CLUSTER, "",
-	  "field number 30 (upstream_connection_options) of envoy.config.cluster.v3.Cluster has no "
+	  "field number 30 (upstream_connection_options) of envoy.config.cluster.v3.Cluster has "
+	  "no "
 	  "effect in this version",
 	  0 },
 	{ MESH_PART_CLUSTER, "",
 	  "field number 39 (respect_dns_ttl) of envoy.config.cluster.v3.Cluster has no effect in "
 	  "this version",
 	  0 },
-	{ MESH_PART_CLUSTER, "", "HTTP/2 to the upstream is not there yet: HTTP/1.1 is spoken", 0 },
+	{ MESH_PART_CLUSTER, "", "HTTP/2 to the upstream is not there yet: HTTP/1.1 is "
+	"spoken", 0 },
 	{ MESH_PART_CLUSTER, "lb_policy",
 	  "consistent hashing is not there yet; endpoints are picked at random, as for requests "
 	  "without a hash",
@@ -53,7 +57,8 @@ static struct known {
 	{ MESH_PART_LISTENER, ".forward_client_cert_details",
 	  "x-forwarded-client-cert is always removed: client certificates are not there yet", 0 },
 	{ MESH_PART_ROUTES, ".route",
-	  "field number 15 (hash_policy) of envoy.config.route.v3.RouteAction has no effect in this "
+	  "field number 15 (hash_policy) of envoy.config.route.v3.RouteAction has no effect in "
+	  "this "
 	  "version",
 	  0 },
 };
@@ -149,7 +154,8 @@ static void recorded(void **state)
 #define TLS_UP \
 	"{'name': 'tls', 'typed_config': {'@type': '" T \
 	"transport_sockets.tls.v3.UpstreamTlsContext', 'sni': 'a.test', 'common_tls_context': " \
-	"{'alpn_protocols': ['istio'], 'tls_params': {'tls_minimum_protocol_version': 'TLSv1_2'}, " \
+	"{'alpn_protocols': ['istio'], 'tls_params': {'tls_minimum_protocol_version': " \
+	"'TLSv1_2'}, " \
 	"'tls_certificate_sds_secret_configs': [{'name': 'cert', 'sds_config': " ADS "}], " \
 	"'combined_validation_context': {'default_validation_context': " \
 	"{'match_subject_alt_names': [{'exact': 'spiffe://x'}]}, " \
@@ -176,14 +182,18 @@ static void eds_cluster(void **state)
 {
 	struct mesh_part *p = t_part(
 		MESH_PART_CLUSTER,
-		"{'name': 'outbound|80|v1|a.test', 'type': 'EDS', 'eds_cluster_config': {'eds_config': " ADS
+		"{'name': 'outbound|80|v1|a.test', 'type': 'EDS', 'eds_cluster_config': "
+		"{'eds_config': " ADS
 		", 'service_name': 'svc'}, 'lb_policy': 'RING_HASH', 'ring_hash_lb_config': "
-		"{'minimum_ring_size': 1024}, 'outlier_detection': {'consecutive_5xx': 7, 'interval': "
+		"{'minimum_ring_size': 1024}, 'outlier_detection': {'consecutive_5xx': 7, "
+		"'interval': "
 		"'10s', 'max_ejection_percent': 50}, 'metadata': {'filter_metadata': {'istio': "
-		"{'subset': 'v1', 'services': [{'host': 'a.test', 'name': 'a', 'namespace': 'ns'}]}}}, "
+		"{'subset': 'v1', 'services': [{'host': 'a.test', 'name': 'a', 'namespace': "
+		"'ns'}]}}}, "
 		"'filters': [{'name': 'istio.metadata_exchange', 'typed_config': {'@type': "
 		"'type.googleapis.com/udpa.type.v1.TypedStruct', 'type_url': "
-		"'type.googleapis.com/envoy.tcp.metadataexchange.config.MetadataExchange', 'value': "
+		"'type.googleapis.com/envoy.tcp.metadataexchange.config.MetadataExchange', "
+		"'value': "
 		"{'protocol': 'p'}}}]}");
 	const struct mesh_cluster *c = mesh_part_cluster(p);
 
@@ -217,7 +227,8 @@ static void sockets(void **state)
 		"{'cluster_name': 'c', 'endpoints': [{'locality': {'region': 'r', 'zone': 'z'}, "
 		"'load_balancing_weight': 3, 'lb_endpoints': [{'endpoint': {'address': "
 		"{'socket_address': {'address': '10.0.0.1', 'port_value': 80}}}, 'metadata': "
-		"{'filter_metadata': {'envoy.transport_socket_match': {'tlsMode': 'istio'}, 'istio': "
+		"{'filter_metadata': {'envoy.transport_socket_match': {'tlsMode': 'istio'}, "
+		"'istio': "
 		"{'workload': 'w;ns;s;v1;k'}}}}, {'endpoint': {'address': {'socket_address': "
 		"{'address': '10.0.0.2', 'port_value': 80}}}, 'load_balancing_weight': 5, "
 		"'health_status': 'DRAINING'}]}]}");
@@ -272,7 +283,8 @@ static void by_name(void **state)
 		     ", 'type_urls': ['x']}}, "
 		     "{'name': 'dflt', 'config_discovery': {'config_source': " ADS
 		     ", 'type_urls': ['x'], "
-		     "'apply_default_config_without_warming': true, 'default_config': {'@type': '" F
+		     "'apply_default_config_without_warming': true, 'default_config': {'@type': "
+		     "'" F
 		     "http.fault.v3.HTTPFault'}}}, " ROUTER "]"));
 	const struct mesh_listener *l = mesh_part_listener(p);
 	const struct mesh_http_manager *h = l->chains[0].filters[0].http;
@@ -307,8 +319,10 @@ static void inbound(void **state)
 		"{'name': 'virtualInbound', 'address': {'socket_address': {'address': '0.0.0.0', "
 		"'port_value': 15006}}, 'traffic_direction': 'INBOUND', 'use_original_dst': true, "
 		"'listener_filters': [{'name': 't', 'typed_config': {'@type': '" F
-		"listener.tls_inspector.v3.TlsInspector'}}, {'name': 'h', 'typed_config': {'@type': '" F
-		"listener.http_inspector.v3.HttpInspector'}, 'filter_disabled': {'or_match': {'rules': "
+		"listener.tls_inspector.v3.TlsInspector'}}, {'name': 'h', 'typed_config': "
+		"{'@type': '" F
+		"listener.http_inspector.v3.HttpInspector'}, 'filter_disabled': {'or_match': "
+		"{'rules': "
 		"[{'destination_port_range': {'start': 3306, 'end': 3307}}, {'not_match': "
 		"{'destination_port_range': {'start': 1, 'end': 9000}}}]}}}], 'filter_chains': ["
 		"{'name': 'tls', 'filter_chain_match': {'transport_protocol': 'tls'}, "
@@ -316,7 +330,8 @@ static void inbound(void **state)
 		", 'filters': [{'name': 't', 'typed_config': {'@type': '" F
 		"network.tcp_proxy.v3.TcpProxy', 'stat_prefix': 's', 'cluster': 'c'}}]}, "
 		"{'name': 'raw', 'filter_chain_match': {'transport_protocol': 'raw_buffer', "
-		"'destination_port': 8080}, 'filters': [{'name': 'rbac', 'typed_config': {'@type': '" F
+		"'destination_port': 8080}, 'filters': [{'name': 'rbac', 'typed_config': "
+		"{'@type': '" F
 		"network.rbac.v3.RBAC', 'stat_prefix': 'tcp.', 'rules': {}}}, {'name': 't', "
 		"'typed_config': {'@type': '" F
 		"network.tcp_proxy.v3.TcpProxy', 'stat_prefix': 's', 'cluster': 'c'}}]}]}");
@@ -344,16 +359,22 @@ static void routes(void **state)
 {
 	struct mesh_part *p = t_part(
 		MESH_PART_ROUTES,
-		"{'name': '80', 'virtual_hosts': [{'name': 'v', 'domains': ['a.test', 'a.test:80'], "
-		"'routes': [{'match': {'prefix': '/'}, 'route': {'weighted_clusters': {'clusters': "
+		"{'name': '80', 'virtual_hosts': [{'name': 'v', 'domains': ['a.test', "
+		"'a.test:80'], "
+		"'routes': [{'match': {'prefix': '/'}, 'route': {'weighted_clusters': "
+		"{'clusters': "
 		"[{'name': 'c1', 'weight': 90}, {'name': 'c2', 'weight': 10}]}, 'retry_policy': "
-		"{'retry_on': 'connect-failure,refused-stream,unavailable,cancelled', 'num_retries': "
-		"2, 'host_selection_retry_max_attempts': 5, 'retry_host_predicate': [{'name': 'p', "
+		"{'retry_on': 'connect-failure,refused-stream,unavailable,cancelled', "
+		"'num_retries': "
+		"2, 'host_selection_retry_max_attempts': 5, 'retry_host_predicate': [{'name': "
+		"'p', "
 		"'typed_config': {'@type': '" T
-		"retry.host.previous_hosts.v3.PreviousHostsPredicate'}}]}, 'request_mirror_policies': "
+		"retry.host.previous_hosts.v3.PreviousHostsPredicate'}}]}, "
+		"'request_mirror_policies': "
 		"[{'cluster': 'm', 'runtime_fraction': {'default_value': {'numerator': 50}}, "
 		"'disable_shadow_host_suffix_append': true}], 'hash_policy': [{'header': "
-		"{'header_name': 'X-User'}, 'terminal': true}, {'cookie': {'name': 'k', 'ttl': '5s', "
+		"{'header_name': 'X-User'}, 'terminal': true}, {'cookie': {'name': 'k', 'ttl': "
+		"'5s', "
 		"'path': '/'}}, {'connection_properties': {'source_ip': true}}]}}]}]}");
 	const struct mesh_route_table *t = p->body;
 	const struct mesh_route *r = &t->vhosts[0].routes[0];
@@ -383,8 +404,10 @@ static void rpc_routes(void **state)
 {
 	struct mesh_part *p = t_part(
 		MESH_PART_RPC_ROUTES,
-		"{'name': 'dubbo', 'route_config': [{'name': 'a', 'interface': 'org.x.Api', 'routes': "
-		"[{'match': {'method': {'name': {'exact': 'get'}}}, 'route': {'cluster': 'c'}}]}]}");
+		"{'name': 'dubbo', 'route_config': [{'name': 'a', 'interface': 'org.x.Api', "
+		"'routes': "
+		"[{'match': {'method': {'name': {'exact': 'get'}}}, 'route': {'cluster': "
+		"'c'}}]}]}");
 	const struct mesh_rpc_tables *t = p->body;
 	struct mesh_part *l;
 
@@ -396,8 +419,10 @@ static void rpc_routes(void **state)
 	l = t_part(
 		MESH_PART_LISTENER,
 		"{'name': 'd', 'address': {'socket_address': {'address': '0.0.0.0', 'port_value': "
-		"20880}}, 'filter_chains': [{'filters': [{'name': 'd', 'typed_config': {'@type': '" F
-		"network.dubbo_proxy.v3.DubboProxy', 'stat_prefix': 's', 'drds': {'config_source': " ADS
+		"20880}}, 'filter_chains': [{'filters': [{'name': 'd', 'typed_config': "
+		"{'@type': '" F
+		"network.dubbo_proxy.v3.DubboProxy', 'stat_prefix': 's', 'drds': "
+		"{'config_source': " ADS
 		", 'route_config_name': 'dubbo'}}}]}]}");
 	assert_true(needs(l, MESH_PART_RPC_ROUTES, "dubbo", false));
 	assert_true(slice_is_equal(mesh_part_listener(l)->chains[0].filters[0].rpc->route_name,
@@ -436,7 +461,8 @@ static const struct {
 	  "eds_cluster_config.eds_config is required for type EDS" },
 	{ MESH_PART_CLUSTER,
 	  "{'name': 'c', 'filters': [{'name': 'f', 'typed_config': {'@type': 'a/b.C'}}]}",
-	  "filters[0]: cluster filter \"f\" of type \"b.C\" is not supported yet by this version" },
+	  "filters[0]: cluster filter \"f\" of type \"b.C\" is not supported yet by this "
+	  "version" },
 	{ MESH_PART_CLUSTER,
 	  "{'name': 'c', 'transport_socket_matches': [{'name': 'm', 'match': {'a': 1}}]}",
 	  "transport_socket_matches[0]: match.a: only a text is supported" },
@@ -451,7 +477,8 @@ static const struct {
 	  HTTP("'route_config': {}, 'http_filters': [{'name': 'jwt', 'typed_config': {'@type': '" F
 	       "http.jwt_authn.v3.JwtAuthentication'}}, " ROUTER "]"),
 	  "http_filters[0].typed_config: filter \"jwt\" of type "
-	  "\"envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication\" is not supported yet by "
+	  "\"envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication\" is not supported "
+	  "yet by "
 	  "this version" },
 	{ MESH_PART_LISTENER,
 	  HTTP("'route_config': {}, 'http_filters': [{'name': 'x', 'config_discovery': "
@@ -459,13 +486,15 @@ static const struct {
 	       "http.router.v3.Router'}}}]"),
 	  "the router may not be a resource of its own" },
 	{ MESH_PART_ROUTES,
-	  "{'name': 'r', 'virtual_hosts': [{'name': 'v', 'domains': ['*']}, {'name': 'w', 'domains': "
+	  "{'name': 'r', 'virtual_hosts': [{'name': 'v', 'domains': ['*']}, {'name': 'w', "
+	  "'domains': "
 	  "['*']}]}",
 	  "domain \"*\" stands twice in the virtual hosts of route configuration \"r\"" },
 	{ MESH_PART_ROUTES,
 	  "{'name': 'r', 'virtual_hosts': [{'name': 'v', 'domains': ['*'], 'routes': [{'match': "
 	  "{'prefix': '/'}, 'route': {'cluster': 'c', 'request_mirror_policies': [{}]}}]}]}",
-	  "request_mirror_policies[0]: one of cluster and cluster_header is required, and only one" },
+	  "request_mirror_policies[0]: one of cluster and cluster_header is required, and only "
+	  "one" },
 	{ MESH_PART_FILTER, "{'name': 'f', 'typed_config': {'@type': 'a/b.C'}}",
 	  "typed_config: filter \"f\" of type \"b.C\" is not supported yet by this version" },
 	{ MESH_PART_FILTER, "{'name': 'f'}", "typed_config is required for filter \"f\"" },
