@@ -49,6 +49,9 @@ static int check_opts(const struct grpc_opts *o, struct err *e)
 	if (!o->tls && files)
 		return err_set(e, -EINVAL,
 			       "certificates and server name are for TLS, which is off");
+	if (!o->cert_file != !o->key_file)
+		return err_set(e, -EINVAL,
+			       "a certificate needs its key, and a key its certificate");
 	if (!o->tls && o->token_file)
 		return err_set(e, -EINVAL, "without TLS anybody on the way could read the token");
 	return 0;
@@ -70,6 +73,13 @@ static void copy_opts(struct grpc_channel *ch, const struct grpc_opts *o)
 	ch->user_agent = xstrdup(o->user_agent ? o->user_agent : "skiff/" SKIFF_VERSION);
 	ch->server_name = copy(o->server_name);
 	ch->token_file = copy(o->token_file);
+	ch->use_tls = o->tls;
+	ch->tls_opts = (struct tls_opts){
+		.ca_file = copy(o->ca_file),
+		.cert_file = copy(o->cert_file),
+		.key_file = copy(o->key_file),
+		.alpn = "h2",
+	};
 	ch->socket = (struct io_socket_opts){ .netns = -1, .mark = o->mark };
 	ch->connect_ms = or_default(o->connect_timeout_ms, CONNECT_MS);
 	ch->keepalive_ms = or_default(o->keepalive_ms, KEEPALIVE_MS);
@@ -77,18 +87,6 @@ static void copy_opts(struct grpc_channel *ch, const struct grpc_opts *o)
 	ch->backoff_min_ms = or_default(o->backoff_min_ms, BACKOFF_MIN_MS);
 	ch->backoff_max_ms = or_default(o->backoff_max_ms, BACKOFF_MAX_MS);
 	ch->message_max = o->message_max ? o->message_max : GRPC_MESSAGE_MAX;
-}
-
-static int open_tls(struct grpc_channel *ch, const struct grpc_opts *o, struct err *e)
-{
-	struct tls_opts t = {
-		.ca_file = o->ca_file,
-		.cert_file = o->cert_file,
-		.key_file = o->key_file,
-		.alpn = "h2",
-	};
-
-	return o->tls ? tls_ctx_new(&t, &ch->tls_ctx, e) : 0;
 }
 
 void channel_delete(struct grpc_channel *ch)
@@ -102,6 +100,9 @@ void channel_delete(struct grpc_channel *ch)
 	free(ch->server_name);
 	free(ch->token_file);
 	tls_ctx_free(ch->tls_ctx);
+	free((char *)ch->tls_opts.ca_file);
+	free((char *)ch->tls_opts.cert_file);
+	free((char *)ch->tls_opts.key_file);
 	free(ch);
 }
 
@@ -126,8 +127,6 @@ int grpc_channel_new(struct io *io, const struct grpc_opts *opts,
 		r = parse_target(&ch->targets[i], opts->addresses[i], e);
 		ch->n_targets += r == 0;
 	}
-	if (r == 0)
-		r = open_tls(ch, opts, e);
 	if (r < 0) {
 		channel_delete(ch);
 		return r;

@@ -58,7 +58,8 @@ struct grpc_opts {
 
 	/*
 	 * Files are PEM, looked at before each connection and read again when they changed; what
-	 * cannot be read then leaves the last good ones in force.
+	 * cannot be read then leaves the last good ones in force (there are none yet: down() with
+	 * the reason). A skiffd without pods may not read files of other users once it runs.
 	 */
 	bool tls;
 	const char *ca_file;   /* roots (the system's) */
@@ -67,7 +68,7 @@ struct grpc_opts {
 	const char *server_name; /* a name or IP that the certificate must have (the address's) */
 	const char *token_file; /* bearer token, read at each grpc_stream_open; only with tls */
 
-	uint32_t mark;                   /* SO_MARK (none) */
+	uint32_t mark;                   /* SO_MARK (none); needs CAP_NET_ADMIN */
 	unsigned int connect_timeout_ms; /* name, TCP, TLS, HTTP/2; for each address (10 s) */
 	unsigned int keepalive_ms; /* silence before a PING (30 s; doubled when the peer minds) */
 	unsigned int keepalive_timeout_ms; /* from a PING to giving up when nothing comes (20 s) */
@@ -90,7 +91,7 @@ struct grpc_channel_ops {
 /*
  * Begins to connect; up() or down() follows. Names are looked up in a thread of their own, so the
  * loop never waits. To be called after skiffd gave up its rights: the thread has those of the
- * moment. 0, or -EINVAL with @e (an address, a mixture of options, files that cannot be read).
+ * moment. 0, or -EINVAL with @e (an address, a mixture of options).
  */
 int grpc_channel_new(struct io *io, const struct grpc_opts *opts,
 		     const struct grpc_channel_ops *ops, void *owner, struct grpc_channel **ret_ch,

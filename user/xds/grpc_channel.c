@@ -21,8 +21,6 @@
 #define TOO_MANY SLICE("too_many_pings")
 #define ENHANCE_YOUR_CALM 11 /* HTTP/2's code that goes with it */
 
-static void next_address(struct grpc_channel *ch);
-
 /* ---- ends ------------------------------------------------------------------------------------ */
 
 static void enter(struct grpc_channel *ch)
@@ -124,7 +122,8 @@ static void attempt_failed(struct grpc_channel *ch, const struct err *why)
 	}
 	drop(ch);
 	ch->addr++;
-	next_address(ch);
+	ch->state = NEXT;
+	io_timer_set(ch->io, &ch->deadline, 0);
 }
 
 /* Whatever goes on has failed. */
@@ -134,7 +133,7 @@ static void broken(struct grpc_channel *ch, const struct err *why)
 
 	if (ch->state == UP)
 		go_down(ch, &copy);
-	else if (ch->state != WAITING)
+	else if (ch->state > NEXT)
 		attempt_failed(ch, &copy);
 }
 
@@ -330,15 +329,19 @@ static void on_drained(struct io_stream *s)
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
-static void refresh_files(struct grpc_channel *ch)
+/* The files as they are now, or the last good ones. -errno: there were no good ones yet. */
+static int refresh_files(struct grpc_channel *ch, struct err *e)
 {
-	struct err e;
-	int r = tls_ctx_reload(ch->tls_ctx, &e);
+	int r;
 
+	if (!ch->tls_ctx)
+		return tls_ctx_new(&ch->tls_opts, &ch->tls_ctx, e);
+	r = tls_ctx_reload(ch->tls_ctx, e);
 	if (r > 0)
 		log_info(ROOM, "the certificate files have changed: using the new ones");
 	else if (r < 0)
-		log_warn(ROOM, "%s: going on with the certificates read before", e.text);
+		log_warn(ROOM, "%s: going on with the certificates read before", e->text);
+	return 0;
 }
 
 static void begin_tls(struct grpc_channel *ch)
@@ -365,7 +368,7 @@ static void on_connected(struct io_stream *s, int err)
 	if (err < 0) {
 		err_set(&e, err, "%s", strerror(-err));
 		broken(ch, &e);
-	} else if (ch->tls_ctx) {
+	} else if (ch->use_tls) {
 		begin_tls(ch);
 	} else {
 		begin_http(ch);
@@ -386,9 +389,11 @@ static void connect_address(struct grpc_channel *ch)
 	int err = 0;
 	struct err e;
 
-	if (ch->tls_ctx)
-		refresh_files(ch);
 	ch->state = CONNECTING;
+	if (ch->use_tls && refresh_files(ch, &e) < 0) {
+		attempt_failed(ch, &e);
+		return;
+	}
 	ch->stream =
 		io_connect(ch->io, &ch->addrs[ch->addr], NULL, &ch->socket, &stream_ops, ch, &err);
 	if (!ch->stream) {
@@ -441,7 +446,6 @@ static void begin_target(struct grpc_channel *ch)
 		attempt_failed(ch, &e);
 }
 
-/* At most GRPC_ADDRESSES_MAX names of as many addresses deep, when none of them gets a socket. */
 static void next_address(struct grpc_channel *ch)
 {
 	if (ch->addr < ch->n_addrs) {
@@ -490,6 +494,7 @@ static const char *slow(enum channel_state s)
 	case SHAKING: return "the TLS handshake does not end in time";
 	case GREETING: return "no HTTP/2 SETTINGS in time";
 	case WAITING:
+	case NEXT:
 	case UP: break;
 	}
 	return "";
@@ -503,6 +508,7 @@ void channel_on_deadline(struct io_timer *t)
 	enter(ch);
 	switch (ch->state) {
 	case WAITING: begin_round(ch); break;
+	case NEXT: next_address(ch); break;
 	case UP: keep_alive(ch); break;
 	case LOOKING:
 	case CONNECTING:
@@ -522,8 +528,10 @@ void channel_on_chores(struct io_timer *t)
 	enter(ch);
 	if (ch->conn)
 		grpc_conn_tell(ch->conn);
-	if (!ch->freed && ch->kicked)
+	if (!ch->freed && ch->kicked) {
+		ch->kicked = false;
 		broken(ch, &ch->why);
+	}
 	leave(ch);
 }
 
@@ -561,7 +569,7 @@ void grpc_channel_free(struct grpc_channel *ch)
 
 void grpc_channel_reconnect(struct grpc_channel *ch, const char *reason)
 {
-	if (ch->state == WAITING)
+	if (ch->state <= NEXT)
 		io_timer_set(ch->io, &ch->deadline, 0);
 	else
 		kick(ch, reason);

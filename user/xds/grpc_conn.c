@@ -409,20 +409,19 @@ static void enter(struct grpc_conn *c)
 	c->depth++;
 }
 
-/* true: @c is gone. */
-static bool leave(struct grpc_conn *c)
+/* The last one out ends what was freed meanwhile. */
+static void leave(struct grpc_conn *c)
 {
 	struct list *n;
 
 	if (--c->depth)
-		return false;
+		return;
 	while ((n = list_pop(&c->gone)) != NULL)
 		stream_free(list_entry(n, struct grpc_stream, node));
 	if (!c->freed)
-		return false;
+		return;
 	nghttp2_session_del(c->h2);
 	free(c);
-	return true;
 }
 
 void grpc_conn_free(struct grpc_conn *c)
@@ -441,11 +440,6 @@ void grpc_conn_free(struct grpc_conn *c)
 	list_for_each_safe(n, next, &c->ended)
 		release(list_entry(n, struct grpc_stream, node));
 	leave(c);
-}
-
-void *grpc_conn_owner(const struct grpc_conn *c)
-{
-	return c->owner;
 }
 
 static void output(struct grpc_conn *c)

@@ -23,7 +23,6 @@ struct grpc_conn_ops {
 struct grpc_conn *grpc_conn_new(size_t message_max, const struct grpc_conn_ops *ops, void *owner);
 /* With its streams, without a callback. May be called from their callbacks. NULL is allowed. */
 void grpc_conn_free(struct grpc_conn *c);
-void *grpc_conn_owner(const struct grpc_conn *c);
 
 /*
  * Takes bytes of the server. 0, or -EPROTO with @e: the connection is of no more use, once what

@@ -13,6 +13,7 @@
 
 enum channel_state {
 	WAITING,    /* for the next round */
+	NEXT,       /* an address has failed: the next one, not deeper on the stack */
 	LOOKING,    /* for a name's addresses */
 	CONNECTING, /* TCP */
 	SHAKING,    /* TLS */
@@ -35,7 +36,9 @@ struct grpc_channel {
 	struct target targets[GRPC_ADDRESSES_MAX];
 	unsigned int n_targets;
 	char *authority, *user_agent, *server_name, *token_file;
-	struct tls_ctx *tls_ctx;
+	struct tls_opts tls_opts; /* its files are ours */
+	struct tls_ctx *tls_ctx;  /* NULL until its files were good once */
+	bool use_tls;
 	struct io_socket_opts socket;
 	uint32_t connect_ms, keepalive_ms, keepalive_timeout_ms, backoff_min_ms, backoff_max_ms;
 	size_t message_max;

@@ -107,7 +107,8 @@ struct t_server {
 	bool no_acks;   /* PINGs are not answered */
 	bool no_answer; /* no headers by itself */
 	bool echo;
-	struct slice first; /* what is sent instead of HTTP/2 */
+	uint32_t max_streams; /* at the same time; 0: any number */
+	struct slice first;   /* what is sent instead of HTTP/2 */
 };
 
 static inline void t_conn_pump(struct t_conn *c)
@@ -373,6 +374,7 @@ static const struct io_stream_ops t_sv_ops = { .data = t_sv_data,
 static inline void t_sv_accepted(struct io_listener *l, int fd)
 {
 	struct t_server *sv = io_listener_owner(l);
+	nghttp2_settings_entry limit = { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, sv->max_streams };
 	nghttp2_session_callbacks *cb;
 	nghttp2_option *opt;
 	struct t_conn *c;
@@ -395,7 +397,7 @@ static inline void t_sv_accepted(struct io_listener *l, int fd)
 	io_stream_set_marks(c->s, 1u << 30, 1);
 	if (sv->tls)
 		c->tls = tls_new(sv->tls, NULL);
-	nghttp2_submit_settings(c->h2, 0, NULL, 0);
+	nghttp2_submit_settings(c->h2, 0, &limit, sv->max_streams ? 1 : 0);
 	if (sv->first.len)
 		io_stream_write(c->s, sv->first.ptr, sv->first.len);
 	else if (!sv->silent && !sv->tls)

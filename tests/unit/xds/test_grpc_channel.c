@@ -459,7 +459,7 @@ static void test_bad_options(void **state)
 		{ .addresses = &good, .n_addresses = 0 },
 		{ .addresses = &good, .n_addresses = 1, .ca_file = "/dev/null" },
 		{ .addresses = &good, .n_addresses = 1, .token_file = "/dev/null" },
-		{ .addresses = &good, .n_addresses = 1, .tls = true, .ca_file = "/no/such/file" },
+		{ .addresses = &good, .n_addresses = 1, .tls = true, .key_file = "/dev/null" },
 		{ .addresses = &good, .n_addresses = 1, .tls = true, .cert_file = "/dev/null" },
 	};
 	struct io *io = t_io_new();

@@ -418,6 +418,67 @@ static void test_held_is_bounded(void **state)
 	finish(&w);
 }
 
+/* What still comes for streams that we cut off does not use up the connection's window. */
+static void test_bytes_of_cut_streams_are_granted_again(void **state)
+{
+	struct world w = { .io = t_io_new() };
+	const char *at = w.sv.text;
+	struct grpc_opts o = T_OPTS(.addresses = &at, .message_max = 1000);
+	struct t_stream x = { 0 };
+
+	(void)state;
+	t_server_start(&w.sv, w.io);
+	t_client_start(&w.cl, w.io, &o);
+	t_until(w.io, w.cl.ups);
+	/* Each sends a whole window before it hears of the end. */
+	for (int i = 0; i < 40; i++) {
+		t_open(&w.cl, &x);
+		t_message_of(call(&w, i), GRPC_WINDOW);
+		t_until(w.io, x.closed == i + 1);
+		assert_int_equal(x.status, GRPC_RESOURCE_EXHAUSTED);
+	}
+	t_open(&w.cl, &x);
+	for (int i = 0; i < 100; i++)
+		t_message_of(call(&w, 40), 1000);
+	t_until(w.io, x.messages == 100);
+	buf_done(&x.last);
+	finish(&w);
+}
+
+/* ---- the server's limit of streams ----------------------------------------------------------- */
+
+static void test_streams_wait_for_their_turn(void **state)
+{
+	struct world w = { .io = t_io_new() };
+	struct t_stream x[5] = { 0 };
+	const char *at = w.sv.text;
+	struct grpc_opts o = T_OPTS(.addresses = &at);
+
+	(void)state;
+	t_server_start(&w.sv, w.io);
+	w.sv.max_streams = 2;
+	t_client_start(&w.cl, w.io, &o);
+	t_until(w.io, w.cl.ups);
+	for (int i = 0; i < 5; i++) {
+		t_open(&w.cl, &x[i]);
+		grpc_stream_send(x[i].st, slice_of("01234" + i, 1));
+	}
+	call(&w, 1);
+	t_for_ms(w.io, 30);
+	assert_int_equal(w.sv.n_calls, 2);
+	grpc_stream_reset(x[2].st); /* one that waits */
+	grpc_stream_reset(x[0].st);
+	t_until(w.io, w.sv.n_calls == 3 && buf_len(&w.sv.calls[2].in) == GRPC_HEAD + 1);
+	assert_int_equal(buf_ptr(&w.sv.calls[2].in)[GRPC_HEAD], '3');
+	/* The connection ends: those that still wait are told too. */
+	t_conn_close(&w.sv.conns[0]);
+	t_until(w.io, x[4].closed);
+	assert_int_equal(x[0].closed + x[2].closed, 0);
+	assert_int_equal(x[1].closed + x[3].closed + x[4].closed, 3);
+	assert_int_equal(x[4].status, GRPC_UNAVAILABLE);
+	finish(&w);
+}
+
 static void test_send_limit(void **state)
 {
 	size_t n = GRPC_OUT_MAX / 4;
@@ -574,6 +635,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_message_over_the_limit),
 	cmocka_unit_test(test_big_push_does_not_stall_others),
 	cmocka_unit_test(test_held_is_bounded),
+	cmocka_unit_test(test_bytes_of_cut_streams_are_granted_again),
+	cmocka_unit_test(test_streams_wait_for_their_turn),
 	cmocka_unit_test(test_send_limit),
 	cmocka_unit_test(test_reset_in_message),
 	cmocka_unit_test(test_free_in_callbacks),

@@ -215,6 +215,23 @@ static void test_client_certificate_changes(void **state)
 	finish(&w);
 }
 
+static void test_files_come_late(void **state)
+{
+	struct tls_opts so = server_opts();
+	struct world w;
+
+	(void)state;
+	begin(&w, &so);
+	w.o.ca_file = t_cert_path(&ca, "late.crt");
+	t_client_start(&w.cl, w.io, &w.o);
+	t_until(w.io, w.cl.downs == 2);
+	assert_true(t_has(w.cl.reason, "late.crt: No such file"));
+	t_cert_write(&ca, "late.crt", ca.cert, NULL);
+	t_until(w.io, w.cl.ups == 1);
+	free((char *)w.o.ca_file);
+	finish(&w);
+}
+
 static void test_ca_file_changes(void **state)
 {
 	struct tls_opts so = server_opts();
@@ -337,6 +354,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_server_that_does_not_shake_hands),
 	cmocka_unit_test(test_server_without_h2),
 	cmocka_unit_test(test_client_certificate_changes),
+	cmocka_unit_test(test_files_come_late),
 	cmocka_unit_test(test_ca_file_changes),
 	cmocka_unit_test(test_token_is_read_for_each_stream),
 	cmocka_unit_test(test_broken_off),
