@@ -29,9 +29,10 @@ static void say(json_t *j)
 	json_decref(j);
 }
 
-static void count_part(void *arg, const struct ads_item *item)
+static void list_published(void *arg, const struct ads_item *item)
 {
-	json_array_append_new(arg, json_stringn(item->name.ptr, item->name.len));
+	if (item->published)
+		json_array_append_new(arg, json_stringn(item->name.ptr, item->name.len));
 }
 
 static void ready(struct ads_node *n)
@@ -41,7 +42,7 @@ static void ready(struct ads_node *n)
 	for (unsigned int k = 0; k < MESH_PART_KINDS; k++) {
 		json_t *names = json_array();
 
-		ads_node_each(n, (enum mesh_part_kind)k, count_part, names);
+		ads_node_each(n, (enum mesh_part_kind)k, list_published, names);
 		json_object_set_new(sets, xds_type_short((enum mesh_part_kind)k), names);
 	}
 	say(json_pack("{s:s, s:s, s:I, s:o}", "event", "ready", "node", ads_node_id(n),

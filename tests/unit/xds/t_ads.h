@@ -159,6 +159,8 @@ static void tell_names(const char *mark, char **v, size_t n)
 	char *sorted[1000];
 
 	must(n < ARRAY_LEN(sorted));
+	if (!n)
+		return;
 	memcpy(sorted, v, n * sizeof(*v));
 	qsort(sorted, n, sizeof(*v), text_cmp);
 	for (size_t i = 0; i < n; i++)
@@ -398,7 +400,7 @@ static struct slice t_pack(enum mesh_part_kind kind, const char *version, const 
 }
 
 static inline void t_say(struct ads_node *n, enum mesh_part_kind kind, const char *nonce,
-		  const char *resources, const char *gone)
+			 const char *resources, const char *gone)
 {
 	struct arena a = { 0 };
 
@@ -407,7 +409,7 @@ static inline void t_say(struct ads_node *n, enum mesh_part_kind kind, const cha
 }
 
 static inline void t_delta(enum mesh_part_kind kind, const char *nonce, const char *resources,
-		    const char *gone)
+			   const char *gone)
 {
 	t_say(t.n, kind, nonce, resources, gone);
 }
@@ -448,6 +450,9 @@ static inline const char *t_set_of(struct ads_node *n)
 
 	all = ads_node_parts(n, &many);
 	must(many < ARRAY_LEN(v));
+	*t.set = '\0';
+	if (!many)
+		return t.set;
 	memcpy(v, all, many * sizeof(*v));
 	qsort(v, many, sizeof(*v), part_cmp);
 	*t.set = '\0';
