@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "xds/load.h"
 
-#define TURN_MS 1000 /* the main thread looks around so often */
 #define EVENT_LINES 20	  /* a second */
 #define DNS_START_MS 5000 /* names that take longer are found later */
 #define LAST_MS 50
@@ -105,6 +104,7 @@ void agent_free(struct agent *a)
 	if (!a)
 		return;
 	dns_free(a->dns);
+	agent_policy_done(a);
 	/* The kernel side stays: pods are open or closed until a skiffd comes back. */
 	while ((n = list_pop(&a->pods)) != NULL)
 		agent_pod_free(list_entry(n, struct agent_pod, node));
@@ -226,8 +226,7 @@ int agent_start(struct agent *a, struct err *e)
 	r = agent_publish(a, e);
 	if (r < 0)
 		return r;
-	if (a->dp)
-		datapath_beat(a->dp);
+	heart_start(a);
 	forget_others(a);
 	wait_for_names(a);
 	r = agent_watch_start(a, e);
@@ -346,13 +345,9 @@ static void log_event(void *arg, const struct skiff_event *ev)
 
 static int poll_timeout(const struct agent *a, uint64_t now)
 {
-	uint64_t until = TURN_MS;
-
-	if (a->reload_at)
-		until = a->reload_at > now ?
-				(a->reload_at - now < until ? a->reload_at - now : until) :
-				0;
-	return (int)until;
+	if (!a->reload_at)
+		return -1;
+	return a->reload_at > now ? (int)(a->reload_at - now) : 0;
 }
 
 /*
@@ -371,8 +366,6 @@ static void stop_capture(struct agent *a)
 
 int agent_run(struct agent *a)
 {
-	if (a->dp)
-		heart_start(a);
 	while (!atomic_load(&a->quit)) {
 		struct pollfd fds[4] = {
 			{ .fd = a->signals, .events = POLLIN },
@@ -383,7 +376,7 @@ int agent_run(struct agent *a)
 		uint64_t now = clock_mono_ns() / NSEC_PER_MSEC;
 		int sig;
 
-		heart_turn(a);
+		agent_policy_catch_up(a);
 		if (a->reload_at && now >= a->reload_at) {
 			struct err e;
 

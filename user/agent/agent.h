@@ -25,8 +25,11 @@ struct agent_engine {
 	int (*pod_add)(void *arg, uint32_t pod, int netns, bool has_ipv6, struct agent_pod_fds *ret,
 		       struct err *e);
 	void (*pod_remove)(void *arg, uint32_t pod);
-	void (*cluster_hosts)(void *arg, uint64_t hash, struct slice name,
-			      const struct mesh_endpoint *eps, uint32_t n);
+	/* See engine_endpoints. */
+	int (*endpoints)(void *arg, struct mesh_view *v, struct slice cluster,
+			 struct mesh_part *part);
+	/* Have all workers answered within @max_ms? Asked by a thread of its own. */
+	bool (*is_alive)(void *arg, uint32_t max_ms);
 	void (*drain)(void *arg, bool inbound_only);
 	void *arg;
 };

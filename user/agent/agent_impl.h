@@ -61,7 +61,8 @@ struct agent {
 	_Atomic bool quit;
 	struct dns *dns;
 	struct heart *heart; /* NULL: it does not beat */
-	_Atomic uint64_t turn_ms; /* monotonic: the main thread's last turn */
+	struct l4_name *l4; /* policy.c: clusters that the kernel balances, or may */
+	bool l4_changed;    /* endpoints of one of them */
 	/* tasks of other threads */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
@@ -112,6 +113,16 @@ void agent_pods_json(struct agent *a, struct buf *out);
 /* ---- policy.c ---- */
 /* Writes the pod's policies and all services into the kernel, by difference. */
 int agent_policy_apply(struct agent *a, struct err *e);
+void agent_policy_done(struct agent *a);
+/*
+ * The endpoints of cluster @name of @v are those of @part from now on (NULL: none): in the engine at
+ * once, O(1) in the number of services; in the kernel, where it balances them, with the next turn
+ * of agent_run, once for all that changed.
+ */
+void agent_endpoints(struct agent *a, struct mesh_view *v, struct slice name,
+		     struct mesh_part *part);
+/* What agent_endpoints left for the kernel. */
+void agent_policy_catch_up(struct agent *a);
 
 /* ---- publish.c ---- */
 /* Views of all pods and the host -> snapshot -> engine -> kernel. */
@@ -125,17 +136,21 @@ int agent_publish(struct agent *a, struct err *e);
 /* ---- dns.c ---- */
 struct dns *dns_new(struct agent *a);
 void dns_free(struct dns *d);
+/*
+ * Before @s is applied: its DNS clusters get the addresses that are known of them, else those of the
+ * cluster of that name in @was (may be NULL), until their first answer, as Envoy's warming.
+ */
+void dns_seed(struct dns *d, struct mesh_snapshot *s, const struct mesh_snapshot *was);
 /* The clusters to resolve from now on: those of the snapshot. */
 void dns_set(struct dns *d, const struct mesh_snapshot *s);
 /* Has every cluster been looked up once, with whatever result? */
 bool dns_is_settled(struct dns *d);
 
 /* ---- beat.c ---- */
-/* Tells the kernel again and again that skiffd lives. With a datapath only. */
+/* Tells the kernel again and again that the engine lives, as long as it does. */
 void heart_start(struct agent *a);
 /* It beats no more, and the kernel knows; harmless without a heart. */
 void heart_stop(struct agent *a);
-void heart_turn(struct agent *a); /* the main thread turns */
 
 /* ---- watch.c ---- */
 int agent_watch_start(struct agent *a, struct err *e);

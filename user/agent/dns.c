@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names of DNS clusters, resolved by libc in a thread of its own: it may block there as long as the
- * resolver likes, and uses what the machine uses (/etc/hosts, nsswitch). Answers go to the workers
- * through the main thread; a failed look-up keeps the last addresses.
+ * resolver likes, and uses what the machine uses (/etc/hosts, nsswitch). Answers go to the cells of
+ * the views through the main thread; a failed look-up keeps the last addresses. The same cluster of
+ * many views is looked up once, and what a configuration leaves as it is keeps its answer.
  */
 #include <errno.h>
 #include <netdb.h>
 #include <signal.h>
+#include <uthash.h>
 
 #include "agent/agent_impl.h"
 #include "base/clock.h"
 #include "base/log.h"
 
 #define DNS_HOSTS_MAX 1024 /* addresses taken from one cluster's names */
-#define DNS_END_MS 300	   /* so long skiffd's end waits for a look-up */
+#define DNS_END_MS 300     /* so long skiffd's end waits for a look-up */
 
 struct dns_job {
-	struct list node;
-	struct mesh_snapshot *snap; /* keeps conf alive */
-	const struct mesh_cluster *conf;
-	uint64_t due; /* monotonic ns */
-	struct addr last[DNS_HOSTS_MAX];
-	uint32_t n_last;
-	bool answered, tried;
+	UT_hash_handle hh;        /* by the hash of its part */
+	struct mesh_part *part;   /* the cluster; referenced */
+	struct mesh_part *answer; /* endpoints; NULL: none yet. Written by the main thread */
+	uint64_t due;             /* monotonic ns */
+	bool tried, wanted;
+	bool running, gone; /* gone: freed when it has run */
 };
 
 struct dns {
@@ -30,9 +31,7 @@ struct dns {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	struct list jobs;
-	uint64_t generation;
-	bool running; /* a job is being looked up */
+	struct dns_job *jobs; /* all but those that are gone; under lock */
 	bool stop, ended;
 };
 
@@ -76,25 +75,46 @@ static int resolve_name(const struct mesh_cluster *c, const struct mesh_endpoint
 	return n;
 }
 
+/* ---- answers --------------------------------------------------------------------------------- */
+
 struct answer {
-	const struct mesh_cluster *conf;
-	struct mesh_endpoint *eps;
-	uint32_t n;
+	struct dns *d;
+	struct dns_job *job;
+	struct mesh_part *endpoints;
 };
+
+static void view_answer(struct agent *a, struct mesh_view *v, const struct answer *ans)
+{
+	for (uint32_t i = 0; v && i < v->n_resolved; i++) {
+		const struct mesh_part *c = v->clusters[v->resolved[i]];
+
+		if (mesh_part_is_same(c, ans->job->part))
+			agent_endpoints(a, v, c->name, ans->endpoints);
+	}
+}
 
 static void deliver(struct agent *a, void *arg)
 {
-	struct answer *d = arg;
+	const struct answer *ans = arg;
+	struct mesh_part *was = ans->job->answer;
 
-	a->engine.cluster_hosts(a->engine.arg, d->conf->hash, d->conf->name, d->eps, d->n);
+	pthread_mutex_lock(&ans->d->lock);
+	ans->job->answer = mesh_part_ref(ans->endpoints);
+	pthread_mutex_unlock(&ans->d->lock);
+	mesh_part_unref(was);
+	view_answer(a, a->snap->host, ans);
+	for (uint32_t i = 0; i < a->snap->n_pods; i++)
+		view_answer(a, a->snap->pods[i].view, ans);
 }
 
-static bool is_same(struct dns_job *j, const struct mesh_endpoint *eps, uint32_t n)
+static bool is_same(const struct mesh_part *was, const struct mesh_endpoint *eps, uint32_t n)
 {
-	if (!j->answered || j->n_last != n)
+	struct mesh_endpoints v = mesh_part_endpoints(was);
+
+	if (!was || v.n != n)
 		return false;
 	for (uint32_t i = 0; i < n; i++)
-		if (!addr_is_equal(&j->last[i], &eps[i].addr))
+		if (!addr_is_equal(&v.v[i].addr, &eps[i].addr))
 			return false;
 	return true;
 }
@@ -109,31 +129,41 @@ static bool is_stopped(struct dns *d)
 	return stop;
 }
 
+static void take_answer(struct dns *d, struct dns_job *j, const struct mesh_endpoint *eps,
+			uint32_t n)
+{
+	struct answer ans = { d, j, NULL };
+
+	/* Only deliver writes it, and only on behalf of this thread. */
+	if (is_same(j->answer, eps, n))
+		return;
+	ans.endpoints = mesh_part_endpoints_copy(j->part->name, eps, n);
+	agent_call(d->a, deliver, &ans);
+	mesh_part_unref(ans.endpoints);
+}
+
 static void run_job(struct dns *d, struct dns_job *j)
 {
+	const struct mesh_cluster *c = mesh_part_cluster(j->part);
 	struct mesh_endpoint *eps = xcalloc(DNS_HOSTS_MAX, sizeof(*eps));
-	struct answer ans = { j->conf, eps, 0 };
+	uint32_t used = 0;
 	bool failed = false;
 
-	for (uint32_t i = 0; i < j->conf->n_endpoints; i++) {
-		int n = resolve_name(j->conf, &j->conf->endpoints[i], eps + ans.n,
-				     DNS_HOSTS_MAX - ans.n);
+	for (uint32_t i = 0; i < c->n_endpoints; i++) {
+		int n = resolve_name(c, &c->endpoints[i], eps + used, DNS_HOSTS_MAX - used);
 
 		failed |= n < 0;
-		ans.n += n > 0 ? (uint32_t)n : 0;
+		used += n > 0 ? (uint32_t)n : 0;
 	}
 	if (is_stopped(d)) {
 		/* Nobody waited for this: the agent is perhaps gone. */
-	} else if (failed && ans.n == 0) {
+	} else if (failed && used == 0) {
 		log_warn("dns", "cluster %.*s: its names cannot be resolved now: %s",
-			 SLICE_ARG(j->conf->name),
-			 j->answered ? "keeping the last addresses" : "it has no endpoints yet");
-	} else if (!is_same(j, eps, ans.n)) {
-		agent_call(d->a, deliver, &ans);
-		j->answered = true;
-		j->n_last = ans.n;
-		for (uint32_t i = 0; i < ans.n; i++)
-			j->last[i] = eps[i].addr;
+			 SLICE_ARG(c->name),
+			 j->answer ? "keeping the last addresses" :
+				     "it has no addresses of its own yet");
+	} else {
+		take_answer(d, j, eps, used);
 	}
 	free(eps);
 }
@@ -142,23 +172,31 @@ static void run_job(struct dns *d, struct dns_job *j)
 
 static struct dns_job *next_job(struct dns *d, uint64_t *ret_wait_ns)
 {
-	struct dns_job *best = NULL;
+	struct dns_job *best = NULL, *j, *tmp;
 	uint64_t now = clock_mono_ns();
 
-	list_for_each(n, &d->jobs) {
-		struct dns_job *j = list_entry(n, struct dns_job, node);
-
+	HASH_ITER(hh, d->jobs, j, tmp)
 		if (!best || j->due < best->due)
 			best = j;
-	}
 	*ret_wait_ns = !best ? NSEC_PER_SEC * 3600 : best->due > now ? best->due - now : 0;
 	return best;
 }
 
 static void job_free(struct dns_job *j)
 {
-	mesh_snapshot_unref(j->snap);
+	mesh_part_unref(j->part);
+	mesh_part_unref(j->answer);
 	free(j);
+}
+
+/* Forgets @j; one that runs, when it has run. */
+static void job_drop(struct dns *d, struct dns_job *j)
+{
+	HASH_DEL(d->jobs, j);
+	if (j->running)
+		j->gone = true;
+	else
+		job_free(j);
 }
 
 static void wait_ns(struct dns *d, uint64_t ns)
@@ -178,25 +216,24 @@ static void *dns_main(void *arg)
 	pthread_setname_np(pthread_self(), "skiff-dns");
 	pthread_mutex_lock(&d->lock);
 	while (!d->stop) {
-		uint64_t wait, gen = d->generation;
-		struct dns_job *j = next_job(d, &wait);
+		struct dns_job *j;
+		uint64_t wait;
 
+		j = next_job(d, &wait);
 		if (wait) {
 			wait_ns(d, wait);
 			continue;
 		}
-		list_del(&j->node);
-		d->running = true;
+		j->running = true;
 		pthread_mutex_unlock(&d->lock);
 		run_job(d, j);
 		pthread_mutex_lock(&d->lock);
-		d->running = false;
+		j->running = false;
 		j->tried = true;
-		j->due = clock_mono_ns() + (uint64_t)j->conf->dns_refresh_ms * NSEC_PER_MSEC;
-		if (gen == d->generation && !d->stop)
-			list_push(&d->jobs, &j->node);
-		else
-			job_free(j); /* another configuration came meanwhile */
+		j->due = clock_mono_ns() +
+			 (uint64_t)mesh_part_cluster(j->part)->dns_refresh_ms * NSEC_PER_MSEC;
+		if (j->gone)
+			job_free(j);
 	}
 	d->ended = true;
 	pthread_cond_broadcast(&d->cond);
@@ -211,7 +248,6 @@ struct dns *dns_new(struct agent *a)
 	sigset_t all, old;
 
 	d->a = a;
-	list_init(&d->jobs);
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -225,10 +261,10 @@ struct dns *dns_new(struct agent *a)
 
 static void drop_jobs(struct dns *d)
 {
-	struct list *n;
+	struct dns_job *j, *tmp;
 
-	while ((n = list_pop(&d->jobs)) != NULL)
-		job_free(list_entry(n, struct dns_job, node));
+	HASH_ITER(hh, d->jobs, j, tmp)
+		job_drop(d, j);
 }
 
 void dns_free(struct dns *d)
@@ -256,41 +292,100 @@ void dns_free(struct dns *d)
 	free(d);
 }
 
-static void add_jobs(struct dns *d, const struct mesh_snapshot *s, const struct mesh_view *v)
-{
-	for (uint32_t i = 0; v && i < v->n_clusters; i++) {
-		struct dns_job *j;
+/* ---- configurations -------------------------------------------------------------------------- */
 
-		if (v->clusters[i].kind != MESH_CLUSTER_STRICT_DNS &&
-		    v->clusters[i].kind != MESH_CLUSTER_LOGICAL_DNS)
-			continue;
-		j = xcalloc(1, sizeof(*j));
-		j->snap = mesh_snapshot_ref((struct mesh_snapshot *)s);
-		j->conf = &v->clusters[i];
-		list_push(&d->jobs, &j->node);
-	}
+static struct dns_job *job_find(struct dns *d, const struct mesh_part *part)
+{
+	struct dns_job *j;
+
+	HASH_FIND(hh, d->jobs, &part->hash, sizeof(part->hash), j);
+	return j;
 }
 
-bool dns_is_settled(struct dns *d)
+static void want_jobs(struct dns *d, const struct mesh_view *v)
 {
-	bool settled;
+	for (uint32_t i = 0; v && i < v->n_resolved; i++) {
+		struct mesh_part *part = v->clusters[v->resolved[i]];
+		struct dns_job *j = job_find(d, part);
 
-	pthread_mutex_lock(&d->lock);
-	settled = !d->running;
-	list_for_each(n, &d->jobs)
-		settled = settled && list_entry(n, struct dns_job, node)->tried;
-	pthread_mutex_unlock(&d->lock);
-	return settled;
+		if (!j) {
+			j = xcalloc(1, sizeof(*j));
+			j->part = mesh_part_ref(part);
+			HASH_ADD_KEYPTR(hh, d->jobs, &j->part->hash, sizeof(part->hash), j);
+		}
+		j->wanted = true;
+	}
 }
 
 void dns_set(struct dns *d, const struct mesh_snapshot *s)
 {
+	struct dns_job *j, *tmp;
+
 	pthread_mutex_lock(&d->lock);
-	d->generation++;
-	drop_jobs(d);
-	add_jobs(d, s, s->host);
+	HASH_ITER(hh, d->jobs, j, tmp)
+		j->wanted = false;
+	want_jobs(d, s->host);
 	for (uint32_t i = 0; i < s->n_pods; i++)
-		add_jobs(d, s, s->pods[i].view);
+		want_jobs(d, s->pods[i].view);
+	HASH_ITER(hh, d->jobs, j, tmp)
+		if (!j->wanted)
+			job_drop(d, j);
 	pthread_cond_signal(&d->cond);
 	pthread_mutex_unlock(&d->lock);
+}
+
+bool dns_is_settled(struct dns *d)
+{
+	struct dns_job *j, *tmp;
+	bool settled = true;
+
+	pthread_mutex_lock(&d->lock);
+	HASH_ITER(hh, d->jobs, j, tmp)
+		settled = settled && j->tried;
+	pthread_mutex_unlock(&d->lock);
+	return settled;
+}
+
+/* What the cluster of that name has in the view until now, with a reference; NULL: nothing. */
+static struct mesh_part *before(struct mesh_view *was, const struct mesh_part *c)
+{
+	int place = was ? mesh_view_cluster_place(was, c->name) : -1;
+	struct mesh_endpoints own;
+
+	if (place < 0)
+		return NULL;
+	if (mesh_cluster_has_cell(mesh_view_cluster_at(was, (uint32_t)place)))
+		return mesh_view_endpoints_get(was, (uint32_t)place);
+	own = mesh_view_endpoints(was, (uint32_t)place);
+	return own.n ? mesh_part_endpoints_copy(c->name, own.v, own.n) : NULL;
+}
+
+static void seed_view(struct dns *d, struct mesh_view *v, struct mesh_view *was)
+{
+	for (uint32_t i = 0; v && v != was && i < v->n_resolved; i++) {
+		uint32_t place = v->resolved[i];
+		const struct mesh_part *c = v->clusters[place];
+		struct dns_job *j;
+		struct mesh_part *part;
+
+		pthread_mutex_lock(&d->lock);
+		j = job_find(d, c);
+		part = j ? mesh_part_ref(j->answer) : NULL;
+		pthread_mutex_unlock(&d->lock);
+		if (!part)
+			part = before(was, c);
+		if (part)
+			mesh_view_endpoints_set(v, place, part);
+		mesh_part_unref(part);
+	}
+}
+
+void dns_seed(struct dns *d, struct mesh_snapshot *s, const struct mesh_snapshot *was)
+{
+	seed_view(d, s->host, was ? was->host : NULL);
+	for (uint32_t i = 0; i < s->n_pods; i++) {
+		const struct mesh_pod *p = was ? mesh_snapshot_pod(was, s->pods[i].id) : NULL;
+
+		seed_view(d, s->pods[i].view, p ? p->view : NULL);
+	}
 }

@@ -11,6 +11,7 @@
 
 #define RULES_MAX 16384
 #define SERVICES_MAX 8192
+#define TARGETS_MAX 16 /* clusters that one service may be split over */
 
 /* What a rule is found by: one destination has one. */
 struct rule_key {
@@ -23,7 +24,14 @@ struct rule_entry {
 	UT_hash_handle hh;
 };
 
+/* A cluster that the kernel balances, or would if it had endpoints. */
+struct l4_name {
+	char *name;
+	UT_hash_handle hh;
+};
+
 struct policies {
+	struct agent *a;
 	struct datapath_rule *rules;
 	struct rule_entry *entries; /* parallel to rules */
 	struct rule_entry *index;
@@ -40,7 +48,8 @@ static int add_rule(struct policies *p, const struct datapath_rule *r, struct er
 	if (p->n_rules == RULES_MAX)
 		return err_set(e, -E2BIG, "more than %d policies for one pod", RULES_MAX);
 	entry = &p->entries[p->n_rules];
-	*entry = (struct rule_entry){ .key = { .direction = (uint32_t)r->direction, .bits = r->bits,
+	*entry = (struct rule_entry){ .key = { .direction = (uint32_t)r->direction,
+					       .bits = r->bits,
 					       .port = r->addr.port } };
 	memcpy(entry->key.ip, r->addr.ip, sizeof(entry->key.ip));
 	/* The explicit policies come first and win over a listener's for the same destination. */
@@ -70,10 +79,40 @@ static bool is_plain(const struct mesh_listener *l)
 	return c->filters[0].tcp->n_logs == 0;
 }
 
-static bool is_known(const struct mesh_cluster *c)
+/* A cluster of a service, with its share of the connections. */
+struct target {
+	const struct mesh_cluster *c;
+	struct mesh_endpoints eps;
+	uint64_t share; /* of a million */
+};
+
+static bool is_candidate(const struct mesh_cluster *c)
 {
-	return c && (c->kind == MESH_CLUSTER_STATIC || c->kind == MESH_CLUSTER_EDS) &&
-	       c->n_endpoints && c->lb != MESH_LB_LEAST_REQUEST;
+	return (c->kind == MESH_CLUSTER_STATIC || c->kind == MESH_CLUSTER_EDS) &&
+	       c->lb != MESH_LB_LEAST_REQUEST;
+}
+
+static void remember(struct agent *a, struct slice name)
+{
+	struct l4_name *n;
+
+	HASH_FIND(hh, a->l4, name.ptr, name.len, n);
+	if (n)
+		return;
+	n = xcalloc(1, sizeof(*n));
+	n->name = slice_dup(name);
+	HASH_ADD_KEYPTR(hh, a->l4, n->name, name.len, n);
+}
+
+static void forget_all(struct agent *a)
+{
+	struct l4_name *n, *tmp;
+
+	HASH_ITER(hh, a->l4, n, tmp) {
+		HASH_DEL(a->l4, n);
+		free(n->name);
+		free(n);
+	}
 }
 
 static bool is_healthy(const struct mesh_endpoint *e)
@@ -82,59 +121,66 @@ static bool is_healthy(const struct mesh_endpoint *e)
 	       (e->health == MESH_HEALTH_UNKNOWN || e->health == MESH_HEALTH_HEALTHY);
 }
 
-static uint64_t total_weight(const struct mesh_cluster *c)
+static uint64_t total_weight(struct mesh_endpoints eps)
 {
 	uint64_t n = 0;
 
-	for (uint32_t i = 0; i < c->n_endpoints; i++)
-		if (is_healthy(&c->endpoints[i]))
-			n += c->endpoints[i].weight;
+	for (uint32_t i = 0; i < eps.n; i++)
+		if (is_healthy(&eps.v[i]))
+			n += eps.v[i].weight;
 	return n;
 }
 
-/* Appends @c's endpoints so that the cluster as a whole has @share of 10000. */
-static size_t add_backends(const struct mesh_cluster *c, uint64_t share,
-			   struct datapath_backend *out)
+/* Appends the endpoints so that the cluster as a whole has its share. */
+static size_t add_backends(const struct target *t, struct datapath_backend *out)
 {
-	uint64_t total = total_weight(c);
+	uint64_t total = total_weight(t->eps);
 	size_t n = 0;
 
-	for (uint32_t i = 0; i < c->n_endpoints; i++) {
+	for (uint32_t i = 0; i < t->eps.n; i++) {
 		uint64_t w;
 
-		if (!is_healthy(&c->endpoints[i]) || !total)
+		if (!is_healthy(&t->eps.v[i]) || !total)
 			continue;
-		w = c->endpoints[i].weight * share / total;
-		out[n++] = (struct datapath_backend){ c->endpoints[i].addr, w ? (uint32_t)w : 1 };
+		w = t->eps.v[i].weight * t->share / total;
+		out[n++] = (struct datapath_backend){ t->eps.v[i].addr, w ? (uint32_t)w : 1 };
 	}
 	return n;
 }
 
-/* The clusters that @t names, all known; 0: not all are. */
-static uint32_t tcp_clusters(const struct mesh_view *v, const struct mesh_tcp_proxy *t,
-			     const struct mesh_cluster **out, uint64_t *shares, uint32_t max)
+/* The clusters that @t names, all known with endpoints; 0: not all are. */
+static uint32_t tcp_targets(struct policies *p, const struct mesh_view *v,
+			    const struct mesh_tcp_proxy *t, struct target *out, uint32_t max)
 {
 	uint32_t n = t->n_weighted ? t->n_weighted : 1;
+	bool all = true;
 
 	if (n > max)
 		return 0;
 	for (uint32_t i = 0; i < n; i++) {
-		out[i] = mesh_view_cluster(v, t->n_weighted ? t->weighted[i].name : t->cluster);
-		shares[i] = t->n_weighted ? 1000000ull * t->weighted[i].weight / t->total_weight :
-					    1000000;
-		if (!is_known(out[i]))
+		int place = mesh_view_cluster_place(v, t->n_weighted ? t->weighted[i].name :
+								       t->cluster);
+
+		if (place < 0 || !is_candidate(mesh_view_cluster_at(v, (uint32_t)place)))
 			return 0;
+		out[i].c = mesh_view_cluster_at(v, (uint32_t)place);
+		out[i].eps = mesh_view_endpoints(v, (uint32_t)place);
+		out[i].share = t->n_weighted ?
+				       1000000ull * t->weighted[i].weight / t->total_weight :
+				       1000000;
+		remember(p->a, out[i].c->name);
+		all = all && out[i].eps.n;
 	}
-	return n;
+	return all ? n : 0;
 }
 
 /* Stays the same as long as the listener and its clusters do; never 0. */
-static uint32_t service_id(const struct mesh_listener *l, const struct mesh_cluster **c, uint32_t n)
+static uint32_t service_id(const struct mesh_listener *l, const struct target *t, uint32_t n)
 {
 	uint64_t h = l->hash;
 
 	for (uint32_t i = 0; i < n; i++)
-		h = (h ^ c[i]->hash) * 0x9e3779b97f4a7c15ull;
+		h = (h ^ t[i].c->hash) * 0x9e3779b97f4a7c15ull;
 	return (uint32_t)(h ^ (h >> 32)) | 1;
 }
 
@@ -161,8 +207,7 @@ static bool is_same(const struct datapath_service *s, const struct datapath_back
 static bool add_service(struct policies *p, const struct mesh_view *v,
 			const struct mesh_listener *l, uint32_t *ret_id)
 {
-	const struct mesh_cluster *c[16];
-	uint64_t shares[16];
+	struct target t[TARGETS_MAX];
 	const struct datapath_service *was;
 	struct datapath_backend *b;
 	uint32_t n, total = 0;
@@ -170,18 +215,18 @@ static bool add_service(struct policies *p, const struct mesh_view *v,
 
 	if (!is_plain(l))
 		return false;
-	n = tcp_clusters(v, l->chains[0].filters[0].tcp, c, shares, ARRAY_LEN(c));
+	n = tcp_targets(p, v, l->chains[0].filters[0].tcp, t, ARRAY_LEN(t));
 	if (!n || p->n_services == SERVICES_MAX)
 		return false;
 	for (uint32_t i = 0; i < n; i++)
-		total += c[i]->n_endpoints;
+		total += t[i].eps.n;
 	if (total > SKIFF_SERVICE_SLOTS)
 		return false;
 	b = arena_array(&p->arena, struct datapath_backend, total);
 	for (uint32_t i = 0; i < n; i++)
-		used += add_backends(c[i], shares[i], b + used);
+		used += add_backends(&t[i], b + used);
 	/* The number is a hash: another service may have it by chance. */
-	*ret_id = service_id(l, c, n);
+	*ret_id = service_id(l, t, n);
 	while ((was = find_service(p, *ret_id)) != NULL) {
 		if (is_same(was, b, used))
 			return true;
@@ -216,7 +261,9 @@ static int listener_rule(struct policies *p, const struct mesh_view *v,
 static int explicit_rules(struct policies *p, const struct agent_pod *pod, struct err *e)
 {
 	static const enum skiff_verdict verdicts[] = {
-		[SKIFFD_BYPASS] = SKIFF_BYPASS, [SKIFFD_DENY] = SKIFF_DENY, [SKIFFD_L7] = SKIFF_L7,
+		[SKIFFD_BYPASS] = SKIFF_BYPASS,
+		[SKIFFD_DENY] = SKIFF_DENY,
+		[SKIFFD_L7] = SKIFF_L7,
 	};
 	int r = 0;
 
@@ -224,7 +271,9 @@ static int explicit_rules(struct policies *p, const struct agent_pod *pod, struc
 		const struct skiffd_policy *c = &pod->conf.policy[i];
 		struct datapath_rule rule = {
 			.direction = c->direction == MESH_INBOUND ? SKIFF_INBOUND : SKIFF_OUTBOUND,
-			.verdict = verdicts[c->verdict], .addr = c->net, .bits = c->bits,
+			.verdict = verdicts[c->verdict],
+			.addr = c->net,
+			.bits = c->bits,
 		};
 
 		r = add_rule(p, &rule, e);
@@ -241,7 +290,7 @@ static int pod_rules(struct policies *p, const struct agent_pod *pod, struct err
 	p->n_rules = 0;
 	r = explicit_rules(p, pod, e);
 	for (uint32_t i = 0; v && i < v->n_listeners && r == 0; i++)
-		r = listener_rule(p, v, &v->listeners[i], e);
+		r = listener_rule(p, v, mesh_view_listener_at(v, i), e);
 	return r;
 }
 
@@ -249,12 +298,14 @@ static int pod_rules(struct policies *p, const struct agent_pod *pod, struct err
  * names any more. */
 int agent_policy_apply(struct agent *a, struct err *e)
 {
-	struct policies p = { 0 };
+	struct policies p = { .a = a };
 	uint32_t gen = (uint32_t)a->version;
 	int r = 0;
 
 	if (!a->dp)
 		return 0;
+	forget_all(a);
+	a->l4_changed = false;
 	p.rules = xcalloc(RULES_MAX, sizeof(*p.rules));
 	p.entries = xcalloc(RULES_MAX, sizeof(*p.entries));
 	p.services = xcalloc(SERVICES_MAX, sizeof(*p.services));
@@ -286,4 +337,31 @@ out:
 	free(p.services);
 	arena_done(&p.arena);
 	return r;
+}
+
+void agent_policy_done(struct agent *a)
+{
+	forget_all(a);
+}
+
+/* ---- endpoints ------------------------------------------------------------------------------- */
+
+void agent_endpoints(struct agent *a, struct mesh_view *v, struct slice name,
+		     struct mesh_part *part)
+{
+	struct l4_name *n;
+
+	/* -ENOENT: the name is of a configuration that is gone. */
+	if (a->engine.endpoints(a->engine.arg, v, name, part) < 0)
+		return;
+	HASH_FIND(hh, a->l4, name.ptr, name.len, n);
+	a->l4_changed |= n != NULL;
+}
+
+void agent_policy_catch_up(struct agent *a)
+{
+	struct err e;
+
+	if (a->l4_changed && agent_policy_apply(a, &e) < 0)
+		log_error("agent", "new endpoints are not in the kernel: %s", e.text);
 }

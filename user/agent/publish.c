@@ -153,7 +153,10 @@ static struct mesh_snapshot *snapshot(struct agent *a)
 int agent_publish(struct agent *a, struct err *e)
 {
 	struct mesh_snapshot *s = snapshot(a);
-	int r = a->engine.apply(a->engine.arg, s, e);
+	int r;
+
+	dns_seed(a->dns, s, a->snap);
+	r = a->engine.apply(a->engine.arg, s, e);
 
 	if (r < 0) {
 		mesh_snapshot_unref(s);

@@ -15,6 +15,14 @@ struct stat_name {
 	UT_hash_handle hh;
 };
 
+struct source {
+	struct source *next;
+	void (*fn)(void *arg, const struct stats_sink *out);
+	void *arg;
+};
+
+static pthread_mutex_t sources_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct source *sources;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct stat_name *names;
 static struct stats_set *sets;
@@ -161,6 +169,116 @@ uint64_t stats_value_by_name(const char *name)
 	return v;
 }
 
+/* ---- sources --------------------------------------------------------------------------------- */
+
+void stats_source_add(void (*fn)(void *arg, const struct stats_sink *out), void *arg)
+{
+	struct source *s = xcalloc(1, sizeof(*s));
+
+	pthread_mutex_lock(&sources_lock);
+	*s = (struct source){ sources, fn, arg };
+	sources = s;
+	pthread_mutex_unlock(&sources_lock);
+}
+
+void stats_source_remove(void *arg)
+{
+	pthread_mutex_lock(&sources_lock);
+	for (struct source **p = &sources; *p; p = &(*p)->next)
+		if ((*p)->arg == arg) {
+			struct source *s = *p;
+
+			*p = s->next;
+			free(s);
+			break;
+		}
+	pthread_mutex_unlock(&sources_lock);
+}
+
+/* What a source said. */
+struct row {
+	char *name;
+	enum stat_kind kind;
+	uint64_t value;
+};
+
+struct rows {
+	struct row *v;
+	size_t n, cap;
+};
+
+static void rows_add(void *arg, enum stat_kind kind, const char *name, uint64_t value)
+{
+	struct rows *r = arg;
+
+	if (r->n == r->cap) {
+		r->cap = r->cap ? r->cap * 2 : 256;
+		r->v = xrealloc(r->v, r->cap * sizeof(*r->v));
+	}
+	r->v[r->n++] = (struct row){ xstrdup(name), kind, value };
+}
+
+static int by_row(const void *a, const void *b)
+{
+	return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
+}
+
+static void rows_ask(struct rows *r)
+{
+	struct stats_sink sink = { rows_add, r };
+
+	pthread_mutex_lock(&sources_lock);
+	for (struct source *s = sources; s; s = s->next)
+		s->fn(s->arg, &sink);
+	pthread_mutex_unlock(&sources_lock);
+	if (r->n)
+		qsort(r->v, r->n, sizeof(*r->v), by_row);
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+struct walk {
+	void (*fn)(void *arg, const char *name, enum stat_kind kind, uint64_t value,
+		   const uint64_t *hist);
+	void *arg;
+	struct rows rows;
+	size_t at; /* the next row */
+};
+
+/* The rows before @name (NULL: all that are left); one of that name itself is passed over. */
+static void walk_rows(struct walk *w, const char *name)
+{
+	static const uint64_t empty[HIST_CELLS];
+
+	for (; w->at < w->rows.n; w->at++) {
+		const struct row *r = &w->rows.v[w->at];
+		int d = name ? strcmp(r->name, name) : -1;
+
+		if (d > 0)
+			return;
+		if (d == 0 || (w->at && strcmp(r[-1].name, r->name) == 0))
+			continue;
+		w->fn(w->arg, r->name, r->kind, r->kind == STAT_HISTOGRAM ? 0 : r->value,
+		      r->kind == STAT_HISTOGRAM ? empty : NULL);
+	}
+}
+
+static void walk_name(struct walk *w, const struct stat_name *s)
+{
+	uint64_t hist[HIST_CELLS];
+	uint64_t n = 0;
+
+	if (s->kind != STAT_HISTOGRAM) {
+		w->fn(w->arg, s->name, s->kind, sum(s->id), NULL);
+		return;
+	}
+	for (uint32_t i = 0; i < HIST_CELLS; i++)
+		hist[i] = sum(s->id + i);
+	for (uint32_t i = 0; i < STATS_BUCKETS; i++)
+		n += hist[i];
+	w->fn(w->arg, s->name, s->kind, n, hist);
+}
+
 static int by_name(struct stat_name *a, struct stat_name *b)
 {
 	return strcmp(a->name, b->name);
@@ -170,23 +288,19 @@ void stats_walk(void (*fn)(void *arg, const char *name, enum stat_kind kind, uin
 			   const uint64_t *hist),
 		void *arg)
 {
+	struct walk w = { .fn = fn, .arg = arg };
 	struct stat_name *s, *tmp;
 
+	rows_ask(&w.rows);
 	pthread_mutex_lock(&lock);
 	HASH_SORT(names, by_name);
 	HASH_ITER(hh, names, s, tmp) {
-		uint64_t hist[HIST_CELLS];
-		uint64_t n = 0;
-
-		if (s->kind != STAT_HISTOGRAM) {
-			fn(arg, s->name, s->kind, sum(s->id), NULL);
-			continue;
-		}
-		for (uint32_t i = 0; i < HIST_CELLS; i++)
-			hist[i] = sum(s->id + i);
-		for (uint32_t i = 0; i < STATS_BUCKETS; i++)
-			n += hist[i];
-		fn(arg, s->name, s->kind, n, hist);
+		walk_rows(&w, s->name);
+		walk_name(&w, s);
 	}
+	walk_rows(&w, NULL);
 	pthread_mutex_unlock(&lock);
+	for (size_t i = 0; i < w.rows.n; i++)
+		free(w.rows.v[i].name);
+	free(w.rows.v);
 }

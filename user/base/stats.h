@@ -65,6 +65,22 @@ static inline void stats_dec(struct stats_set *s, stat_id id)
 /* Records one value of @us microseconds into histogram @id. */
 void stats_record(struct stats_set *s, stat_id id, uint64_t us);
 
+/* ---- sources --------------------------------------------------------------------------- */
+
+/* Takes what a source says; of a name that is registered too, the registered value counts. */
+struct stats_sink {
+	void (*value)(void *arg, enum stat_kind kind, const char *name, uint64_t value);
+	void *arg;
+};
+
+/*
+ * @fn gives values that nobody registers (of a thousand things that are there and not used) each
+ * time that all are read, on the reader's thread. A histogram's value is taken as empty.
+ */
+void stats_source_add(void (*fn)(void *arg, const struct stats_sink *out), void *arg);
+/* Waits until no reader asks it. */
+void stats_source_remove(void *arg);
+
 /* ---- readers --------------------------------------------------------------------------- */
 uint64_t stats_value(stat_id id); /* sum over the sets */
 /* Calls @fn for every name, sorted. @hist: STATS_BUCKETS counts and the sum in us, else NULL. */

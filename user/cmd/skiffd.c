@@ -67,10 +67,15 @@ static void hook_pod_remove(void *arg, uint32_t pod)
 	engine_pod_remove(arg, pod);
 }
 
-static void hook_hosts(void *arg, uint64_t hash, struct slice name, const struct mesh_endpoint *eps,
-		       uint32_t n)
+static int hook_endpoints(void *arg, struct mesh_view *v, struct slice cluster,
+			  struct mesh_part *part)
 {
-	engine_cluster_hosts(arg, hash, name, eps, n);
+	return engine_endpoints(arg, v, cluster, part);
+}
+
+static bool hook_is_alive(void *arg, uint32_t max_ms)
+{
+	return engine_is_alive(arg, max_ms);
 }
 
 static void hook_drain(void *arg, bool inbound_only)
@@ -215,7 +220,7 @@ static int start_engine(struct server *s, const struct options *o, const struct 
 	const char *io = o->io ? o->io : c->io;
 	struct agent_engine hooks = {
 		.apply = hook_apply, .pod_add = hook_pod_add, .pod_remove = hook_pod_remove,
-		.cluster_hosts = hook_hosts, .drain = hook_drain,
+		.endpoints = hook_endpoints, .is_alive = hook_is_alive, .drain = hook_drain,
 	};
 	int r;
 

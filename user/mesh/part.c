@@ -20,10 +20,15 @@ struct mesh_part *mesh_part_new(enum mesh_part_kind kind, struct slice name)
 	struct mesh_part *p = xcalloc(1, sizeof(*p));
 
 	p->kind = kind;
-	p->name = arena_slice(&p->arena, name);
-	p->name_hash = mesh_name_hash(name);
+	mesh_part_rename(p, name);
 	atomic_init(&p->users, 1);
 	return p;
+}
+
+void mesh_part_rename(struct mesh_part *p, struct slice name)
+{
+	p->name = arena_slice(&p->arena, name);
+	p->name_hash = mesh_name_hash(name);
 }
 
 struct mesh_part *mesh_part_ref(struct mesh_part *p)

@@ -60,6 +60,8 @@ struct mesh_part {
 
 /* Empty, one reference; @name is copied. */
 struct mesh_part *mesh_part_new(enum mesh_part_kind kind, struct slice name);
+/* Another name (copied), before the part is handed on. */
+void mesh_part_rename(struct mesh_part *p, struct slice name);
 struct mesh_part *mesh_part_ref(struct mesh_part *p);
 void mesh_part_unref(struct mesh_part *p);
 /* Notes that the part names the resource @name (copied). Amortised O(1); doubles are welcome. */

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A snapshot made ready to run: names resolved to implementations, statistics registered, shared
- * filter state made. Built on the main thread, read by all workers, freed with its last user.
+ * filter state made. Built on the main thread, read by all workers, freed with its last user. What
+ * stays the same from one configuration of a pod to the next is taken over, with its state.
+ *
+ * GLOSSARY  plistener, ptable, pcluster: a listener, a route table, a cluster in that form. slot:
+ * the number under which a view keeps the table of one name (RDS, DRDS).
  */
 #ifndef SKIFF_PROXY_COMPILE_H
 #define SKIFF_PROXY_COMPILE_H
 
+#include <pthread.h>
 #include <uthash.h>
 
 #include "codec/codec.h"
@@ -16,6 +21,26 @@
 #include "upstream/cluster.h"
 
 struct engine;
+
+#define PTABLE_INLINE UINT32_MAX /* instead of a slot */
+
+/* Shared state of a per-route override. */
+struct poverride {
+	const void *config;
+	const struct filter *ops;
+	void *shared;
+	UT_hash_handle hh;
+};
+
+/* A route table with the shared state of its overrides. */
+struct ptable {
+	const struct mesh_route_table *http;
+	struct mesh_rpc_tables rpc;
+	struct mesh_part *part; /* of the table, or of the listener that it is in; referenced */
+	struct poverride *overrides;
+	struct arena arena;
+	_Atomic uint32_t refs;
+};
 
 /* One configured filter. */
 struct pfilter {
@@ -45,6 +70,8 @@ struct phttp {
 	struct codec_opts opts;
 	struct codec_limits limits;
 	struct slice stat_prefix; /* "http.<prefix>" */
+	struct ptable *table;     /* inline, or: */
+	uint32_t slot;
 };
 
 struct prpc {
@@ -57,6 +84,8 @@ struct prpc {
 	struct codec_opts opts;
 	struct codec_limits limits;
 	struct slice stat_prefix;
+	struct mesh_rpc_tables tables; /* inline, or: */
+	uint32_t slot;
 };
 
 struct ptcp {
@@ -90,36 +119,36 @@ struct pchain {
 	};
 };
 
+/* State of filters in it (token buckets) lives as long as the pod's listener stays the same. */
 struct plistener {
 	const struct mesh_listener *conf;
-	struct pview *view;
-	struct pchain *chains;	/* n_chains of conf, then the default */
+	struct engine *e;
+	struct mesh_part *part;     /* what it was made of; referenced */
+	struct mesh_part **filters; /* and the filters by name in it (ECDS), NULL: none */
+	uint32_t n_filters;
+	struct arena arena;
+	struct pchain *chains; /* n_chains of conf, then the default */
 	uint32_t n_chains;
 	struct plogs logs;
 	struct listener_stats stats;
+	_Atomic uint32_t refs;
 };
 
-/* Shared state of a per-route override. */
-struct poverride {
-	const void *config;
-	const struct filter *ops;
-	void *shared;
-	UT_hash_handle hh;
-};
-
-/* A cluster's shared part survives configurations in which it did not change. */
+/* What all workers share of a cluster; survives configurations in which it did not change. */
 struct pcluster {
 	struct upstream_shared shared;
-	struct mesh_view *owner; /* keeps shared.conf alive */
+	struct mesh_part *part; /* keeps shared.conf alive */
 	_Atomic uint32_t refs;
 };
 
 struct pview {
 	struct mesh_view *mesh;
 	struct arena arena;
-	struct plistener *listeners;
-	struct pcluster **clusters; /* by mesh_cluster.index */
-	struct poverride *overrides;
+	struct plistener **listeners; /* by place */
+	struct ptable **tables;       /* by slot; NULL: no such table yet */
+	uint32_t n_tables;
+	pthread_mutex_t lock;
+	struct pcluster **clusters; /* by place, under lock; NULL: no worker has used it yet */
 	_Atomic uint32_t refs;
 };
 
@@ -130,7 +159,7 @@ struct psnap {
 	_Atomic uint32_t refs;
 };
 
-/* Compiles @s; parts equal to @old's are taken over. -EINVAL with @err for a filter or codec that
+/* Compiles @s; what is the same in @old is taken over. -EINVAL with @err for a filter or codec that
  * nobody implements, or a log file that cannot be opened. */
 int psnap_compile(struct engine *e, struct mesh_snapshot *s, struct psnap *old,
 		  struct psnap **ret_p, struct err *err);
@@ -138,8 +167,49 @@ struct psnap *psnap_ref(struct psnap *p);
 void psnap_unref(struct psnap *p);
 struct pview *pview_ref(struct pview *v);
 void pview_unref(struct pview *v);
-/* Shared state of the override whose settings are @config. */
-void *pview_override(const struct pview *v, const void *config);
+/* The view's form of @m in @p, or NULL. */
+struct pview *psnap_find(const struct psnap *p, const struct mesh_view *m);
+
+/* ---- plistener.c ---- */
+/* Takes @was over (may be NULL) when nothing in it changed, else compiles. */
+int plistener_get(struct engine *e, const struct pview *v, struct mesh_part *part,
+		  struct plistener *was, struct plistener **ret_l, struct err *err);
+void plistener_unref(struct plistener *l);
 const struct pchain *plistener_chain(const struct plistener *l, const struct mesh_chain *c);
+const struct filter *filter_by_kind(const struct engine *e, const char *kind);
+
+/* ---- ptable.c ---- */
+/* @prefix: for statistics of its overrides. -EEXIST for a domain that comes twice. Main thread. */
+int ptable_new(struct engine *e, const struct mesh_route_table *t, struct mesh_part *part,
+	       struct slice prefix, struct ptable **ret_t, struct err *err);
+struct ptable *ptable_ref(struct ptable *t);
+void ptable_unref(struct ptable *t);
+/* Shared state of the override whose settings are @config. */
+void *ptable_override(const struct ptable *t, const void *config);
+/* The slot of a name, counted; any thread gives it back. */
+uint32_t ptable_slot_take(struct engine *e, enum mesh_part_kind kind, struct slice name);
+void ptable_slot_give(struct engine *e, uint32_t slot);
+void ptable_slots_free(struct engine *e);
+/* Resolves the names of @v's listeners; tables of @was (may be NULL) that stay are taken over. */
+int ptables_resolve(struct engine *e, struct pview *v, const struct pview *was, struct err *err);
+
+static inline const struct ptable *pview_table(const struct pview *v, uint32_t slot)
+{
+	return slot < v->n_tables ? v->tables[slot] : NULL;
+}
+
+/* The routes of a manager in @v; NULL: they are not there (yet). */
+static inline const struct ptable *phttp_table(const struct pview *v, const struct phttp *p)
+{
+	return p->table ? p->table : pview_table(v, p->slot);
+}
+
+/* ---- pcluster.c ---- */
+/* The shared part of a cluster of @v, with a reference of its own @v keeps. Any thread. */
+struct pcluster *pview_cluster(struct pview *v, uint32_t place);
+/* The same, but @have is taken when there is none yet. */
+struct pcluster *pview_cluster_adopt(struct pview *v, uint32_t place, struct pcluster *have);
+bool pview_cluster_is_used(struct pview *v, uint32_t place);
+void pcluster_unref(struct pcluster *p);
 
 #endif

@@ -166,23 +166,24 @@ void conn_info(const struct conn *c, struct l7_info *in)
 
 /* ---- listener and chain ---------------------------------------------------------------------- */
 
-static const struct mesh_listener *port_listener(const struct wlisten *l, const struct wview *v)
+static const struct plistener *port_listener(const struct wlisten *l, const struct wview *v)
 {
-	const struct mesh_view *m = v->pv->mesh;
+	for (uint32_t i = 0; i < v->pv->mesh->n_listeners; i++) {
+		const struct plistener *p = v->pv->listeners[i];
 
-	for (uint32_t i = 0; i < m->n_listeners; i++)
-		if (m->listeners[i].bind_to_port && addr_is_equal(&m->listeners[i].addr, &l->addr))
-			return &m->listeners[i];
+		if (p->conf->bind_to_port && addr_is_equal(&p->conf->addr, &l->addr))
+			return p;
+	}
 	return NULL;
 }
 
-static const struct mesh_listener *conn_listener(struct conn *c)
+static const struct plistener *conn_listener(struct conn *c)
 {
 	if (!c->view)
 		return NULL;
 	if (c->from->kind == WLISTEN_PORT)
 		return port_listener(c->from, c->view);
-	return mesh_view_listener(c->view->pv->mesh, c->direction, &c->local);
+	return wview_listener(c->view, c->direction, &c->local);
 }
 
 static bool conn_passes_limits(struct conn *c)
@@ -488,9 +489,7 @@ static struct conn *conn_new(struct wlisten *l, int fd)
 
 static void conn_count_start(struct conn *c)
 {
-	const struct mesh_listener *ml = conn_listener(c);
-
-	c->pl = ml ? wview_listener(c->view, ml) : NULL;
+	c->pl = conn_listener(c);
 	if (!c->pl)
 		return;
 	stats_inc(c->w->stats, c->pl->stats.cx_total);

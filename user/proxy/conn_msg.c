@@ -68,18 +68,6 @@ static int msg_start(struct conn *c)
 
 /* ---- a new configuration --------------------------------------------------------------------- */
 
-static const struct mesh_listener *same_listener(const struct conn *c, const struct wview *v)
-{
-	const struct mesh_view *m = v->pv->mesh;
-	const struct mesh_listener *was = c->pl->conf;
-
-	for (uint32_t i = 0; i < m->n_listeners; i++)
-		if (addr_is_equal(&m->listeners[i].addr, &was->addr) &&
-		    slice_is_equal(m->listeners[i].name, was->name))
-			return &m->listeners[i];
-	return NULL;
-}
-
 /* The chain of the current configuration for this connection; NULL: it must end. */
 static const struct pchain *same_chain(struct conn *c, const struct plistener *pl)
 {
@@ -116,7 +104,6 @@ static void move_gauges(struct conn *c, const struct plistener *pl, const struct
 static void msg_refresh(struct conn *c)
 {
 	struct wview *v = worker_view(c->w, c->pod->id);
-	const struct mesh_listener *ml;
 	const struct plistener *pl;
 	const struct pchain *ch;
 
@@ -125,8 +112,7 @@ static void msg_refresh(struct conn *c)
 	c->is_stale = false;
 	if (v == c->view)
 		return;
-	ml = v ? same_listener(c, v) : NULL;
-	pl = ml ? wview_listener(v, ml) : NULL;
+	pl = v ? wview_listener_again(v, c->pl) : NULL;
 	ch = pl ? same_chain(c, pl) : NULL;
 	if (!ch) {
 		c->draining = true;

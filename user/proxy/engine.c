@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "proxy/conn.h"
 #include "proxy/gather.h"
@@ -52,8 +53,7 @@ static void run_task(void *arg)
 	pthread_mutex_unlock(t->lock);
 }
 
-/* Runs @fn on every worker and waits for all of them. */
-static void on_all(struct engine *e, void (*fn)(struct worker *w, void *arg), void *arg)
+void engine_on_all(struct engine *e, void (*fn)(struct worker *w, void *arg), void *arg)
 {
 	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
@@ -159,6 +159,8 @@ int engine_new(const struct engine_opts *opts, struct engine **ret_e, struct err
 	e->stats = stats_set_new();
 	list_init(&e->pods);
 	list_init(&e->ports);
+	pthread_mutex_init(&e->names_lock, NULL);
+	pthread_mutex_init(&e->snap_lock, NULL);
 	find_local_address(e);
 	r = start_workers(e, err);
 	if (r < 0) {
@@ -168,6 +170,7 @@ int engine_new(const struct engine_opts *opts, struct engine **ret_e, struct err
 				io_stop(e->workers[i].io);
 		return r;
 	}
+	stats_source_add(clusters_stats, e);
 	*ret_e = e;
 	return 0;
 }
@@ -191,10 +194,18 @@ static void free_ports(struct engine *e)
 	}
 }
 
+static void nothing(struct worker *w, void *arg)
+{
+	(void)w;
+	(void)arg;
+}
+
 void engine_free(struct engine *e)
 {
 	if (!e)
 		return;
+	stats_source_remove(e);
+	engine_on_all(e, nothing, NULL); /* what was posted before has run */
 	for (unsigned int i = 0; i < e->n_workers; i++)
 		io_stop(e->workers[i].io);
 	pthread_barrier_wait(
@@ -203,6 +214,7 @@ void engine_free(struct engine *e)
 		pthread_join(e->workers[i].thread, NULL);
 	free_ports(e);
 	psnap_unref(e->snap);
+	ptable_slots_free(e);
 	for (uint32_t i = 0; i < e->n_sinks; i++) {
 		if (e->sinks[i].path)
 			close(e->sinks[i].fd);
@@ -211,6 +223,8 @@ void engine_free(struct engine *e)
 	epod_unref(e->host);
 	stats_set_free(e->stats);
 	pthread_barrier_destroy(&e->turning);
+	pthread_mutex_destroy(&e->names_lock);
+	pthread_mutex_destroy(&e->snap_lock);
 	free(e->workers);
 	free(e);
 }
@@ -335,17 +349,18 @@ static int open_ports(struct engine *e, const struct mesh_view *v, struct list *
 	list_for_each(n, &e->ports)
 		list_entry(n, struct port_entry, node)->wanted = false;
 	for (uint32_t i = 0; v && i < v->n_listeners; i++) {
+		const struct mesh_listener *l = mesh_view_listener_at(v, i);
 		struct port_entry *p;
 		int r;
 
-		if (!v->listeners[i].bind_to_port)
+		if (!l->bind_to_port)
 			continue;
-		p = find_port(e, &v->listeners[i].addr);
+		p = find_port(e, &l->addr);
 		if (p) {
 			p->wanted = true;
 			continue;
 		}
-		r = open_port(e, &v->listeners[i], fresh, err);
+		r = open_port(e, l, fresh, err);
 		if (r < 0) {
 			abandon_ports(e, fresh);
 			return r;
@@ -362,7 +377,7 @@ static void close_unwanted(struct engine *e)
 
 		if (p->wanted)
 			continue;
-		on_all(e, stop_listens, &t);
+		engine_on_all(e, stop_listens, &t);
 		list_del(&p->node);
 		free(p->listens);
 		free(p);
@@ -417,6 +432,17 @@ static void count_snapshot(struct engine *e, const struct mesh_snapshot *s,
 		  (listeners > was_l ? listeners - was_l : 0) * e->n_workers);
 }
 
+/* Readers of statistics look at it from their own threads. */
+static void swap_snapshot(struct engine *e, struct psnap *p)
+{
+	struct psnap *old = e->snap;
+
+	pthread_mutex_lock(&e->snap_lock);
+	e->snap = p;
+	pthread_mutex_unlock(&e->snap_lock);
+	psnap_unref(old);
+}
+
 int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err)
 {
 	struct psnap *p;
@@ -432,18 +458,17 @@ int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err)
 		psnap_unref(p);
 		return r;
 	}
-	on_all(e, take_snapshot, p);
+	engine_on_all(e, take_snapshot, p);
 	while ((n = list_pop(&fresh)) != NULL) {
 		struct port_entry *pe = list_entry(n, struct port_entry, node);
 		struct listen_task t = { pe->listens };
 
 		list_push(&e->ports, n);
-		on_all(e, start_listens, &t);
+		engine_on_all(e, start_listens, &t);
 	}
 	close_unwanted(e);
 	count_snapshot(e, s, e->snap ? e->snap->mesh : NULL);
-	psnap_unref(e->snap);
-	e->snap = p;
+	swap_snapshot(e, p);
 	return 0;
 }
 
@@ -478,8 +503,8 @@ static void forget_pod(struct worker *w, void *arg)
 	}
 	/* Its number may be given to another pod: nothing made in its namespace may stay pooled. */
 	for (uint32_t i = 0; w->snap && i < w->snap->n_all; i++)
-		for (uint32_t k = 0; k < w->snap->all[i]->pv->mesh->n_clusters; k++)
-			upstream_cluster_drop_pod(w->snap->all[i]->clusters[k], pod->id);
+		wview_each(w->snap->all[i], k)
+			upstream_cluster_drop_pod(k->c, pod->id);
 }
 
 static struct pod_entry *find_pod(struct engine *e, uint32_t id)
@@ -516,7 +541,7 @@ static int pod_listens(struct engine *e, struct pod_entry *p, bool has_ipv6, str
 		r = open_listens(e, &a, p->pod, at[i].kind, out, err);
 		if (r < 0)
 			return r;
-		on_all(e, start_listens, &t);
+		engine_on_all(e, start_listens, &t);
 		p->n_listens += e->n_workers;
 	}
 	return 0;
@@ -527,9 +552,9 @@ static void pod_drop(struct engine *e, struct pod_entry *p)
 	for (unsigned int i = 0; i < p->n_listens; i += e->n_workers) {
 		struct listen_task t = { p->listens + i };
 
-		on_all(e, stop_listens, &t);
+		engine_on_all(e, stop_listens, &t);
 	}
-	on_all(e, forget_pod, p->pod);
+	engine_on_all(e, forget_pod, p->pod);
 	list_del(&p->node);
 	epod_unref(p->pod);
 	free(p->listens);
@@ -556,7 +581,7 @@ int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6,
 		pod_drop(e, p);
 		return r;
 	}
-	on_all(e, learn_pod, p->pod);
+	engine_on_all(e, learn_pod, p->pod);
 	ret_fds->outbound4 = p->listens[0]->fd;
 	ret_fds->inbound = p->listens[e->n_workers]->fd;
 	ret_fds->outbound6 = has_ipv6 ? p->listens[2 * e->n_workers]->fd : -1;
@@ -571,125 +596,70 @@ void engine_pod_remove(struct engine *e, uint32_t pod)
 		pod_drop(e, p);
 }
 
-/* ---- what the workers know ------------------------------------------------------------------- */
+/* ---- endpoints ------------------------------------------------------------------------------- */
 
-struct gather_task {
-	struct gather *g;
-	pthread_mutex_t lock;
+struct change {
+	struct worker *w;
+	struct pview *pv; /* referenced */
+	uint32_t place;
 };
 
-static struct gathered *gather_slot(struct gather *g, const struct mesh_cluster *c,
-				    const struct addr *a)
+static void take_change(void *arg)
 {
-	for (size_t i = 0; i < g->n; i++)
-		if (g->v[i].cluster == c &&
-		    (a ? !g->v[i].is_empty && addr_is_equal(&g->v[i].addr, a) : g->v[i].is_empty))
-			return &g->v[i];
-	if (g->n == g->cap) {
-		g->cap = g->cap ? g->cap * 2 : 64;
-		g->v = xrealloc(g->v, g->cap * sizeof(*g->v));
+	struct change *c = arg;
+
+	worker_endpoints_changed(c->w, c->pv, c->place);
+	pview_unref(c->pv);
+	free(c);
+}
+
+int engine_endpoints(struct engine *e, struct mesh_view *v, struct slice name,
+		     struct mesh_part *part)
+{
+	int place = mesh_view_cluster_place(v, name);
+	struct pview *pv;
+
+	if (place < 0 || !mesh_cluster_has_cell(mesh_view_cluster_at(v, (uint32_t)place)))
+		return -ENOENT;
+	mesh_view_endpoints_set(v, (uint32_t)place, part);
+	pv = psnap_find(e->snap, v);
+	if (!pv || !pview_cluster_is_used(pv, (uint32_t)place))
+		return 0;
+	for (unsigned int i = 0; i < e->n_workers; i++) {
+		struct change *c = xcalloc(1, sizeof(*c));
+
+		*c = (struct change){ &e->workers[i], pview_ref(pv), (uint32_t)place };
+		io_post(c->w->io, take_change, c);
 	}
-	g->v[g->n] = (struct gathered){ .cluster = c, .is_empty = !a };
-	if (a)
-		g->v[g->n].addr = *a;
-	return &g->v[g->n++];
+	return 0;
 }
 
-static void gather_host(struct gather *g, const struct upstream_host *h)
-{
-	struct gathered *o = gather_slot(g, h->cluster->conf, &h->lb.addr);
+/* ---- life ------------------------------------------------------------------------------------ */
 
-	o->hostname = h->lb.hostname;
-	o->weight = h->lb.weight;
-	o->priority = h->lb.priority;
-	o->healthy = h->lb.healthy;
-	o->cx_total += h->cx_total;
-	o->cx_active += h->cx_active;
-	o->cx_fail += h->cx_fail;
-	o->rq_total += h->rq_total;
-	o->rq_error += h->rq_error;
-	o->rq_success += h->rq_success;
-	o->rq_active += h->lb.active;
+static void answer_ping(void *arg)
+{
+	struct worker *w = arg;
+
+	atomic_store(&w->is_asked, false);
 }
 
-static void gather_worker(struct worker *w, void *arg)
+bool engine_is_alive(struct engine *e, uint32_t max_ms)
 {
-	struct gather_task *t = arg;
+	uint64_t now = clock_mono_ns();
+	bool alive = true;
 
-	pthread_mutex_lock(&t->lock);
-	for (uint32_t i = 0; w->snap && i < w->snap->n_all; i++)
-		for (uint32_t k = 0; k < w->snap->all[i]->pv->mesh->n_clusters; k++) {
-			const struct upstream_cluster *c = w->snap->all[i]->clusters[k];
+	for (unsigned int i = 0; i < e->n_workers; i++) {
+		struct worker *w = &e->workers[i];
 
-			gather_slot(t->g, c->conf, NULL);
-			list_for_each(n, &c->hosts)
-				gather_host(t->g, list_entry(n, struct upstream_host, node));
-		}
-	pthread_mutex_unlock(&t->lock);
-}
-
-/* By cluster in order of appearance, the cluster's own entry first. */
-static int by_cluster(const void *a, const void *b)
-{
-	const struct gathered *x = a, *y = b;
-
-	if (x->cluster != y->cluster)
-		return x->cluster < y->cluster ? -1 : 1;
-	if (x->is_empty != y->is_empty)
-		return x->is_empty ? -1 : 1;
-	return memcmp(&x->addr, &y->addr, sizeof(x->addr));
-}
-
-void gather_hosts(struct engine *e, struct gather *g)
-{
-	struct gather_task t = { g, PTHREAD_MUTEX_INITIALIZER };
-
-	on_all(e, gather_worker, &t);
-	if (g->n)
-		qsort(g->v, g->n, sizeof(*g->v), by_cluster);
-}
-
-void gather_done(struct gather *g)
-{
-	free(g->v);
-	*g = (struct gather){ 0 };
-}
-
-const struct mesh_snapshot *gather_snapshot(const struct engine *e)
-{
-	return e->snap ? e->snap->mesh : NULL;
-}
-
-/* ---- DNS ------------------------------------------------------------------------------------- */
-
-struct hosts_task {
-	uint64_t hash;
-	struct slice name;
-	const struct mesh_endpoint *eps;
-	uint32_t n;
-};
-
-static void set_hosts(struct worker *w, void *arg)
-{
-	const struct hosts_task *t = arg;
-
-	for (uint32_t i = 0; w->snap && i < w->snap->n_all; i++) {
-		struct wview *v = w->snap->all[i];
-		const struct mesh_cluster *m = mesh_view_cluster(v->pv->mesh, t->name);
-
-		if (!m || m->hash != t->hash)
+		if (atomic_load(&w->is_asked)) {
+			alive &= now - w->asked_ns <= max_ms * NSEC_PER_MSEC;
 			continue;
-		upstream_cluster_set_hosts(v->clusters[m->index], t->eps, t->n);
-		atomic_store(&v->clusters[m->index]->shared->resolved, t->n);
+		}
+		w->asked_ns = now;
+		atomic_store(&w->is_asked, true);
+		io_post(w->io, answer_ping, w);
 	}
-}
-
-void engine_cluster_hosts(struct engine *e, uint64_t cluster_hash, struct slice name,
-			  const struct mesh_endpoint *eps, uint32_t n)
-{
-	struct hosts_task t = { cluster_hash, name, eps, n };
-
-	on_all(e, set_hosts, &t);
+	return alive;
 }
 
 /* ---- drain ----------------------------------------------------------------------------------- */
@@ -720,5 +690,5 @@ void engine_drain(struct engine *e, bool inbound_only)
 		atomic_store(&e->draining, true);
 	log_info("proxy", "draining %slisteners: no new connections, streams end",
 		 inbound_only ? "inbound " : "");
-	on_all(e, drain_worker, &inbound_only);
+	engine_on_all(e, drain_worker, &inbound_only);
 }

@@ -67,9 +67,20 @@ void engine_pod_remove(struct engine *e, uint32_t pod);
  */
 int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err);
 
-/* New addresses of a DNS cluster (all workers). @eps is copied. */
-void engine_cluster_hosts(struct engine *e, uint64_t cluster_hash, struct slice name,
-			  const struct mesh_endpoint *eps, uint32_t n);
+/*
+ * The endpoints of cluster @name of @v are those of @part from now on (NULL: none; references are
+ * taken). Workers that have used it take them up soon, the others when they do: the cost does not
+ * depend on the number of clusters. -ENOENT: @v has no such cluster, or it keeps its own endpoints.
+ * Main thread.
+ */
+int engine_endpoints(struct engine *e, struct mesh_view *v, struct slice name,
+		     struct mesh_part *part);
+
+/*
+ * Do all workers live? Asks each to answer; false: one has not done so for @max_ms. To be called
+ * again and again, by one thread (any).
+ */
+bool engine_is_alive(struct engine *e, uint32_t max_ms);
 
 /* Stops accepting, answers with "connection: close", lets streams end. */
 void engine_drain(struct engine *e, bool inbound_only);

@@ -7,7 +7,8 @@
 
 struct gathered {
 	const struct mesh_cluster *cluster;
-	bool is_empty; /* stands for the cluster itself; there is one of each */
+	uint32_t order; /* of the cluster, as configured */
+	bool is_empty;  /* stands for the cluster itself; there is one of each, before its hosts */
 	struct addr addr;
 	struct slice hostname;
 	uint32_t weight, priority;
@@ -18,9 +19,16 @@ struct gathered {
 struct gather {
 	struct gathered *v;
 	size_t n, cap;
+	uint32_t *slots; /* index in v + 1, by cluster and address */
+	size_t mask;
+	uint32_t n_clusters;
+	struct arena arena; /* hostnames */
 };
 
-/* Good as long as no new configuration is published (main thread). */
+/*
+ * All configured clusters (the same one of several views once) with the hosts that they have, used
+ * or not. Good as long as no new configuration is published (main thread).
+ */
 void gather_hosts(struct engine *e, struct gather *g);
 void gather_done(struct gather *g);
 const struct mesh_snapshot *gather_snapshot(const struct engine *e);

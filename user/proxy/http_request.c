@@ -249,7 +249,8 @@ static void remove_internal(struct stream *st, struct hop *h)
 		N("x-envoy-original-host"),
 #undef N
 	};
-	const struct mesh_route_table *t = conf(h)->routes;
+	const struct ptable *table = phttp_table(h->view->pv, &h->chain->http);
+	const struct mesh_route_table *t = table ? table->http : NULL;
 	struct l7_props *p = &st->req.props;
 	bool any = false;
 

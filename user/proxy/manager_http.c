@@ -23,7 +23,13 @@ static void count(struct hop *h, stat_id id)
 
 static void http_route_lookup(struct stream *st, struct hop *h)
 {
-	route_match(hp(h)->conf->routes, &st->req, st->arena, &st->w->rng, &h->http);
+	const struct ptable *t = phttp_table(h->view->pv, hp(h));
+
+	if (unlikely(!t)) {
+		h->http = (struct route_decision){ 0 }; /* the control plane has not sent it */
+		return;
+	}
+	route_match(t->http, &st->req, st->arena, &st->w->rng, &h->http);
 	h->cluster_name = h->http.cluster;
 	/* Out of a header it lies in the bytes received, which do not outlive a filter's pause. */
 	if (h->http.route && !h->http.route->cluster.len && h->cluster_name.len)

@@ -17,13 +17,14 @@ static void count(struct hop *h, stat_id id)
 static bool rpc_request(struct stream *st, struct hop *h)
 {
 	const struct rpc_stats *s = &rp(h)->stats;
+	const struct ptable *named = pview_table(h->view->pv, rp(h)->slot);
+	struct mesh_rpc_tables t = named ? named->rpc : rp(h)->tables;
 
 	count(h, s->request);
 	count(h, s->request_decoding_success);
 	count(h, st->is_oneway ? s->request_oneway : s->request_twoway);
 	count(h, s->request_active);
-	route_rpc_match(rp(h)->conf->tables, rp(h)->conf->n_tables, &st->req, st->arena,
-			&st->w->rng, &h->rpc);
+	route_rpc_match(t.v, t.n, &st->req, st->arena, &st->w->rng, &h->rpc);
 	h->cluster_name = h->rpc.cluster;
 	/* Out of an attachment it lies in the bytes received, which do not outlive a filter's
 	 * pause. */

@@ -16,8 +16,10 @@
 #include "proxy/engine.h"
 
 struct conn;
+struct worker;
 struct istio_series;
 struct stream;
+struct table_name;
 
 /* ---- log sinks ------------------------------------------------------------------------------- */
 
@@ -51,13 +53,17 @@ struct engine {
 	struct engine_opts opts;
 	unsigned int n_workers;
 	struct worker *workers;
-	struct psnap *snap; /* main thread's reference */
+	struct psnap *snap; /* the main thread's; others read it under snap_lock */
+	pthread_mutex_t snap_lock;
 	struct stats_set *stats; /* the main thread's */
 	struct epod *host;  /* id 0: skiffd's own namespace */
 	struct list pods;   /* struct pod_entry */
 	struct list ports;  /* struct port_entry */
 	struct log_sink sinks[LOG_SINKS_MAX];
 	uint32_t n_sinks;
+	pthread_mutex_t names_lock;
+	struct table_name *names; /* ptable.c: by slot, under names_lock; grown by the main thread */
+	uint32_t n_names;
 	_Atomic uint32_t connections;
 	_Atomic uint64_t buffer_bytes;
 	_Atomic uint64_t next_id; /* connection ids */
@@ -68,15 +74,32 @@ struct engine {
 		turning; /* all workers and the main thread: at the start and at the end */
 };
 
+/* Runs @fn on every worker and waits for all of them. Main thread. */
+void engine_on_all(struct engine *e, void (*fn)(struct worker *w, void *arg), void *arg);
+/* Source of statistics: what configured clusters have that no worker counts. */
+void clusters_stats(void *arg, const struct stats_sink *out);
+
 /* ---- worker ---------------------------------------------------------------------------------- */
+
+/* A cluster that this worker has used. */
+struct wcluster {
+	struct upstream_cluster *c; /* referenced; NULL: a free entry */
+	uint32_t hash;		    /* of its name */
+	uint32_t place;
+};
 
 /* A view in one worker: the clusters alive. Counted without atomics. */
 struct wview {
 	struct worker *w;
 	struct pview *pv;
-	struct upstream_cluster **clusters; /* by index */
+	struct wcluster *clusters; /* open addressing by name, at most half full */
+	uint32_t mask, n_clusters;
 	uint32_t refs;
 };
+
+#define wview_each(v, entry) \
+	for (struct wcluster *entry = (v)->clusters; entry <= (v)->clusters + (v)->mask; entry++) \
+		if (entry->c)
 
 struct wsnap {
 	struct psnap *ps;
@@ -121,6 +144,8 @@ struct worker {
 	char date[32];
 	size_t date_len;
 	uint64_t turn_wall_ns, turn_wall_at; /* cached wall clock */
+	_Atomic bool is_asked; /* engine_is_alive: it has not answered yet */
+	uint64_t asked_ns;     /* of that thread */
 	int start_result;
 	struct err start_err;
 };
@@ -128,8 +153,13 @@ struct worker {
 struct wview *wview_ref(struct wview *v);
 void wview_unref(struct wview *v);
 struct wview *worker_view(struct worker *w, uint32_t pod); /* current view of a pod; 0 = host */
-const struct plistener *wview_listener(const struct wview *v, const struct mesh_listener *l);
-struct upstream_cluster *wview_cluster(const struct wview *v, struct slice name);
+/* The listener for a captured connection, see mesh_view_listener_place; NULL: none. */
+const struct plistener *wview_listener(const struct wview *v, enum mesh_direction direction,
+				       const struct addr *original_dst);
+/* The listener that is what @was is in another configuration; NULL: none any more. */
+const struct plistener *wview_listener_again(const struct wview *v, const struct plistener *was);
+/* The cluster of that name, made alive when it is used for the first time; NULL: there is none. */
+struct upstream_cluster *wview_cluster(struct wview *v, struct slice name);
 /*
  * The managed pod of this node that has the address @dst, for a connection from inside its
  * namespace, past the wire. NULL: none, or one whose inbound policy only the kernel can apply.

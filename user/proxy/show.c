@@ -68,7 +68,7 @@ void engine_clusters_text(struct engine *e, struct buf *out)
 
 	gather_hosts(e, &all);
 	for (size_t i = 0; i < all.n; i++) {
-		if (i == 0 || all.v[i].cluster != all.v[i - 1].cluster)
+		if (i == 0 || all.v[i].order != all.v[i - 1].order)
 			cluster_text(out, all.v[i].cluster);
 		if (!all.v[i].is_empty)
 			host_text(out, &all.v[i]);
@@ -144,7 +144,7 @@ void engine_clusters_json(struct engine *e, struct buf *out)
 	for (size_t i = 0; i < all.n; i++) {
 		const struct gathered *g = &all.v[i];
 
-		if (i == 0 || g->cluster != all.v[i - 1].cluster) {
+		if (i == 0 || g->order != all.v[i - 1].order) {
 			cluster = json_object();
 			json_object_set_new(cluster, "name",
 					    json_stringn(g->cluster->name.ptr,
@@ -168,10 +168,10 @@ static void each_listener(struct engine *e, void (*fn)(void *arg, const struct m
 	const struct mesh_snapshot *s = gather_snapshot(e);
 
 	for (uint32_t i = 0; s && s->host && i < s->host->n_listeners; i++)
-		fn(arg, &s->host->listeners[i]);
+		fn(arg, mesh_view_listener_at(s->host, i));
 	for (uint32_t p = 0; s && p < s->n_pods; p++)
 		for (uint32_t i = 0; s->pods[p].view && i < s->pods[p].view->n_listeners; i++)
-			fn(arg, &s->pods[p].view->listeners[i]);
+			fn(arg, mesh_view_listener_at(s->pods[p].view, i));
 }
 
 static void listener_text(void *arg, const struct mesh_listener *l)

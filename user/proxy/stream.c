@@ -203,7 +203,7 @@ static bool filter_override(struct hop *h, struct filter_ctx *ctx)
 		return false;
 	if (o->config) {
 		ctx->config = o->config;
-		ctx->shared = pview_override(h->view->pv, o->config);
+		ctx->shared = ptable_override(phttp_table(h->view->pv, &h->chain->http), o->config);
 	}
 	return true;
 }
@@ -352,18 +352,18 @@ static bool hop_host(struct stream *st, struct hop *h)
 static const struct pchain *local_inbound(struct stream *st, struct hop *h, struct epod *pod,
 					  struct wview *v)
 {
-	const struct mesh_listener *ml;
+	const struct plistener *l;
 	const struct pchain *chain;
 	const struct mesh_chain *mc;
 	struct mesh_chain_input in = { .local = h->host->lb.addr,
 				       .remote = conn_client(st->c, &h->host->lb.addr) };
 
 	(void)pod;
-	ml = v ? mesh_view_listener(v->pv->mesh, MESH_INBOUND, &h->host->lb.addr) : NULL;
-	mc = ml ? mesh_chain_find(ml, &in) : NULL;
+	l = v ? wview_listener(v, MESH_INBOUND, &h->host->lb.addr) : NULL;
+	mc = l ? mesh_chain_find(l->conf, &in) : NULL;
 	if (!mc)
 		return NULL;
-	chain = plistener_chain(wview_listener(v, ml), mc);
+	chain = plistener_chain(l, mc);
 	if (chain->n_limits || chain->n_rbac || mc->socket.kind != MESH_SOCKET_RAW ||
 	    chain->kind != h->chain->kind)
 		return NULL; /* counts connections, or speaks something else: over the wire */

@@ -14,6 +14,9 @@ struct wpod {
 
 void *worker_main(void *arg); /* the thread */
 void worker_set_snapshot(struct worker *w, struct psnap *ps);
+/* The endpoints of the cluster at @place of @pv are others now. */
+void worker_endpoints_changed(struct worker *w, const struct pview *pv, uint32_t place);
+void wsnap_free(struct wsnap *s);
 void worker_nudge(void *arg);
 
 #endif

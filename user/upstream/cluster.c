@@ -17,7 +17,6 @@ static void stats_register_all(struct upstream_shared *s)
 void upstream_shared_init(struct upstream_shared *s, const struct mesh_cluster *conf)
 {
 	s->conf = conf;
-	atomic_store(&s->resolved, -1);
 	stats_register_all(s);
 }
 
@@ -276,56 +275,54 @@ static struct upstream_host *host_find(struct list *hosts, const struct addr *a)
 	return NULL;
 }
 
-/* The gauges are sums over the workers: one of them speaks for all. */
-static void count_members(struct upstream_cluster *c, int sign)
-{
-	const struct upstream_stats *s = &c->shared->stats;
-
-	if (!c->counts_members)
-		return;
-	list_for_each(n, &c->hosts) {
-		stats_add(c->stats, s->membership_total, (uint64_t)(int64_t)sign);
-		if (list_entry(n, struct upstream_host, node)->lb.healthy)
-			stats_add(c->stats, s->membership_healthy, (uint64_t)(int64_t)sign);
-	}
-}
-
-void upstream_cluster_set_hosts(struct upstream_cluster *c, const struct mesh_endpoint *eps,
-				uint32_t n)
+static void set_hosts(struct upstream_cluster *c, struct mesh_endpoints eps)
 {
 	struct list old;
-
-	count_members(c, -1);
 
 	list_init(&old);
 	list_splice(&old, &c->hosts);
 	c->n_hosts = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		struct upstream_host *h = host_find(&old, &eps[i].addr);
+	for (uint32_t i = 0; i < eps.n; i++) {
+		struct upstream_host *h = host_find(&old, &eps.v[i].addr);
 
 		if (h)
 			list_del(&h->node);
-		else if (host_find(&c->hosts, &eps[i].addr))
+		else if (host_find(&c->hosts, &eps.v[i].addr))
 			continue; /* the same address twice */
 		else
-			h = host_new(c, &eps[i]);
-		host_update(h, &eps[i]);
+			h = host_new(c, &eps.v[i]);
+		host_update(h, &eps.v[i]);
 		list_push(&c->hosts, &h->node);
 		c->n_hosts++;
 	}
 	list_for_each_safe(it, tmp, &old)
 		host_retire(list_entry(it, struct upstream_host, node), false);
 	set_rebuild(c);
-	count_members(c, 1);
-	if (c->counts_members)
+}
+
+/* The workers take the same endpoints up one after the other: one of them counts. */
+static void count_change(struct upstream_cluster *c, const void *members)
+{
+	if (atomic_exchange(&c->shared->members, members) != members)
 		stats_inc(c->stats, c->shared->stats.membership_change);
+}
+
+void upstream_cluster_set_endpoints(struct upstream_cluster *c, struct mesh_part *part)
+{
+	struct mesh_part *was = c->endpoints;
+
+	if (part == was)
+		return;
+	c->endpoints = mesh_part_ref(part);
+	set_hosts(c, mesh_part_endpoints(part));
+	count_change(c, part);
+	mesh_part_unref(was);
 }
 
 /* ---- cluster --------------------------------------------------------------------------------- */
 
 struct upstream_cluster *upstream_cluster_new(struct upstream_shared *shared,
 					      struct stats_set *stats, struct rng *rng,
-					      bool counts_members,
 					      void (*close_conn)(struct upstream_conn *c))
 {
 	struct upstream_cluster *c = xcalloc(1, sizeof(*c));
@@ -339,12 +336,13 @@ struct upstream_cluster *upstream_cluster_new(struct upstream_shared *shared,
 	c->rng = rng;
 	c->stats = stats;
 	c->refs = 1;
-	c->counts_members = counts_members;
 	c->close_conn = close_conn;
 	list_init(&c->hosts);
 	list_init(&c->retired);
-	if (conf->kind == MESH_CLUSTER_STATIC || conf->kind == MESH_CLUSTER_EDS)
-		upstream_cluster_set_hosts(c, conf->endpoints, conf->n_endpoints);
+	if (conf->kind == MESH_CLUSTER_STATIC) {
+		set_hosts(c, (struct mesh_endpoints){ conf->endpoints, conf->n_endpoints });
+		count_change(c, conf);
+	}
 	return c;
 }
 
@@ -359,7 +357,6 @@ void upstream_cluster_unref(struct upstream_cluster *c)
 	if (!c || --c->refs)
 		return;
 	c->refs = 1; /* closing connections must not come back here */
-	count_members(c, -1);
 	list_for_each_safe(n, tmp, &c->hosts)
 		host_retire(list_entry(n, struct upstream_host, node), true);
 	list_for_each_safe(n, tmp, &c->retired) {
@@ -367,6 +364,7 @@ void upstream_cluster_unref(struct upstream_cluster *c)
 		host_free(list_entry(n, struct upstream_host, node));
 	}
 	free(c->set.hosts);
+	mesh_part_unref(c->endpoints);
 	free(c);
 }
 

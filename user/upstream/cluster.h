@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/stats.h"
 #include "io/io.h"
+#include "mesh/part.h"
 #include "upstream/lb.h"
 
 /* Envoy's names under "cluster.<name>." */
@@ -46,13 +47,15 @@
 	X(rq_retry_overflow, COUNTER, "upstream_rq_retry_overflow") \
 	X(rq_retry_limit_exceeded, COUNTER, "upstream_rq_retry_limit_exceeded") \
 	X(lb_healthy_panic, COUNTER, "lb_healthy_panic") \
-	X(membership_change, COUNTER, "membership_change") X(membership_total, GAUGE, "membership_total") \
-	X(membership_healthy, GAUGE, "membership_healthy") \
-	X(membership_degraded, GAUGE, "membership_degraded") \
-	X(membership_excluded, GAUGE, "membership_excluded") \
+	X(membership_change, COUNTER, "membership_change") \
 	X(update_success, COUNTER, "update_success") X(update_failure, COUNTER, "update_failure") \
 	X(update_attempt, COUNTER, "update_attempt") \
 	X(rq_time, HISTOGRAM, "upstream_rq_time") X(cx_connect_ms, HISTOGRAM, "upstream_cx_connect_ms")
+
+/* Gauges that nobody counts: their readers ask the configuration. */
+#define UPSTREAM_MEMBERSHIP(X) \
+	X(total, "membership_total") X(healthy, "membership_healthy") \
+	X(degraded, "membership_degraded") X(excluded, "membership_excluded")
 
 struct upstream_stats {
 #define X(field, kind, name) stat_id field;
@@ -60,15 +63,15 @@ struct upstream_stats {
 #undef X
 };
 
-/* One a cluster and configuration, made on the main thread, used by all workers. */
+/* One a cluster and configuration, used by all workers. */
 struct upstream_shared {
 	const struct mesh_cluster *conf;
 	struct upstream_stats stats;
 	_Atomic uint32_t connections, pending, requests, retries;
 	/* Counters of single status codes, registered when first seen. */
 	struct upstream_codes *_Atomic codes[3];
-	/* Hosts found by DNS; -1 before the first answer. For the admin port. */
-	_Atomic int64_t resolved;
+	/* What the newest worker took its hosts from: each change is counted by the first. */
+	const void *_Atomic members;
 };
 
 void upstream_shared_init(struct upstream_shared *s, const struct mesh_cluster *conf);
@@ -131,21 +134,20 @@ struct upstream_cluster {
 	struct rng *rng;
 	struct stats_set *stats;
 	uint32_t refs;
-	bool counts_members; /* this worker keeps the membership gauges */
+	struct mesh_part *endpoints; /* whose hosts these are; referenced */
 	/* Closes a connection that the pool gives up (host removed, cluster gone). */
 	void (*close_conn)(struct upstream_conn *c);
 };
 
 struct upstream_cluster *upstream_cluster_new(struct upstream_shared *shared,
 					      struct stats_set *stats, struct rng *rng,
-					      bool counts_members,
 					      void (*close_conn)(struct upstream_conn *c));
 struct upstream_cluster *upstream_cluster_ref(struct upstream_cluster *c);
 /* The last reference closes idle connections; busy ones end with their requests. */
 void upstream_cluster_unref(struct upstream_cluster *c);
-/* Replaces the hosts (DNS, EDS): equal addresses keep their pools and counts. */
-void upstream_cluster_set_hosts(struct upstream_cluster *c, const struct mesh_endpoint *eps,
-				uint32_t n);
+/* Replaces the hosts by those of @part (NULL: none): equal addresses keep their pools and counts.
+ * Nothing happens when they are from it already. */
+void upstream_cluster_set_endpoints(struct upstream_cluster *c, struct mesh_part *part);
 
 /* The pod @pod left the node: connections made in its namespace close when their requests end. */
 void upstream_cluster_drop_pod(struct upstream_cluster *c, uint32_t pod);

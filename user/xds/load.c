@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bootstrap files -> messages -> view. Several files merge: their lists are put one after the
- * other. */
+/* Bootstrap files -> messages -> parts -> view. Several files merge: their lists are put one after
+ * the other. */
 #include "xds/load.h"
 
 #include <dirent.h>
@@ -23,8 +23,9 @@ struct loader {
 	struct arena arena; /* messages */
 	struct loaded *v;
 	size_t n;
-	json_t *clusters; /* names */
-	size_t n_listeners, n_clusters;
+	json_t *clusters;         /* names */
+	struct mesh_part **parts; /* one a cluster and a listener */
+	uint32_t n_parts, max_parts;
 };
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -105,15 +106,13 @@ static int path_add(struct loader *l, const char *path)
 /* ---- resources ------------------------------------------------------------------------------- */
 
 /* All cluster names first: routes of one file may name clusters of another. */
-static int clusters_count(struct loader *l)
+static int clusters_name(struct loader *l)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		const BOOTSTRAP *b = l->v[i].b;
 
 		if (!b->static_resources)
 			continue;
-		l->n_listeners += b->static_resources->n_listeners;
-		l->n_clusters += b->static_resources->n_clusters;
 		for (size_t k = 0; k < b->static_resources->n_clusters; k++) {
 			const char *name = b->static_resources->clusters[k]->name;
 
@@ -127,60 +126,82 @@ static int clusters_count(struct loader *l)
 	return 0;
 }
 
+/* A part for the message that is read next; the loader's until the view has it. */
+static struct mesh_part *part_add(struct loader *l, enum mesh_part_kind kind, const char *name,
+				  size_t body)
+{
+	struct mesh_part *p = mesh_part_new(kind, slice_str(name));
+
+	if (l->n_parts == l->max_parts) {
+		l->max_parts = l->max_parts ? 2 * l->max_parts : 16;
+		l->parts = xrealloc(l->parts, l->max_parts * sizeof(struct mesh_part *));
+	}
+	l->parts[l->n_parts++] = p;
+	tr_part_init(&l->t, p);
+	p->body = arena_zalloc(&p->arena, body);
+	return p;
+}
+
+static int cluster_read(struct loader *l, const PB_CLUSTER(Cluster) * m)
+{
+	struct mesh_part *p = part_add(l, MESH_PART_CLUSTER, m->name, sizeof(struct mesh_cluster));
+	int rc = tr_cluster(&l->t, m, p->body);
+
+	p->hash = mesh_part_cluster(p)->hash;
+	return rc;
+}
+
 static int clusters_read(struct loader *l, const BOOTSTRAP *b)
 {
-	struct mesh_view *v = l->t.view;
-
-	for (size_t i = 0; i < b->static_resources->n_clusters; i++) {
+	for (size_t i = 0; i < b->static_resources->n_clusters; i++)
 		TR_IN_AT(&l->t, "static_resources.clusters", i,
-			 tr_cluster(&l->t, b->static_resources->clusters[i],
-				    &v->clusters[v->n_clusters]));
-		v->n_clusters++;
-	}
+			 cluster_read(l, b->static_resources->clusters[i]));
 	return 0;
 }
 
 /* Two listeners cannot have one address; of a pod, one may be for each direction. */
 static int address_unique(struct loader *l, const struct mesh_listener *last)
 {
-	const struct mesh_view *v = l->t.view;
+	for (uint32_t i = 0; i < l->n_parts; i++) {
+		const struct mesh_listener *o = mesh_part_listener(l->parts[i]);
 
-	for (uint32_t i = 0; i < v->n_listeners; i++)
-		if (v->listeners[i].direction == last->direction && last->addr.port &&
-		    addr_is_equal(&v->listeners[i].addr, &last->addr))
+		if (l->parts[i]->kind == MESH_PART_LISTENER && o != last &&
+		    o->direction == last->direction && last->addr.port &&
+		    addr_is_equal(&o->addr, &last->addr))
 			return tr_fail(&l->t,
 				       "listener \"%.*s\" has the address of listener \"%.*s\"",
-				       SLICE_ARG(last->name), SLICE_ARG(v->listeners[i].name));
+				       SLICE_ARG(last->name), SLICE_ARG(o->name));
+	}
 	return 0;
 }
 
 static int listener_read(struct loader *l, const PB_LISTENER(Listener) * m)
 {
-	struct mesh_listener *out = &l->t.view->listeners[l->t.view->n_listeners];
+	struct mesh_part *p =
+		part_add(l, MESH_PART_LISTENER, m->name, sizeof(struct mesh_listener));
+	struct mesh_listener *out = p->body;
 	int rc = tr_listener(&l->t, m, out);
 
-	return rc < 0 ? rc : address_unique(l, out);
+	if (rc < 0)
+		return rc;
+	p->hash = out->hash;
+	if (!slice_is_equal(p->name, out->name))
+		mesh_part_rename(p, out->name); /* without one it is called by its address */
+	return address_unique(l, out);
 }
 
 static int listeners_read(struct loader *l, const BOOTSTRAP *b)
 {
-	struct mesh_view *v = l->t.view;
-
-	for (size_t i = 0; i < b->static_resources->n_listeners; i++) {
+	for (size_t i = 0; i < b->static_resources->n_listeners; i++)
 		TR_IN_AT(&l->t, "static_resources.listeners", i,
 			 listener_read(l, b->static_resources->listeners[i]));
-		v->n_listeners++;
-	}
 	return 0;
 }
 
 static int resources_read(struct loader *l)
 {
-	struct mesh_view *v = l->t.view;
-	int rc = clusters_count(l);
+	int rc = clusters_name(l);
 
-	v->listeners = arena_array(&v->arena, struct mesh_listener, l->n_listeners + 1);
-	v->clusters = arena_array(&v->arena, struct mesh_cluster, l->n_clusters + 1);
 	for (size_t i = 0; rc == 0 && i < l->n; i++) {
 		path_at_file(l, l->v[i].name);
 		if (l->v[i].b->static_resources)
@@ -207,7 +228,7 @@ static void dump_add(json_t *listeners, json_t *clusters, const BOOTSTRAP *b)
 }
 
 /* {"static_listeners": [...], "static_clusters": [...]} */
-static void dump_write(struct loader *l)
+static void dump_write(struct loader *l, struct mesh_view *v)
 {
 	json_t *listeners = json_array(), *clusters = json_array();
 	json_t *o =
@@ -219,20 +240,9 @@ static void dump_write(struct loader *l)
 			dump_add(listeners, clusters, l->v[i].b);
 	text = json_dumps(o, JSON_COMPACT);
 	if (text)
-		l->t.view->config_json = arena_slice(l->t.a, slice_str(text));
+		v->config_json = arena_slice(&v->arena, slice_str(text));
 	free(text);
 	json_decref(o);
-}
-
-static uint64_t view_hash(const struct mesh_view *v)
-{
-	uint64_t h = 0;
-
-	for (uint32_t i = 0; i < v->n_clusters; i++)
-		h = XXH64(&v->clusters[i].hash, sizeof(uint64_t), h);
-	for (uint32_t i = 0; i < v->n_listeners; i++)
-		h = XXH64(&v->listeners[i].hash, sizeof(uint64_t), h);
-	return h;
 }
 
 static void loader_init(struct loader *l, struct xds_report *report, struct err *e)
@@ -246,26 +256,20 @@ static void loader_init(struct loader *l, struct xds_report *report, struct err 
 /* Builds the view from the messages that were read. */
 static int view_build(struct loader *l, struct slice source, struct mesh_view **ret_view)
 {
-	struct mesh_view *v = mesh_view_new();
-	int rc;
+	int rc = resources_read(l);
 
-	tr_view_init(&l->t, v);
-	rc = resources_read(l);
 	if (rc == 0)
-		rc = mesh_view_finish(v, l->t.pj.err);
-	if (rc < 0) {
-		mesh_view_unref(v);
-		return rc;
-	}
-	v->source = arena_slice(&v->arena, source);
-	v->hash = view_hash(v);
-	dump_write(l);
-	*ret_view = v;
-	return 0;
+		rc = mesh_view_build(l->parts, l->n_parts, source, ret_view, l->t.pj.err);
+	if (rc == 0)
+		dump_write(l, *ret_view);
+	return rc;
 }
 
 static void loader_done(struct loader *l)
 {
+	for (uint32_t i = 0; i < l->n_parts; i++)
+		mesh_part_unref(l->parts[i]);
+	free(l->parts);
 	json_decref(l->clusters);
 	arena_done(&l->arena);
 	free(l->v);

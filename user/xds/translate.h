@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Protobuf -> mesh, shared inside translate*.c and load.c only. Every function reads one message
- * into one struct of the mesh, in the view's arena, or sets the error "<path>: <reason>".
+ * into one struct of the mesh, in the part's arena, or sets the error "<path>: <reason>".
  *
  * HINT: on failure the path is left where the error is; nobody goes on after one.
  */
@@ -27,10 +27,9 @@ struct mesh_port_rule;
 
 struct translate {
 	struct protojson pj;              /* path, report, error; the messages' arena */
-	struct mesh_part *part;           /* what is being built, or */
-	struct mesh_view *view;
-	struct arena *a;                  /* the view's */
-	struct translate_regex **regexes; /* list in the view, freed with it */
+	struct mesh_part *part;           /* what is being built */
+	struct arena *a;                  /* its own */
+	struct translate_regex **regexes; /* list in the part, freed with it */
 	const json_t *clusters;           /* set of the names of all clusters, for routes */
 	/* From a control plane: resources may name others by name, and what files may not ask for
 	 * yet is taken where it fails closed. */
@@ -55,7 +54,7 @@ struct translate {
 			return rc_; \
 		xds_path_pop(&(t)->pj.path, mark_); \
 	} while (0)
-/* A new array of @n in the view's arena. */
+/* A new array of @n in the part's arena. */
 #define TR_ARRAY(t, type, n) arena_array((t)->a, type, (n) ? (n) : 1)
 
 /* ---- translate_util.c -------------------------------------------------------------------------
@@ -110,8 +109,6 @@ bool tr_is_ads(const PB_CORE(ConfigSource) * c);
 int tr_any(struct translate *t, const Google__Protobuf__Any *any, ProtobufCMessage **ret_m);
 /* Makes @p the part that is built: its arena, the list of regexes and its release. */
 void tr_part_init(struct translate *t, struct mesh_part *p);
-/* The same for a whole view. */
-void tr_view_init(struct translate *t, struct mesh_view *v);
 
 /* ---- translate_match.c -------------------------------------------------------------------------
  */

@@ -16,20 +16,12 @@ struct translate_regex {
 	struct regex *re;
 };
 
-static void regexes_free(struct translate_regex **list)
+static void regexes_release(struct mesh_part *p)
 {
+	struct translate_regex **list = p->release_arg;
+
 	for (struct translate_regex *r = list ? *list : NULL; r; r = r->next)
 		regex_free(r->re);
-}
-
-static void regexes_release(struct mesh_view *v)
-{
-	regexes_free(v->release_arg);
-}
-
-static void part_release(struct mesh_part *p)
-{
-	regexes_free(p->release_arg);
 }
 
 void tr_part_init(struct translate *t, struct mesh_part *p)
@@ -37,17 +29,8 @@ void tr_part_init(struct translate *t, struct mesh_part *p)
 	t->part = p;
 	t->a = &p->arena;
 	t->regexes = arena_new(t->a, struct translate_regex *);
-	p->release = part_release;
+	p->release = regexes_release;
 	p->release_arg = t->regexes;
-}
-
-void tr_view_init(struct translate *t, struct mesh_view *v)
-{
-	t->view = v;
-	t->a = &v->arena;
-	t->regexes = arena_new(t->a, struct translate_regex *);
-	v->release = regexes_release;
-	v->release_arg = t->regexes;
 }
 
 int tr_fail(struct translate *t, const char *fmt, ...)

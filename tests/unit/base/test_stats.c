@@ -103,6 +103,57 @@ static void histogram(void **state)
 	stats_set_free(a);
 }
 
+static void say(void *arg, const struct stats_sink *out)
+{
+	(void)arg;
+	out->value(out->arg, STAT_COUNTER, "t.source.zz", 3);
+	out->value(out->arg, STAT_GAUGE, "t.source.b", 2);
+	out->value(out->arg, STAT_GAUGE, "t.source.b", 2);
+	out->value(out->arg, STAT_COUNTER, "t.source.known", 99);
+	out->value(out->arg, STAT_HISTOGRAM, "t.source.hist", 5);
+}
+
+struct told {
+	char last[256];
+	char text[256];
+	bool sorted;
+};
+
+static void hear(void *arg, const char *name, enum stat_kind kind, uint64_t value,
+		 const uint64_t *hist)
+{
+	struct told *t = arg;
+	size_t n = strlen(t->text);
+
+	t->sorted = t->sorted && strcmp(t->last, name) < 0;
+	snprintf(t->last, sizeof(t->last), "%s", name);
+	assert_true((kind == STAT_HISTOGRAM) == (hist != NULL));
+	if (strncmp(name, "t.source.", 9) == 0)
+		snprintf(t->text + n, sizeof(t->text) - n, "%s=%llu ", name + 9,
+			 (unsigned long long)value);
+}
+
+/* Values that nobody registered stand among the others, in order, each once. */
+static void sources(void **state)
+{
+	struct stats_set *a = stats_set_new();
+	struct told t = { .sorted = true };
+	int me;
+
+	(void)state;
+	stats_inc(a, stats_register(STAT_COUNTER, "t.source.known"));
+	stats_inc(a, stats_register(STAT_COUNTER, "t.source.a"));
+	stats_source_add(say, &me);
+	stats_walk(hear, &t);
+	assert_true(t.sorted);
+	assert_string_equal(t.text, "a=1 b=2 hist=0 known=1 zz=3 ");
+	stats_source_remove(&me);
+	t = (struct told){ .sorted = true };
+	stats_walk(hear, &t);
+	assert_string_equal(t.text, "a=1 known=1 ");
+	stats_set_free(a);
+}
+
 /* Ids go over chunks; a histogram never straddles two. */
 static void many(void **state)
 {
@@ -192,7 +243,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counters),   cmocka_unit_test(kinds),
-		cmocka_unit_test(histogram),  cmocka_unit_test(many),
+		cmocka_unit_test(histogram),  cmocka_unit_test(sources),
+		cmocka_unit_test(many),
 		cmocka_unit_test(concurrent), cmocka_unit_test(lists),
 	};
 

@@ -85,7 +85,7 @@ static struct mesh_view *load(const char *text)
 static void http_listener(void **state)
 {
 	struct mesh_view *v = load(simple);
-	const struct mesh_listener *l = &v->listeners[0];
+	const struct mesh_listener *l = mesh_view_listener_at(v, 0);
 	const struct mesh_http_manager *h;
 	const struct mesh_vhost *vh;
 
@@ -119,7 +119,7 @@ static void cluster_and_tcp(void **state)
 {
 	struct mesh_view *v = load(simple);
 	const struct mesh_cluster *c = mesh_view_cluster(v, SLICE("app"));
-	const struct mesh_tcp_proxy *p = v->listeners[1].chains[0].filters[0].tcp;
+	const struct mesh_tcp_proxy *p = mesh_view_listener_at(v, 1)->chains[0].filters[0].tcp;
 
 	(void)state;
 	assert_non_null(c);
@@ -148,9 +148,9 @@ static void hashes(void **state)
 	memcpy(strstr(text, "10.0.0.2"), "10.0.0.3", 8);
 	c = load(text);
 	assert_true(a->hash == b->hash && a->hash != c->hash);
-	assert_true(a->clusters[0].hash == b->clusters[0].hash);
-	assert_true(a->clusters[0].hash != c->clusters[0].hash);
-	assert_true(a->listeners[0].hash == c->listeners[0].hash);
+	assert_true(mesh_view_cluster_at(a, 0)->hash == mesh_view_cluster_at(b, 0)->hash);
+	assert_true(mesh_view_cluster_at(a, 0)->hash != mesh_view_cluster_at(c, 0)->hash);
+	assert_true(mesh_view_listener_at(a, 0)->hash == mesh_view_listener_at(c, 0)->hash);
 	free(text);
 	mesh_view_unref(a);
 	mesh_view_unref(b);
@@ -215,8 +215,8 @@ static void folder_merges(void **state)
 	put("empty.yml", "# nothing\n");
 	assert_int_equal(xds_load_files(paths, 1, &v, NULL, &e), 0);
 	assert_int_equal(v->n_clusters, 2);
-	assert_slice(v->clusters[0].name, "one");
-	assert_slice(v->clusters[1].name, "two");
+	assert_slice(mesh_view_cluster_at(v, 0)->name, "one");
+	assert_slice(mesh_view_cluster_at(v, 1)->name, "two");
 	assert_slice(v->source, dir);
 	mesh_view_unref(v);
 	put("c.yaml", "static_resources: {clusters: [{name: one}]}\n");
@@ -261,8 +261,8 @@ static void one_address_both_ways(void **state)
 
 	(void)state;
 	assert_int_equal(addr_parse(SLICE("10.0.0.1:80"), &dst), 0);
-	assert_ptr_equal(mesh_view_listener(v, MESH_INBOUND, &dst), &v->listeners[0]);
-	assert_ptr_equal(mesh_view_listener(v, MESH_OUTBOUND, &dst), &v->listeners[1]);
+	assert_ptr_equal(mesh_view_listener(v, MESH_INBOUND, &dst), mesh_view_listener_at(v, 0));
+	assert_ptr_equal(mesh_view_listener(v, MESH_OUTBOUND, &dst), mesh_view_listener_at(v, 1));
 	mesh_view_unref(v);
 }
 

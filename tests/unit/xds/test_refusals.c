@@ -237,8 +237,8 @@ static void balancers(void **state)
 				  "3") ", " LB("random.v3.Random") "]}")),
 			  "t", &v, NULL, &e) < 0)
 		fail_msg("%s", e.text);
-	assert_int_equal(v->clusters[0].lb, MESH_LB_LEAST_REQUEST);
-	assert_int_equal(v->clusters[0].choice_count, 3);
+	assert_int_equal(mesh_view_cluster_at(v, 0)->lb, MESH_LB_LEAST_REQUEST);
+	assert_int_equal(mesh_view_cluster_at(v, 0)->choice_count, 3);
 	mesh_view_unref(v);
 }
 

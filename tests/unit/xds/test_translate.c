@@ -49,7 +49,7 @@ static const struct mesh_http_manager *manager(const char *text)
 		      text) > 0);
 	load(yaml);
 	free(yaml);
-	return view->listeners[0].chains[0].filters[0].http;
+	return mesh_view_listener_at(view, 0)->chains[0].filters[0].http;
 }
 
 static const struct mesh_route_table *table(const char *text)
@@ -501,7 +501,7 @@ static void clusters(void **state)
 	     "{name: o, type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, alt_stat_name: 'x:y', "
 	     "original_dst_lb_config: "
 	     "{use_http_header: true}}]}");
-	c = &view->clusters[0];
+	c = mesh_view_cluster_at(view, 0);
 	assert_int_equal(c->kind, MESH_CLUSTER_STRICT_DNS);
 	assert_int_equal(c->lb, MESH_LB_LEAST_REQUEST);
 	assert_int_equal(c->choice_count, 5);
@@ -521,7 +521,7 @@ static void clusters(void **state)
 	assert_int_equal(c->endpoints[0].weight, 4);
 	assert_int_equal(c->endpoints[0].priority, 1);
 	assert_int_equal(c->endpoints[0].health, MESH_HEALTH_DRAINING);
-	c = &view->clusters[1];
+	c = mesh_view_cluster_at(view, 1);
 	assert_int_equal(c->kind, MESH_CLUSTER_ORIGINAL_DST);
 	assert_int_equal(c->lb, MESH_LB_PROVIDED);
 	assert_true(c->use_original_dst_header);
@@ -554,7 +554,7 @@ static void listeners(void **state)
 	     "stat_prefix: s, weighted_clusters: {clusters: [{name: a, weight: 1}, {name: b, "
 	     "weight: 2}]}}}]}], "
 	     "default_filter_chain: {name: d}}]}");
-	l = view->listeners;
+	l = mesh_view_listener_at(view, 0);
 	m = &l->chains[0].match;
 	same(l->name, "[::]:15001");
 	assert_true(l->use_original_dst && !l->bind_to_port && l->sniff && l->continue_on_timeout);
@@ -591,7 +591,7 @@ static void dubbo(void **state)
 	     "lim, config: {'@type': " T
 	     "http.local_ratelimit.v3.LocalRateLimit, stat_prefix: l}}, {name: "
 	     "envoy.filters.dubbo.router}]}}]}]}]}");
-	p = view->listeners[0].chains[0].filters[0].rpc;
+	p = mesh_view_listener_at(view, 0)->chains[0].filters[0].rpc;
 	assert_string_equal(p->codec, "dubbo");
 	assert_int_equal(p->n_tables, 1);
 	same(p->tables[0].interface, "org.*");
