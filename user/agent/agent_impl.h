@@ -115,9 +115,9 @@ void agent_pods_json(struct agent *a, struct buf *out);
 int agent_policy_apply(struct agent *a, struct err *e);
 void agent_policy_done(struct agent *a);
 /*
- * The endpoints of cluster @name of @v are those of @part from now on (NULL: none): in the engine at
- * once, O(1) in the number of services; in the kernel, where it balances them, with the next turn
- * of agent_run, once for all that changed.
+ * The endpoints of cluster @name of @v are those of @part from now on (NULL: none): in the engine
+ * at once, O(1) in the number of services; in the kernel, where it balances them, with the next
+ * turn of agent_run, once for all that changed.
  */
 void agent_endpoints(struct agent *a, struct mesh_view *v, struct slice name,
 		     struct mesh_part *part);
@@ -137,8 +137,8 @@ int agent_publish(struct agent *a, struct err *e);
 struct dns *dns_new(struct agent *a);
 void dns_free(struct dns *d);
 /*
- * Before @s is applied: its DNS clusters get the addresses that are known of them, else those of the
- * cluster of that name in @was (may be NULL), until their first answer, as Envoy's warming.
+ * Before @s is applied: its DNS clusters get the addresses that are known of them, else those of
+ * the cluster of that name in @was (may be NULL), until their first answer, as Envoy's warming.
  */
 void dns_seed(struct dns *d, struct mesh_snapshot *s, const struct mesh_snapshot *was);
 /* The clusters to resolve from now on: those of the snapshot. */

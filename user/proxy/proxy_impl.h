@@ -62,7 +62,7 @@ struct engine {
 	struct log_sink sinks[LOG_SINKS_MAX];
 	uint32_t n_sinks;
 	pthread_mutex_t names_lock;
-	struct table_name *names; /* ptable.c: by slot, under names_lock; grown by the main thread */
+	struct table_name *names; /* by slot, under names_lock; grown by the main thread */
 	uint32_t n_names;
 	_Atomic uint32_t connections;
 	_Atomic uint64_t buffer_bytes;
