@@ -58,6 +58,9 @@ struct codec_fault {
 	const struct l7_msg *request; /* server: the head that was refused as a whole, for logs;
 					 else NULL. Lent as long as the bytes that decode got */
 	uint32_t props_bytes;	 /* of the properties that were read of it, see l7_msg */
+	/* for reject(): changes the answer before it is written; may be NULL */
+	void (*rewrite)(void *owner, struct l7_reply *r);
+	void *rewrite_owner;
 };
 
 /*

@@ -149,7 +149,8 @@ static enum filter_verdict preflight(struct filter_ctx *ctx, const struct polici
 
 	ctx->reply = (struct l7_reply){ .code = L7_REPLY_DIRECT,
 					.status = 200,
-					.details = SLICE("cors_response") };
+					.details = SLICE("cors_response"),
+					.is_final = true };
 	l7_props_init(props, ctx->arena);
 	set(props, SLICE("access-control-allow-methods"),
 	    echo(TEXT(p, methods), m, SLICE("access-control-request-method")));

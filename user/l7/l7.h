@@ -111,6 +111,7 @@ struct l7_reply {
 	struct slice body;	 /* plain text */
 	struct slice details;	 /* %RESPONSE_CODE_DETAILS% */
 	struct l7_props props;	 /* further properties; may be zero */
+	bool is_final;		 /* a filter's business: nothing is rewritten */
 };
 
 uint32_t l7_reply_status(const struct l7_reply *r);

@@ -146,4 +146,10 @@ struct mesh_access_log {
 	const struct mesh_log_filter *filter; /* NULL: all */
 };
 
+/* envoy.config.core.v3.SubstitutionFormatString where it makes a body */
+struct mesh_body_format {
+	struct mesh_access_log line; /* only its format */
+	struct slice content_type;
+};
+
 #endif

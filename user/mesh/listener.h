@@ -54,6 +54,23 @@ enum mesh_escaped_slashes {
 };
 enum mesh_codec_type { MESH_CODEC_AUTO, MESH_CODEC_HTTP1, MESH_CODEC_HTTP2 };
 
+/* envoy...http_connection_manager.v3.ResponseMapper */
+struct mesh_reply_mapper {
+	const struct mesh_log_filter *filter;
+	uint32_t status; /* 0: as it was */
+	bool has_body;
+	struct slice body;
+	const struct mesh_body_format *format; /* NULL: the configuration's */
+	struct mesh_header_ops headers;
+};
+
+/* envoy...http_connection_manager.v3.LocalReplyConfig: what becomes of our own answers. */
+struct mesh_local_reply {
+	struct mesh_reply_mapper *mappers; /* the first that matches counts */
+	uint32_t n_mappers;
+	const struct mesh_body_format *format; /* NULL: the body as it is */
+};
+
 /* envoy...http_connection_manager.v3.HttpConnectionManager */
 struct mesh_http_manager {
 	struct slice stat_prefix;
@@ -64,6 +81,7 @@ struct mesh_http_manager {
 	uint32_t n_filters;
 	struct mesh_access_log *logs;
 	uint32_t n_logs;
+	const struct mesh_local_reply *local_reply; /* or NULL */
 	struct slice server_name; /* default "skiff" */
 	enum mesh_server_header server_header;
 	struct slice via;

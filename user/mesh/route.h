@@ -8,6 +8,7 @@
 struct l7_format; /* l7/format.h: compiled when the configuration is read */
 struct mesh_cluster;
 struct mesh_local_ratelimit;
+struct mesh_body_format;
 
 enum mesh_append {
 	MESH_APPEND_OR_ADD,
@@ -236,7 +237,7 @@ struct mesh_route {
 	struct mesh_redirect *redirect;
 	uint32_t direct_status;
 	struct slice direct_body;
-	const struct l7_format *direct_format; /* body_format, or NULL */
+	const struct mesh_body_format *direct_format; /* body_format, or NULL */
 	struct mesh_rl_descriptor_source *rate_limits;
 	uint32_t n_rate_limits;
 	bool include_vh_rate_limits;

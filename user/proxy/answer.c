@@ -311,7 +311,7 @@ void stream_answer(struct stream *st, struct hop *h, struct slice body, bool end
 
 	send_head(st, h, end && !body.len, false);
 	if (body.len) {
-		for (uint32_t i = 0; i <= hop_index(st, h); i++)
+		for (uint32_t i = 0; i <= hop_index(st, h) && !st->is_head; i++)
 			st->hops[i].info.bytes_sent += body.len;
 		struct buf *out = io_stream_out(c->io);
 		size_t before = buf_len(out);

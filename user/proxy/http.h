@@ -9,6 +9,15 @@
 
 /* Checks and rewrites a request that enters @h. false: it was answered. */
 bool http_request_in(struct stream *st, struct hop *h);
+/* The text that @f makes, %LOCAL_REPLY_BODY% being @body; in @a. */
+struct slice http_format_body(const struct mesh_body_format *f, struct l7_info *in,
+			      struct slice body, struct arena *a);
+/*
+ * Rewrites our own answer @m and its @body as @l says; the body's type is set. @in: of its stream,
+ * its status becomes the answer's.
+ */
+void http_rewrite_reply(const struct mesh_local_reply *l, struct l7_msg *m, struct l7_info *in,
+			struct rng *rng, struct arena *a, struct slice *body);
 /* Did the client use TLS, as far as we can believe it? */
 bool http_is_https(const struct stream *st);
 /* Appends @v to the property, with @sep when it has a value already. */

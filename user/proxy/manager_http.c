@@ -135,8 +135,6 @@ static struct slice grpc_status(uint32_t http)
 	case 503:
 	case 504:
 		return SLICE("14");
-	case 200:
-		return SLICE("0");
 	default:
 		return SLICE("2");
 	}
@@ -159,18 +157,23 @@ static struct slice grpc_message(struct slice s, struct arena *a)
 	return slice_of(p, n);
 }
 
-static void reply_as_grpc(struct stream *st, const struct l7_reply *r, uint32_t status)
+static void reply_as_grpc(struct stream *st, struct slice body)
 {
 	struct l7_props *p = &st->resp.props;
+	uint32_t status = st->resp.status;
 
+	/* A JSON format ends its line. */
+	if (slice_is_equal(l7_props_value(p, L7_KEY_CONTENT_TYPE), SLICE("application/json")) &&
+	    body.len && body.ptr[body.len - 1] == '\n')
+		body.len--;
 	st->resp.status = 200;
 	st->resp.body_len = 0;
 	l7_props_remove(p, L7_KEY_CONTENT_LENGTH);
 	l7_props_set(p, L7_KEY_CONTENT_TYPE, SLICE("application/grpc"));
 	if (!l7_props_get(p, L7_KEY_GRPC_STATUS))
 		l7_props_set(p, L7_KEY_GRPC_STATUS, grpc_status(status));
-	if (r->body.len)
-		l7_props_set(p, L7_KEY_GRPC_MESSAGE, grpc_message(r->body, st->arena));
+	if (body.len)
+		l7_props_set(p, L7_KEY_GRPC_MESSAGE, grpc_message(body, st->arena));
 }
 
 /* What the configuration says of the type goes first; of the length it has nothing to say. */
@@ -198,6 +201,19 @@ static void name_cluster(struct hop *h)
 	h->info.cluster_stat_name = k->conf->stat_name;
 }
 
+static void rewrite_reply(struct stream *st, struct hop *h, struct slice *body)
+{
+	struct l7_props *p = &st->resp.props;
+
+	h->info.end_ns = io_now(st->w->io); /* so far */
+	http_rewrite_reply(hp(h)->conf->local_reply, &st->resp, &h->info, &st->w->rng, st->arena,
+			   body);
+	if (body->len)
+		return;
+	l7_props_remove(p, L7_KEY_CONTENT_TYPE);
+	l7_props_remove(p, L7_KEY_CONTENT_LENGTH);
+}
+
 static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *r)
 {
 	struct slice body = r->body;
@@ -207,20 +223,22 @@ static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *
 
 	l7_msg_init(&st->resp, L7_RESPONSE, st->arena);
 	st->resp.status = status;
-	st->resp.body_len = (int64_t)body.len;
-	/* As Envoy: nothing is known of the length of what HEAD would have got, nor of 304's. */
-	if (!body.len && (st->is_head || status == 304))
-		st->resp.body_len = -1;
 	l7_props_each(&r->props, i) {
 		const struct l7_prop *p = &r->props.v[i];
 
 		l7_props_add(&st->resp.props, p->key, p->name, p->value);
 	}
 	finalize_reply(st, h);
+	if (hp(h)->conf->local_reply && !r->is_final)
+		rewrite_reply(st, h, &body);
+	st->resp.body_len = (int64_t)body.len;
+	/* As Envoy: nothing is known of the length of what HEAD would have got, nor of 304's. */
+	if (!body.len && (st->is_head || st->resp.status == 304))
+		st->resp.body_len = -1;
 	if (body.len)
 		describe_body(st, body);
 	if (st->is_grpc && !l7_props_get(&r->props, L7_KEY_LOCATION)) {
-		reply_as_grpc(st, r, status);
+		reply_as_grpc(st, body);
 		body = SLICE_NONE;
 	}
 	if (h->cluster)
@@ -243,15 +261,6 @@ static void http_count_code(struct stats_set *set, const struct phttp *p, uint32
 	stats_inc(set, own[code / 100 - 1]);
 }
 
-/* Server and date, as on every answer; in the connection's arena. */
-static void own_props(struct conn *c, struct l7_props *p)
-{
-	l7_props_init(p, &c->arena);
-	if (c->chain->http.conf->server_header != MESH_SERVER_PASS)
-		l7_props_set(p, L7_KEY_SERVER, c->chain->http.conf->server_name);
-	l7_props_set(p, L7_KEY_DATE, worker_date(c->w));
-}
-
 /* The sizes of @answer as it is on the wire: a head and a body. */
 static void info_answer(struct l7_info *in, struct slice answer)
 {
@@ -265,49 +274,71 @@ static void info_answer(struct l7_info *in, struct slice answer)
 	in->bytes_sent = answer.len - (size_t)(end + 4 - answer.ptr);
 }
 
-/* The properties that the codec gives such an answer. */
-static void logged_answer(struct conn *c, uint32_t status, size_t body, struct l7_msg *ret_m)
+/* A request that never became one, and its answer. */
+struct broken {
+	struct conn *c;
+	struct l7_info info;
+	struct l7_msg resp; /* as it is logged */
+};
+
+/* @fault: why; NULL when the request was not read to its end. */
+static void broken_begin(struct broken *b, struct conn *c, const char *details, uint32_t flags,
+			 const struct codec_fault *fault)
 {
-	l7_msg_init(ret_m, L7_RESPONSE, &c->arena);
-	own_props(c, &ret_m->props);
-	ret_m->status = status;
-	l7_props_set(&ret_m->props, L7_KEY_CONNECTION, SLICE("close"));
-	if (!body)
-		return;
-	l7_props_set(&ret_m->props, L7_KEY_CONTENT_LENGTH, arena_printf(&c->arena, "%zu", body));
-	l7_props_set(&ret_m->props, L7_KEY_CONTENT_TYPE, SLICE("text/plain"));
+	struct l7_info *in = &b->info;
+
+	*b = (struct broken){ .c = c };
+	conn_info(c, in);
+	in->start_ns = in->end_ns = in->response_first_ns = in->response_last_ns = io_now(c->w->io);
+	in->start_wall_ns = worker_wall_ns(c->w);
+	in->flags = flags;
+	in->details = slice_str(details);
+	in->request = fault ? fault->request : NULL;
+	in->downstream_wire_rx = c->codec->message_bytes(c->cstate);
+	in->downstream_head_rx = fault ? fault->props_bytes : 0;
+	in->protocol = SLICE("HTTP/1.1");
+	l7_msg_init(&b->resp, L7_RESPONSE, &c->arena);
+	in->response = &b->resp;
 }
 
-/*
- * One line in the log and the counters for a request that never became one. @answer: what was
- * written to the client; @fault: why, NULL when it was not read to its end.
- */
-static void log_broken(struct conn *c, uint32_t status, const char *details, uint32_t flags,
-		       struct slice answer, const struct codec_fault *fault)
+/* The answer @r is about to be written: rewrites it as the configuration says. */
+static void broken_answer(void *broken, struct l7_reply *r)
 {
-	const struct http_stats *s = &c->chain->http.stats;
-	struct l7_info in = { 0 };
-	struct l7_msg resp;
+	struct broken *b = broken;
+	struct conn *c = b->c;
+	const struct mesh_local_reply *l = c->chain->http.conf->local_reply;
 
-	conn_info(c, &in);
-	in.start_ns = in.end_ns = in.response_first_ns = in.response_last_ns = io_now(c->w->io);
-	in.start_wall_ns = worker_wall_ns(c->w);
-	in.flags = flags;
-	in.status = status;
-	in.details = slice_str(details);
-	in.request = fault ? fault->request : NULL;
-	info_answer(&in, answer);
-	if (c->chain->http.logs.n) {
-		logged_answer(c, status, in.bytes_sent, &resp);
-		in.response = &resp;
-	}
-	in.downstream_wire_rx = c->codec->message_bytes(c->cstate);
-	in.downstream_head_rx = fault ? fault->props_bytes : 0;
-	in.protocol = SLICE("HTTP/1.1");
-	worker_log(c->w, &c->chain->http.logs, &in);
-	stats_inc(c->w->stats, s->rq_total);
-	stats_inc(c->w->stats, s->rq_http1_total);
-	http_count_code(c->w->stats, &c->chain->http, status);
+	b->info.status = b->resp.status = l7_reply_status(r);
+	if (l)
+		http_rewrite_reply(l, &b->resp, &b->info, &c->w->rng, &c->arena, &r->body);
+	else if (r->body.len)
+		l7_props_set(&b->resp.props, L7_KEY_CONTENT_TYPE, SLICE("text/plain"));
+	if (!r->body.len)
+		l7_props_remove(&b->resp.props, L7_KEY_CONTENT_TYPE);
+	if (c->chain->http.conf->server_header == MESH_SERVER_OVERWRITE ||
+	    (c->chain->http.conf->server_header == MESH_SERVER_APPEND_IF_ABSENT &&
+	     !l7_props_get(&b->resp.props, L7_KEY_SERVER)))
+		l7_props_set(&b->resp.props, L7_KEY_SERVER, c->chain->http.conf->server_name);
+	l7_props_set(&b->resp.props, L7_KEY_DATE, worker_date(c->w));
+	r->status = b->resp.status;
+	r->props = b->resp.props;
+}
+
+/* One line in the log and the counters. @answer: what was written to the client. */
+static void broken_end(struct broken *b, struct slice answer)
+{
+	const struct phttp *p = &b->c->chain->http;
+	struct l7_props *props = &b->resp.props;
+
+	info_answer(&b->info, answer);
+	l7_props_set(props, L7_KEY_CONNECTION, SLICE("close"));
+	if (b->info.bytes_sent)
+		l7_props_set(props, L7_KEY_CONTENT_LENGTH,
+			     arena_printf(&b->c->arena, "%zu", (size_t)b->info.bytes_sent));
+	worker_log(b->c->w, &p->logs, &b->info);
+	stats_inc(b->c->w->stats, p->stats.rq_total);
+	stats_inc(b->c->w->stats, p->stats.rq_http1_total);
+	http_count_code(b->c->w->stats, p, b->info.status);
 }
 
 void http_reject(struct conn *c, const struct codec_fault *fault)
@@ -316,15 +347,16 @@ void http_reject(struct conn *c, const struct codec_fault *fault)
 	struct l7_reply r = { .code = f.code, .status = f.status };
 	/* What Envoy's manager refuses, not its codec, is no protocol error. */
 	bool ours = f.details && strncmp(f.details, "http", 4) != 0 && f.status != 426;
-	struct l7_props props;
 	struct buf *out = io_stream_out(c->io);
 	size_t at = buf_len(out);
+	struct broken b;
 
-	own_props(c, &props);
-	f.props = &props;
+	broken_begin(&b, c, f.details, ours ? 0 : L7_FLAG(DPE), &f);
+	b.info.status = l7_reply_status(&r); /* also when nothing can be written */
+	f.rewrite = broken_answer;
+	f.rewrite_owner = &b;
 	c->codec->reject(c->cstate, &f, out);
-	log_broken(c, l7_reply_status(&r), f.details, ours ? 0 : L7_FLAG(DPE),
-		   slice_skip(buf_slice(out), at), &f);
+	broken_end(&b, slice_skip(buf_slice(out), at));
 	io_stream_flush(c->io);
 	if (ours)
 		return;
@@ -340,11 +372,13 @@ void http_reply_without_request(struct conn *c, uint32_t status, const char *bod
 			      .body = slice_str(body) };
 	struct buf *out = io_stream_out(c->io);
 	size_t at = buf_len(out);
+	struct broken b;
 
+	broken_begin(&b, c, details, flags, NULL);
+	broken_answer(&b, &r);
 	c->codec->want_close(c->cstate);
-	own_props(c, &r.props);
 	c->codec->encode_reply(c->cstate, NULL, &r, out);
-	log_broken(c, status, details, flags, slice_skip(buf_slice(out), at), NULL);
+	broken_end(&b, slice_skip(buf_slice(out), at));
 	io_stream_flush(c->io);
 }
 
@@ -372,14 +406,8 @@ static void send_direct(struct stream *st, struct hop *h)
 
 	count(h, hp(h)->stats.rq_direct);
 	if (d->direct_format) {
-		struct buf b = { 0 };
-
 		h->info.status = d->direct_status;
-		h->info.local_reply_body = d->direct_body;
-		l7_format_text(d->direct_format, &h->info, false, &b);
-		h->info.local_reply_body = SLICE_NONE;
-		r.body = arena_slice(st->arena, buf_slice(&b));
-		buf_done(&b);
+		r.body = http_format_body(d->direct_format, &h->info, d->direct_body, st->arena);
 	}
 	/* As Envoy: an answer of these kinds says where. */
 	if (d->direct_status == 201 || d->direct_status / 100 == 3) {

@@ -15,6 +15,7 @@
 #include "envoy/config/core/v3/substitution_format_string.pb-c.h"
 #include "envoy/config/listener/v3/listener.pb-c.h"
 #include "envoy/config/route/v3/route.pb-c.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h" /* style: generated name */
 #include "envoy/extensions/filters/network/dubbo_proxy/v3/route.pb-c.h"
 #include "envoy/type/v3/token_bucket.pb-c.h"
 #include "mesh/mesh.h"
@@ -144,9 +145,20 @@ int tr_format(struct translate *t, struct slice text, const struct l7_format **r
  */
 int tr_access_logs(struct translate *t, const char *field, PB_LOG(AccessLog) * *v, size_t n,
 		   struct mesh_access_log **ret_v, uint32_t *ret_n);
-/* Only the text forms: for bodies. */
+int tr_log_filter(struct translate *t, const PB_LOG(AccessLogFilter) * m,
+		  const struct mesh_log_filter **ret_f);
+/* Fills the format of @l. */
+int tr_string_format(struct translate *t, const PB_CORE(SubstitutionFormatString) * f,
+		     struct mesh_access_log *l);
+
+/* ---- translate_reply.c -------------------------------------------------------------------------
+ */
+/* What makes the body of an answer. */
 int tr_body_format(struct translate *t, const PB_CORE(SubstitutionFormatString) * f,
-		   const struct l7_format **ret_f);
+		   const struct mesh_body_format **ret_f);
+/* What becomes of our own answers. */
+int tr_local_reply(struct translate *t, const PB_HCM(LocalReplyConfig) * m,
+		   const struct mesh_local_reply **ret_r);
 
 /* ---- translate_limit.c -------------------------------------------------------------------------
  */

@@ -354,6 +354,9 @@ int tr_http_manager(struct translate *t, const ProtobufCMessage *msg,
 	if (rc == 0)
 		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &h->logs,
 				    &h->n_logs);
+	if (rc == 0 && m->local_reply_config)
+		TR_IN(t, "local_reply_config",
+		      tr_local_reply(t, m->local_reply_config, &h->local_reply));
 	if (rc == 0)
 		rc = routes(t, m, h);
 	*ret_h = h;

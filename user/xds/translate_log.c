@@ -88,33 +88,26 @@ static int text_source(struct translate *t, const PB_CORE(DataSource) * d,
 	return rc < 0 ? rc : tr_format(t, text, ret_f);
 }
 
-int tr_body_format(struct translate *t, const PB_CORE(SubstitutionFormatString) * f,
-		   const struct l7_format **ret_f)
-{
-	switch (f->format_case) {
-	case K_STRING_FORMAT(TEXT_FORMAT):
-		TR_IN(t, "text_format", tr_format(t, slice_str(f->text_format), ret_f));
-		return 0;
-	case K_STRING_FORMAT(TEXT_FORMAT_SOURCE):
-		TR_IN(t, "text_format_source", text_source(t, f->text_format_source, ret_f));
-		return 0;
-	case K_STRING_FORMAT(JSON_FORMAT): return tr_unsupported(t, "json_format", "a JSON body");
-	default:
-		return tr_fail(
-			t, "one of text_format, text_format_source and json_format is required");
-	}
-}
-
-static int string_format(struct translate *t, const PB_CORE(SubstitutionFormatString) * f,
-			 struct mesh_access_log *l)
+int tr_string_format(struct translate *t, const PB_CORE(SubstitutionFormatString) * f,
+		     struct mesh_access_log *l)
 {
 	l->omit_empty = f->omit_empty_values;
 	if (f->json_format_options)
 		l->sort_json = f->json_format_options->sort_properties;
-	if (f->format_case != K_STRING_FORMAT(JSON_FORMAT))
-		return tr_body_format(t, f, &l->format);
-	TR_IN(t, "json_format", json_format(t, f->json_format, l));
-	return 0;
+	switch (f->format_case) {
+	case K_STRING_FORMAT(TEXT_FORMAT):
+		TR_IN(t, "text_format", tr_format(t, slice_str(f->text_format), &l->format));
+		return 0;
+	case K_STRING_FORMAT(TEXT_FORMAT_SOURCE):
+		TR_IN(t, "text_format_source", text_source(t, f->text_format_source, &l->format));
+		return 0;
+	case K_STRING_FORMAT(JSON_FORMAT):
+		TR_IN(t, "json_format", json_format(t, f->json_format, l));
+		return 0;
+	default:
+		return tr_fail(
+			t, "one of text_format, text_format_source and json_format is required");
+	}
 }
 
 static int file_log(struct translate *t, const FILE_LOG *m, struct mesh_access_log *l)
@@ -131,7 +124,7 @@ static int file_log(struct translate *t, const FILE_LOG *m, struct mesh_access_l
 		l->sink = MESH_LOG_STDERR;
 	switch (m->access_log_format_case) {
 	case K_FILE_FORMAT(LOG_FORMAT):
-		TR_IN(t, "log_format", string_format(t, m->log_format, l));
+		TR_IN(t, "log_format", tr_string_format(t, m->log_format, l));
 		break;
 	case K_FILE_FORMAT(FORMAT):
 		if (*m->format)
@@ -172,7 +165,7 @@ static int sink(struct translate *t, const PB_LOG(AccessLog) * m, struct mesh_ac
 		return tr_fail(t, "%s is not an access log", c->descriptor->name);
 	}
 	if (f)
-		TR_IN(t, "log_format", string_format(t, f, l));
+		TR_IN(t, "log_format", tr_string_format(t, f, l));
 	if (rc == 0 && !l->format && !l->json)
 		l->format = l7_format_default(t->a);
 	return rc;
@@ -318,20 +311,26 @@ static int log_filter(struct translate *t, const PB_LOG(AccessLogFilter) * m, un
 	}
 }
 
+int tr_log_filter(struct translate *t, const PB_LOG(AccessLogFilter) * m,
+		  const struct mesh_log_filter **ret_f)
+{
+	struct mesh_log_filter *f = arena_new(t->a, struct mesh_log_filter);
+
+	TR_IN(t, "filter", log_filter(t, m, 0, f));
+	*ret_f = f;
+	return 0;
+}
+
 static int access_log(struct translate *t, const PB_LOG(AccessLog) * m,
 		      struct mesh_access_log *ret_l)
 {
-	struct mesh_log_filter *f;
 	size_t mark = t->pj.path.len;
 	int rc;
 
 	*ret_l = (struct mesh_access_log){ 0 };
-	if (m->filter) {
-		f = arena_new(t->a, struct mesh_log_filter);
-		TR_IN(t, "filter", log_filter(t, m->filter, 0, f));
-		ret_l->filter = f;
-	}
-	rc = sink(t, m, ret_l);
+	rc = m->filter ? tr_log_filter(t, m->filter, &ret_l->filter) : 0;
+	if (rc == 0)
+		rc = sink(t, m, ret_l);
 	if (rc == 0)
 		xds_path_pop(&t->pj.path, mark);
 	return rc;

@@ -487,6 +487,8 @@ void http1_reject(void *conn, const struct codec_fault *fault, struct buf *out)
 		r.body = http1_reason(l7_reply_status(&r));
 	if (fault->props)
 		r.props = *fault->props;
+	if (fault->rewrite)
+		fault->rewrite(fault->rewrite_owner, &r);
 	c->closing = true;
 	http1_encode_reply(c, NULL, &r, out);
 }

@@ -160,6 +160,24 @@ DIRECT = """
 - match: {prefix: /nocl}
   route: {cluster: b1}
 """
+REPLIES = """
+local_reply_config:
+  mappers:
+  - filter: {status_code_filter: {comparison: {op: EQ, value: {default_value: 504, runtime_key: a}}}}
+    status_code: 500
+    body: {inline_string: "was %RESPONSE_CODE% for %REQ(:PATH)%: "}
+    body_format_override: {text_format_source: {inline_string: "<%LOCAL_REPLY_BODY%|%RESPONSE_CODE_DETAILS%>"}, content_type: "text/html; charset=UTF-8"}
+    headers_to_add:
+    - {header: {key: x-mapped, value: "%RESPONSE_FLAGS%"}}
+  - filter: {header_filter: {header: {name: x-map, string_match: {exact: "1"}}}}
+    status_code: 418
+    headers_to_add:
+    - {header: {key: x-mapped, value: by-header}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}
+    - {header: {key: server, value: mine}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}
+  - filter: {response_flag_filter: {flags: [UF, URX]}}
+    body: {inline_string: "no upstream\\n"}
+  body_format: {text_format: "%LOCAL_REPLY_BODY%:%RESPONSE_CODE%:%REQ(:METHOD)%\\n"}
+"""
 
 
 def local_replies(name, hcm):
@@ -186,6 +204,7 @@ def local_replies(name, hcm):
 
 
 local_replies("mix-direct", "")
+local_replies("mix-local-reply", REPLIES)
 
 # ---- header changes, all levels at once
 g = Group("mix-headers", CAT)
