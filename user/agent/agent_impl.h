@@ -3,6 +3,7 @@
 #ifndef SKIFF_AGENT_IMPL_H
 #define SKIFF_AGENT_IMPL_H
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -151,6 +152,10 @@ bool dns_is_settled(struct dns *d);
 void heart_start(struct agent *a);
 /* It beats no more, and the kernel knows; harmless without a heart. */
 void heart_stop(struct agent *a);
+
+/* ---- status.c ---- */
+/* docs/contract-admin.md, GET /xds. */
+json_t *agent_status(struct agent *a);
 
 /* ---- watch.c ---- */
 int agent_watch_start(struct agent *a, struct err *e);

@@ -153,6 +153,75 @@ static unsigned int get_bpf(void *ctx, const struct admin_request *req, struct a
 	return call(ctx, req, reply, do_bpf);
 }
 
+/* The pod of ?pod=NAMESPACE/NAME or NAME; NULL after having answered. */
+static struct agent_pod *asked_pod(struct agent *a, struct pod_call *c)
+{
+	const char *name = admin_query(c->req, "pod"), *slash;
+	struct agent_pod *p;
+	char *ns = NULL;
+
+	if (!name || !*name) {
+		c->status = admin_error(c->reply, 400, "?pod= is missing");
+		return NULL;
+	}
+	slash = strchr(name, '/');
+	if (slash)
+		ns = slice_dup(slice_of(name, (size_t)(slash - name)));
+	p = agent_pod_find(a, ns, slash ? slash + 1 : name);
+	free(ns);
+	if (!p)
+		c->status = admin_error(c->reply, 404, "no pod %s here (skiffctl pod list)", name);
+	return p;
+}
+
+static void do_status(struct agent *a, void *arg)
+{
+	struct pod_call *c = arg;
+	json_t *o = agent_status(a);
+	char *text = json_dumps(o, JSON_INDENT(1));
+
+	buf_add_slice(&c->reply->body, slice_str(text));
+	buf_add_char(&c->reply->body, '\n');
+	c->reply->type = ADMIN_JSON;
+	c->status = 200;
+	free(text);
+	json_decref(o);
+}
+
+static unsigned int get_status(void *ctx, const struct admin_request *req,
+			       struct admin_reply *reply)
+{
+	return call(ctx, req, reply, do_status);
+}
+
+static void do_policy(struct agent *a, void *arg)
+{
+	struct pod_call *c = arg;
+	struct agent_pod *p = asked_pod(a, c);
+	char *text = NULL;
+	size_t n = 0;
+	struct err e;
+	FILE *f;
+
+	if (!p)
+		return;
+	f = open_memstream(&text, &n);
+	must(f != NULL);
+	c->status = datapath_show_pod(a->conf->pin_dir, p->ref.id, f, &e) < 0 ?
+			    admin_error(c->reply, 500, "%s", e.text) :
+			    200;
+	fclose(f);
+	if (c->status == 200)
+		buf_add(&c->reply->body, text, n);
+	free(text);
+}
+
+static unsigned int get_policy(void *ctx, const struct admin_request *req,
+			       struct admin_reply *reply)
+{
+	return call(ctx, req, reply, do_policy);
+}
+
 /* ---- config_dump: Envoy's shape -------------------------------------------------------------- */
 
 #define ADMIN_TYPE "type.googleapis.com/envoy.admin.v3."
@@ -263,6 +332,10 @@ static const struct admin_route routes[] = {
 	{ "DELETE", SKIFF_PATH_PODS, true, delete_pods, "let a pod go (?name=&namespace=)" },
 	{ "POST", SKIFF_PATH_RELOAD, true, post_reload, "read the configuration again" },
 	{ "GET", SKIFF_PATH_BPF, true, get_bpf, "the kernel's maps as tables" },
+	{ "GET", SKIFF_PATH_STATUS, true, get_status,
+	  "the control plane and what each pod has of it (JSON)" },
+	{ "GET", SKIFF_PATH_POLICY, true, get_policy,
+	  "what the kernel does with a pod's connections (?pod=)" },
 	{ "GET", SKIFF_PATH_CONFIG_DUMP, false, get_dump,
 	  "the configuration in force (JSON, Envoy's shape)" },
 	{ "POST", SKIFF_PATH_DRAIN, false, post_drain,

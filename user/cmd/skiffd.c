@@ -12,6 +12,7 @@
 #include "cmd/builtin.h"
 #include "cmd/harden.h"
 #include "proxy/engine.h"
+#include "proxy/explain.h"
 #include "skiff/bpf.h"
 #include "xds/load.h"
 
@@ -148,7 +149,58 @@ static unsigned int get_listeners(void *ctx, const struct admin_request *req,
 	return 200;
 }
 
+struct explain_call {
+	struct server *s;
+	const struct admin_request *req;
+	struct admin_reply *reply;
+	unsigned int status;
+};
+
+static void do_explain(struct agent *a, void *arg)
+{
+	struct explain_call *c = arg;
+	const char *headers = admin_query(c->req, "headers");
+	json_t *h = headers ? json_loads(headers, 0, NULL) : NULL, *answer = NULL;
+	struct explain_args args = {
+		.pod = admin_query(c->req, "pod"),
+		.inbound = admin_query(c->req, "inbound") != NULL,
+		.to = admin_query(c->req, "to"),
+		.from = admin_query(c->req, "from"),
+		.method = admin_query(c->req, "method"),
+		.url = admin_query(c->req, "url"),
+		.headers = json_is_object(h) ? h : NULL,
+	};
+	struct err e = { .text = "?pod= is missing" };
+	char *text;
+
+	if (args.pod)
+		answer = explain(agent_snapshot(a), &args, &e);
+	json_decref(h);
+	if (!answer) {
+		c->status = admin_error(c->reply, 400, "%s", e.text);
+		return;
+	}
+	text = json_dumps(answer, JSON_INDENT(1));
+	buf_add_slice(&c->reply->body, slice_str(text));
+	buf_add_char(&c->reply->body, '\n');
+	c->reply->type = ADMIN_JSON;
+	c->status = 200;
+	free(text);
+	json_decref(answer);
+}
+
+static unsigned int get_explain(void *ctx, const struct admin_request *req,
+				struct admin_reply *reply)
+{
+	struct explain_call c = { ctx, req, reply, 503 };
+
+	agent_call(c.s->agent, do_explain, &c);
+	return c.status;
+}
+
 static const struct admin_route routes[] = {
+	{ "GET", SKIFF_PATH_EXPLAIN, true, get_explain,
+	  "what would become of a request (?pod=&method=&url=)" },
 	{ "GET", SKIFF_PATH_CLUSTERS, false, get_clusters,
 	  "clusters and their hosts (?format=json)" },
 	{ "GET", SKIFF_PATH_LISTENERS, false, get_listeners,

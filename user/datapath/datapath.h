@@ -217,5 +217,7 @@ int datapath_selftest(struct datapath *dp, struct datapath_selftest *ret_result,
 
 /* Prints the pinned maps as tables; works without a running skiffd. */
 int datapath_show(const char *pin_dir, FILE *out, struct err *err);
+/* What the kernel does with the connections of one pod, from the pinned maps. */
+int datapath_show_pod(const char *pin_dir, uint32_t pod, FILE *out, struct err *err);
 
 #endif

@@ -214,6 +214,116 @@ static void stats_print(FILE *out, int fd)
 	free(counts);
 }
 
+/* ---- one pod --------------------------------------------------------------------------------- */
+
+/* The maps that say what the kernel does with a pod's connections. */
+struct pod_maps {
+	int policy, authz, services, backends;
+};
+
+static int pod_maps_open(const char *pin_dir, struct pod_maps *m, struct err *err)
+{
+	*m = (struct pod_maps){-1, -1, -1, -1};
+	if ((m->policy = map_open(pin_dir, MAP_policy, err)) < 0)
+		return m->policy;
+	if ((m->authz = map_open(pin_dir, MAP_authz, err)) < 0)
+		return m->authz;
+	if ((m->services = map_open(pin_dir, MAP_services, err)) < 0)
+		return m->services;
+	m->backends = map_open(pin_dir, MAP_backends, err);
+	return m->backends < 0 ? m->backends : 0;
+}
+
+static void pod_maps_close(struct pod_maps *m)
+{
+	const int fds[] = {m->policy, m->authz, m->services, m->backends};
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static void print_backends(FILE *out, const struct pod_maps *m, __u32 service)
+{
+	struct skiff_service s;
+
+	if (bpf_map_lookup_elem(m->services, &service, &s) < 0 || !s.count) {
+		fprintf(out, "      no healthy endpoint: refused\n");
+		return;
+	}
+	for (__u32 i = 0; i < s.count; i++) {
+		struct skiff_backend_key k = {
+			.service = service, .set = (__u16)s.set, .slot = (__u16)i};
+		struct skiff_backend b;
+
+		if (bpf_map_lookup_elem(m->backends, &k, &b) < 0)
+			continue;
+		fprintf(out, "      -> ");
+		print_addr(out, &b.addr, b.port);
+		fprintf(out, " %.1f%%\n", s.total ? 100.0 * b.weight / s.total : 0.0);
+	}
+}
+
+static void pod_policies(FILE *out, const struct pod_maps *m, uint32_t pod)
+{
+	static const char *const texts[] = {
+		"left alone", "endpoint picked in the kernel", "to the engine", "refused (EPERM)"};
+	struct skiff_policy_key key;
+	struct skiff_policy p;
+	void *previous = NULL;
+	size_t n = 0;
+
+	fprintf(out, "DIRECTION DESTINATION                  PORT   VERDICT\n");
+	while (bpf_map_get_next_key(m->policy, previous, &key) == 0) {
+		previous = &key;
+		if (key.pod != pod || bpf_map_lookup_elem(m->policy, &key, &p) < 0)
+			continue;
+		fprintf(out, "%-9s ", key.direction == SKIFF_INBOUND ? "inbound" : "outbound");
+		print_prefix(out, &key.addr, key.prefixlen - SKIFF_POLICY_FIXED);
+		print_port(out, key.port);
+		fprintf(out, " %s\n", name_of(p.verdict, texts, ARRAY_LEN(texts)));
+		if (p.verdict == SKIFF_L4)
+			print_backends(out, m, p.service);
+		n++;
+	}
+	fprintf(out, n ? "everything else is left alone\n" : "everything is left alone\n");
+}
+
+static void pod_authz(FILE *out, const struct pod_maps *m, uint32_t pod)
+{
+	struct skiff_authz_key key;
+	struct skiff_authz a;
+	void *previous = NULL;
+	bool any = false;
+
+	while (bpf_map_get_next_key(m->authz, previous, &key) == 0) {
+		previous = &key;
+		if (key.pod != pod || bpf_map_lookup_elem(m->authz, &key, &a) < 0)
+			continue;
+		if (!any)
+			fprintf(out, "\nSOURCE                       PORT   INBOUND CONNECTIONS\n");
+		any = true;
+		print_prefix(out, &key.addr, key.prefixlen - SKIFF_AUTHZ_FIXED);
+		print_port(out, key.port);
+		fprintf(out, " %s\n", a.action == SKIFF_AUTHZ_ALLOW ? "allowed" : "refused");
+	}
+}
+
+int datapath_show_pod(const char *pin_dir, uint32_t pod, FILE *out, struct err *err)
+{
+	struct pod_maps m;
+	int r = pod_maps_open(pin_dir ? pin_dir : DATAPATH_PIN_DIR, &m, err);
+
+	if (r == 0) {
+		pod_policies(out, &m, pod);
+		pod_authz(out, &m, pod);
+	}
+	pod_maps_close(&m);
+	return r;
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
 int datapath_show(const char *pin_dir, FILE *out, struct err *err)
 {
 	int fd;
