@@ -153,6 +153,14 @@ void heart_start(struct agent *a);
 /* It beats no more, and the kernel knows; harmless without a heart. */
 void heart_stop(struct agent *a);
 
+/* ---- dump.c ---- */
+/*
+ * {"configs": [...]}: of @pod, or of all and of skiffd's own namespace (NULL); with @resource only
+ * the entries of lists of that name. NULL: there is no such list.
+ */
+json_t *agent_dump(struct agent *a, const struct agent_pod *pod, bool with_endpoints,
+		   const char *resource);
+
 /* ---- status.c ---- */
 /* docs/contract-admin.md, GET /xds. */
 json_t *agent_status(struct agent *a);

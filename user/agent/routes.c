@@ -222,102 +222,30 @@ static unsigned int get_policy(void *ctx, const struct admin_request *req,
 	return call(ctx, req, reply, do_policy);
 }
 
-/* ---- config_dump: Envoy's shape -------------------------------------------------------------- */
-
-#define ADMIN_TYPE "type.googleapis.com/envoy.admin.v3."
-
-/* One resource list of a view's own JSON, each wrapped as Envoy does. */
-static json_t *wrap(json_t *view, const char *key, const char *inner)
-{
-	json_t *out = json_array();
-	size_t i;
-	json_t *v;
-
-	json_array_foreach(json_object_get(view, key), i, v) {
-		json_t *o = json_object();
-
-		json_object_set(o, inner, v);
-		json_array_append_new(out, o);
-	}
-	return out;
-}
-
-static void add_dump(json_t *configs, const char *type, const char *list, json_t *items,
-		     const char *pod)
-{
-	json_t *o = json_object();
-	char *full = xasprintf(ADMIN_TYPE "%s", type);
-
-	json_object_set_new(o, "@type", json_string(full));
-	if (pod)
-		json_object_set_new(o, "skiff_pod", json_string(pod));
-	json_object_set_new(o, list, items);
-	json_array_append_new(configs, o);
-	free(full);
-}
-
-/* The tables inside the connection managers. */
-static json_t *route_configs(json_t *view)
-{
-	json_t *out = json_array();
-	json_t *l, *c, *f;
-	size_t i, j, k;
-
-	json_array_foreach(json_object_get(view, "static_listeners"), i, l)
-		json_array_foreach(json_object_get(l, "filter_chains"), j, c)
-			json_array_foreach(json_object_get(c, "filters"), k, f) {
-		json_t *table = json_object_get(json_object_get(f, "typed_config"), "route_config");
-
-		if (json_is_object(table))
-			json_array_append_new(out, json_pack("{s:O}", "route_config", table));
-			}
-	return out;
-}
-
-static void dump_view(json_t *configs, const struct mesh_view *v, const char *pod)
-{
-	json_t *view = v->config_json.len ?
-			       json_loadb(v->config_json.ptr, v->config_json.len, 0, NULL) :
-			       NULL;
-
-	add_dump(configs, "BootstrapConfigDump", "bootstrap",
-		 json_pack("{s:O?}", "static_resources", view), pod);
-	add_dump(configs, "ClustersConfigDump", "static_clusters",
-		 wrap(view, "static_clusters", "cluster"), pod);
-	add_dump(configs, "ListenersConfigDump", "static_listeners",
-		 wrap(view, "static_listeners", "listener"), pod);
-	add_dump(configs, "ScopedRoutesConfigDump", "inline_scoped_route_configs", json_array(),
-		 pod);
-	add_dump(configs, "RoutesConfigDump", "static_route_configs", route_configs(view), pod);
-	add_dump(configs, "SecretsConfigDump", "static_secrets", json_array(), pod);
-	json_decref(view);
-}
+/* ---- config_dump ----------------------------------------------------------------------------- */
 
 static void do_dump(struct agent *a, void *arg)
 {
 	struct pod_call *c = arg;
-	json_t *root = json_object();
-	json_t *configs = json_array();
+	const char *resource = admin_query(c->req, "resource");
+	struct agent_pod *p = NULL;
+	json_t *o;
 	char *text;
 
-	json_object_set_new(root, "configs", configs);
-	if (a->host)
-		dump_view(configs, a->host, NULL);
-	list_for_each(n, &a->pods) {
-		const struct agent_pod *p = list_entry(n, struct agent_pod, node);
-		char *name = xasprintf("%s/%s", p->conf.namespace_, p->conf.name);
-
-		if (p->view)
-			dump_view(configs, p->view, name);
-		free(name);
+	if (admin_query(c->req, "pod") && (p = asked_pod(a, c)) == NULL)
+		return;
+	o = agent_dump(a, p, admin_query(c->req, "include_eds") != NULL, resource);
+	if (!o) {
+		c->status = admin_error(c->reply, 400, "%s is not in the dump", resource);
+		return;
 	}
-	text = json_dumps(root, JSON_INDENT(1));
+	text = json_dumps(o, JSON_INDENT(1));
 	buf_add_slice(&c->reply->body, slice_str(text));
 	buf_add_char(&c->reply->body, '\n');
 	c->reply->type = ADMIN_JSON;
 	c->status = 200;
 	free(text);
-	json_decref(root);
+	json_decref(o);
 }
 
 static unsigned int get_dump(void *ctx, const struct admin_request *req, struct admin_reply *reply)
@@ -337,7 +265,7 @@ static const struct admin_route routes[] = {
 	{ "GET", SKIFF_PATH_POLICY, true, get_policy,
 	  "what the kernel does with a pod's connections (?pod=)" },
 	{ "GET", SKIFF_PATH_CONFIG_DUMP, false, get_dump,
-	  "the configuration in force (JSON, Envoy's shape)" },
+	  "the configuration in force (?pod=&resource=&include_eds; Envoy's shape)" },
 	{ "POST", SKIFF_PATH_DRAIN, false, post_drain,
 	  "stop accepting, let streams end (?inboundonly)" },
 };
