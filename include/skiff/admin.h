@@ -13,9 +13,9 @@
 #define SKIFF_PATH_PODS "/pods"	    /* GET list; POST one pod; DELETE ?name=&namespace= */
 #define SKIFF_PATH_RELOAD "/reload" /* POST */
 #define SKIFF_PATH_BPF "/bpf"	    /* GET: the pinned maps as text tables */
-#define SKIFF_PATH_STATUS "/xds"    /* GET: the control plane and each pod's state as JSON */
-#define SKIFF_PATH_EXPLAIN "/explain" /* GET ?pod=&method=&url=[&to=&from=&headers=&inbound] */
-#define SKIFF_PATH_POLICY "/policy"   /* GET ?pod=: what the kernel does with its connections, text */
+#define SKIFF_PATH_STATUS "/xds"    /* GET: the control plane, each pod's state */
+#define SKIFF_PATH_EXPLAIN "/explain" /* GET ?pod=&method=&url= ... */
+#define SKIFF_PATH_POLICY "/policy"   /* GET ?pod=: verdicts as text */
 #define SKIFF_PATH_QUIT "/quitquitquit"
 
 /* Also on the TCP port, with Envoy's names and shapes. */

@@ -229,9 +229,9 @@ static bool same_text(const char *a, const char *b)
 /* What skiffd takes from its file at the start only. */
 static bool same_base(const struct skiffd_config *a, const struct skiffd_config *b)
 {
-	return a->workers == b->workers && same_text(a->io, b->io) && a->busy_poll_us == b->busy_poll_us &&
-	       a->has_admin == b->has_admin && addr_is_equal(&a->admin, &b->admin) &&
-	       same_text(a->control, b->control) &&
+	return a->workers == b->workers && same_text(a->io, b->io) &&
+	       a->busy_poll_us == b->busy_poll_us && a->has_admin == b->has_admin &&
+	       addr_is_equal(&a->admin, &b->admin) && same_text(a->control, b->control) &&
 	       a->max_connections == b->max_connections &&
 	       a->max_connections_per_pod == b->max_connections_per_pod &&
 	       a->max_buffer_bytes == b->max_buffer_bytes &&

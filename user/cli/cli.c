@@ -8,9 +8,10 @@
 #include "cli/cli_impl.h"
 
 static const struct cli_verb *const verbs[] = {
-	&cli_status,   &cli_pod_list, &cli_pod_add, &cli_pod_remove, &cli_stats,  &cli_bpf_show, &cli_bpf_unload,
-	&cli_config_dump, &cli_config_diff, &cli_route_explain, &cli_policy_show,
-	&cli_reload,   &cli_drain,   &cli_log,        &cli_doctor, &cli_version,
+	&cli_status,	    &cli_pod_list,    &cli_pod_add,	  &cli_pod_remove, &cli_stats,
+	&cli_route_explain, &cli_policy_show, &cli_config_dump, &cli_config_diff,
+	&cli_bpf_show,	    &cli_bpf_unload,  &cli_reload,	  &cli_drain,	   &cli_log,
+	&cli_doctor,	    &cli_version,
 };
 
 static const char about[] =

@@ -28,9 +28,9 @@ struct cli_verb {
 	const char *help;    /* the page: what it does, options, examples */
 };
 
-extern const struct cli_verb cli_bpf_show, cli_bpf_unload, cli_config_diff, cli_config_dump, cli_doctor, cli_drain,
-	cli_log, cli_pod_add, cli_pod_list, cli_pod_remove, cli_policy_show, cli_reload,
-	cli_route_explain, cli_stats, cli_status, cli_version;
+extern const struct cli_verb cli_bpf_show, cli_bpf_unload, cli_config_diff, cli_config_dump,
+	cli_doctor, cli_drain, cli_log, cli_pod_add, cli_pod_list, cli_pod_remove, cli_policy_show,
+	cli_reload, cli_route_explain, cli_stats, cli_status, cli_version;
 
 /* A line on standard error: "skiffctl: ...". Returns @status. */
 int cli_fail(const struct cli *c, int status, const char *fmt, ...) printf_like(3, 4);

@@ -244,8 +244,8 @@ static const char help[] =
 	"\n"
 	"  POD       NAMESPACE/NAME, or NAME\n"
 	"  URL       http://HOST[:PORT]/PATH; HOST is also the Host header\n"
-	"  --to ADDRESS[:PORT]    the destination that the application connects to; without it the\n"
-	"                         URL's host if that is an address, else any address and its port\n"
+	"  --to ADDRESS[:PORT]    where the application connects to; without it the URL's host if\n"
+	"                         that is an address, else any address and its port\n"
 	"  --from ADDRESS[:PORT]  where it comes from, for policies that look at that\n"
 	"  --header NAME:VALUE    may be there several times\n"
 	"  --inbound              a request to the pod instead of one from it\n"
@@ -254,13 +254,13 @@ static const char help[] =
 	"Weights and fractions are told, not drawn.\n"
 	"\n"
 	"Example:\n"
-	"  skiffctl route explain default/web GET http://reviews:9080/reviews/1 --header end-user:jason\n";
+	"  skiffctl route explain default/web GET http://reviews:9080/1 --header end-user:jason\n";
 
 const struct cli_verb cli_route_explain = {
 	.name = "route explain",
 	.run = run,
 	.summary = "what would become of a request, and why",
-	.usage =
-		"POD METHOD URL [--to ADDR] [--from ADDR] [--header NAME:VALUE]... [--inbound] [--json]",
+	.usage = "POD METHOD URL [--to ADDR] [--from ADDR] [--header NAME:VALUE]... [--inbound] "
+		 "[--json]",
 	.help = help,
 };

@@ -77,8 +77,7 @@ void ads_entry_drop(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
 	xds_name_unref(ads_store(n), name);
 }
 
-/* ---- clocks
- * --------------------------------------------------------------------------------------- */
+/* ---- clocks ---------------------------------------------------------------------------------- */
 
 void ads_entry_clock(struct ads_node *n, struct ads_entry *e, enum ads_clock what, uint64_t ms)
 {
@@ -132,8 +131,7 @@ void ads_clock_fire(struct ads_node *n)
 	ads_node_touch(n);
 }
 
-/* ---- responses
- * ------------------------------------------------------------------------------------ */
+/* ---- responses ------------------------------------------------------------------------------- */
 
 void ads_verdict_add(struct ads_verdict *v, struct slice name, const char *fmt, ...)
 {

@@ -149,8 +149,7 @@ static void put_node(void *arg, struct ads_node *n)
 	out_flush(w, FLUSH_BYTES);
 }
 
-/* ---- files
- * --------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void write_all(struct writer *w, struct ads *a)
 {
@@ -251,8 +250,7 @@ int lkg_save(const char *path, struct ads *a, struct err *e)
 	return rc < 0 ? err_set(e, rc, "%s cannot be written: %s", path, strerror(-rc)) : 0;
 }
 
-/* ---- keeper
- * --------------------------------------------------------------------------------------- */
+/* ---- keeper ---------------------------------------------------------------------------------- */
 
 struct lkg_keeper {
 	struct io *io;

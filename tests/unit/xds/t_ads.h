@@ -323,8 +323,7 @@ static inline void t_turn(void)
 	t_wait(5);
 }
 
-/* ---- responses
- * ----------------------------------------------------------------------------------- */
+/* ---- responses ------------------------------------------------------------------------------- */
 
 static Google__Protobuf__Any *t_any(const struct t_spec *x, enum mesh_part_kind kind,
 				    struct arena *a)
@@ -426,8 +425,7 @@ static inline void t_close(int status)
 	ads_stream_closed(t.n, status, SLICE("said so"));
 }
 
-/* ---- expectations
- * ---------------------------------------------------------------------------------- */
+/* ---- expectations ---------------------------------------------------------------------------- */
 
 static int part_cmp(const void *x, const void *y)
 {
