@@ -251,7 +251,7 @@ static int take(struct grpc_channel *ch, struct slice in, struct err *e)
 	if (ch->freed)
 		return 0;
 	pump(ch);
-	if (r == 0 && !was_up && ch->state == UP)
+	if (r == 0 && !was_up && ch->state == UP && !ch->kicked)
 		came_up(ch);
 	return r;
 }

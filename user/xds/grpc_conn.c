@@ -334,6 +334,19 @@ static int on_trouble(nghttp2_session *h2, int code, const char *msg, size_t n, 
 	return 0;
 }
 
+/* Our own GOAWAY says best what the peer did. */
+static int on_sent(nghttp2_session *h2, const nghttp2_frame *f, void *arg)
+{
+	struct grpc_conn *c = arg;
+
+	(void)h2;
+	if (f->hd.type == NGHTTP2_GOAWAY && !c->why[0])
+		snprintf(c->why, sizeof(c->why), "the peer broke the protocol: %s (%.*s)",
+			 nghttp2_http2_strerror(f->goaway.error_code),
+			 (int)f->goaway.opaque_data_len, (const char *)f->goaway.opaque_data);
+	return 0;
+}
+
 static ssize_t give_data(nghttp2_session *h2, int32_t id, uint8_t *p, size_t n, uint32_t *flags,
 			 nghttp2_data_source *source, void *arg)
 {
@@ -373,6 +386,7 @@ static nghttp2_session *session_new(struct grpc_conn *c)
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
 	nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_not_sent);
+	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
 	nghttp2_session_callbacks_set_error_callback2(cb, on_trouble);
 	nghttp2_option_set_no_auto_window_update(opt, 1);
 	nghttp2_option_set_max_reserved_remote_streams(opt, 0);
@@ -487,8 +501,6 @@ int grpc_conn_recv(struct grpc_conn *c, struct slice in, struct err *e)
 	c->receiving = false;
 	if (!c->freed && n < 0)
 		r = err_set(e, -EPROTO, "HTTP/2: %s", nghttp2_strerror((int)n));
-	else if (!c->freed && !nghttp2_session_want_read(c->h2))
-		r = dead(c, e);
 	if (!c->freed)
 		grpc_conn_tell(c);
 	leave(c);
@@ -513,6 +525,9 @@ int grpc_conn_send(struct grpc_conn *c, struct buf *out, size_t limit, struct er
 		r = buf_len(out) >= limit;
 	} while (!r);
 	c->sending = false;
+	/* After a fault of the peer nghttp2 sends GOAWAY and wants no more. */
+	if (r == 0 && !nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2))
+		r = dead(c, e);
 	leave(c);
 	return r;
 }

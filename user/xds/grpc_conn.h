@@ -25,13 +25,13 @@ struct grpc_conn *grpc_conn_new(size_t message_max, const struct grpc_conn_ops *
 void grpc_conn_free(struct grpc_conn *c);
 
 /*
- * Takes bytes of the server. 0, or -EPROTO with @e: the connection is of no more use, once what
- * grpc_conn_send still has is sent (GOAWAY). It may be gone after it only if a callback freed it.
+ * Takes bytes of the server. 0, or -EPROTO with @e: the connection is of no more use. What else the
+ * server did wrong is told by grpc_conn_send. @c may be gone after it if a callback freed it.
  */
 int grpc_conn_recv(struct grpc_conn *c, struct slice in, struct err *e);
 /*
  * Appends to @out what is to be sent, until it holds @limit bytes or more. 1: there may be more, 0:
- * that is all, -EPROTO with @e.
+ * that is all, -EPROTO with @e: that was the last (a GOAWAY, as the server broke the protocol).
  */
 int grpc_conn_send(struct grpc_conn *c, struct buf *out, size_t limit, struct err *e);
 /* Is there a stream whose end was found outside grpc_conn_recv? grpc_conn_tell tells it. */
