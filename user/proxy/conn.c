@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "codec/tls_hello.h"
 
 static const struct io_stream_ops conn_io_ops;
 
@@ -158,6 +159,7 @@ void conn_info(const struct conn *c, struct l7_info *in)
 	in->downstream_local = c->local;
 	in->connection_id = c->id;
 	in->downstream_principal = c->principal;
+	in->requested_server_name = c->server_name;
 	if (c->pl)
 		in->listener = c->pl->conf->name;
 	if (c->chain)
@@ -271,12 +273,13 @@ static void conn_serve(struct conn *c, const struct conn_ops *ops)
 	buf_done(&held);
 }
 
-static void conn_choose(struct conn *c, struct slice transport, const char *protocol)
+/* @protocols: what was found, or is offered. */
+static void conn_choose(struct conn *c, struct slice transport, const struct slice *protocols,
+			uint32_t n)
 {
-	struct slice alpn = slice_str(protocol);
 	struct mesh_chain_input in = {
 		.local = c->local, .remote = c->remote, .transport = transport,
-		.protocols = &alpn, .n_protocols = protocol ? 1 : 0,
+		.server_name = c->server_name, .protocols = protocols, .n_protocols = n,
 	};
 	const struct mesh_chain *m = mesh_chain_find(c->pl->conf, &in);
 
@@ -318,35 +321,55 @@ static bool conn_wants_sniffing(const struct conn *c)
 	       mesh_listener_sniffs_tls(c->pl->conf, c->local.port);
 }
 
+/* A TLS client that said all: its chain may be chosen by the name that it asks for. */
+static void conn_choose_tls(struct conn *c, const struct tls_hello *h)
+{
+	struct slice alpn[TLS_ALPN_MAX];
+
+	for (uint32_t i = 0; i < h->n_alpn; i++)
+		alpn[i] = slice_of(h->alpn[i].text, h->alpn[i].len);
+	c->server_name =
+		arena_slice(&c->slot_arena, slice_of(h->server_name, h->server_name_len));
+	conn_choose(c, SLICE("tls"), alpn, h->n_alpn);
+}
+
 static void conn_sniff(struct conn *c)
 {
 	const struct mesh_listener *l = c->pl->conf;
 	const struct codec *k = NULL;
-	struct slice s = buf_slice(&c->in);
-	bool is_tls = mesh_listener_sniffs_tls(l, c->local.port) && s.len && s.ptr[0] == 0x16;
+	struct slice s = buf_slice(&c->in), name = { 0 };
+	struct tls_hello hello;
 	enum sniff r = SNIFF_NO;
 
-	if (!is_tls && mesh_listener_sniffs_http(l, c->local.port))
+	if (mesh_listener_sniffs_tls(l, c->local.port))
+		r = tls_hello_read(s.ptr, s.len, &hello);
+	if (r == SNIFF_YES) {
+		sniff_end(c);
+		conn_choose_tls(c, &hello);
+		return;
+	}
+	if (r == SNIFF_NO && mesh_listener_sniffs_http(l, c->local.port))
 		r = codec_sniff(c->w->e->opts.codecs, s.ptr, s.len, &k);
 	if (r == SNIFF_MORE && s.len < CONN_HELD_MAX)
 		return;
 	sniff_end(c);
-	conn_choose(c, is_tls ? SLICE("tls") : SLICE_NONE,
-		    r == SNIFF_YES ? protocol_name(k) : NULL);
+	if (r == SNIFF_YES)
+		name = slice_str(protocol_name(k));
+	conn_choose(c, SLICE_NONE, &name, r == SNIFF_YES);
 }
 
 static void on_sniff_timeout(struct conn *c)
 {
 	stats_inc(c->w->stats, c->pl->stats.pre_cx_timeout);
 	sniff_end(c);
-	conn_choose(c, SLICE_NONE, NULL);
+	conn_choose(c, SLICE_NONE, NULL, 0);
 }
 
 /* The client said little and then no more: that is its whole message. */
 static void sniff_cut(struct conn *c)
 {
 	sniff_end(c);
-	conn_choose(c, SLICE_NONE, NULL);
+	conn_choose(c, SLICE_NONE, NULL, 0);
 	if (!c->closed)
 		c->ops->eof(c);
 }
@@ -528,7 +551,7 @@ static void conn_begin(struct conn *c)
 		io_timer_set(c->w->io, &c->timer, c->pl->conf->sniff_timeout_ms);
 		return;
 	}
-	conn_choose(c, SLICE_NONE, NULL);
+	conn_choose(c, SLICE_NONE, NULL, 0);
 }
 
 static void on_accepted(struct io_listener *io, int fd)
