@@ -237,9 +237,8 @@ struct assigned {
 	uint32_t mask;
 };
 
-static struct mesh_part **assigned_slot(const struct assigned *a, struct slice name)
+static struct mesh_part **assigned_slot(const struct assigned *a, struct slice name, uint32_t hash)
 {
-	uint32_t hash = mesh_name_hash(name);
 	uint32_t i = hash & a->mask;
 
 	while (a->slots[i] &&
@@ -259,12 +258,20 @@ static void assigned_init(struct assigned *a, struct mesh_part *const *parts, ui
 	a->mask = size - 1;
 	for (uint32_t i = 0; i < n; i++)
 		if (parts[i]->kind == MESH_PART_ENDPOINTS)
-			*assigned_slot(a, parts[i]->name) = parts[i];
+			*assigned_slot(a, parts[i]->name, parts[i]->name_hash) = parts[i];
 }
 
 static bool is_resolved_here(const struct mesh_cluster *c)
 {
 	return c->kind == MESH_CLUSTER_STRICT_DNS || c->kind == MESH_CLUSTER_LOGICAL_DNS;
+}
+
+/* Most are called as their service is: then the hash is known. */
+static uint32_t service_hash(const struct mesh_part *p)
+{
+	struct slice name = mesh_part_cluster(p)->service_name;
+
+	return slice_is_equal(name, p->name) ? p->name_hash : mesh_name_hash(name);
 }
 
 static void cells_init(struct mesh_view *v, const struct assigned *a)
@@ -276,7 +283,8 @@ static void cells_init(struct mesh_view *v, const struct assigned *a)
 		const struct mesh_cluster *c = mesh_view_cluster_at(v, i);
 
 		if (c->kind == MESH_CLUSTER_EDS)
-			v->cells[i] = mesh_part_ref(*assigned_slot(a, c->service_name));
+			v->cells[i] = mesh_part_ref(
+				*assigned_slot(a, c->service_name, service_hash(v->clusters[i])));
 		v->n_resolved += is_resolved_here(c);
 	}
 	v->resolved = arena_array(&v->arena, uint32_t, v->n_resolved);

@@ -176,9 +176,10 @@ static void put_listener(const char *filters)
 	struct slice s = arena_printf(
 		&a,
 		"{'name': 'l', 'address': {'socket_address': {'address': '127.0.0.1', "
-		"'port_value': %u}}, 'filter_chains': [{'filters': [{'name': 'hcm', 'typed_config': "
-		"{'@type': '" T "network.http_connection_manager.v3.HttpConnectionManager', "
-		"'stat_prefix': 'h', 'rds': {'route_config_name': 'r', 'config_source': {'ads': {}}}, "
+		"'port_value': %u}}, 'filter_chains': [{'filters': [{'name': 'hcm', "
+		"'typed_config': {'@type': '" T
+		"network.http_connection_manager.v3.HttpConnectionManager', 'stat_prefix': 'h', "
+		"'rds': {'route_config_name': 'r', 'config_source': {'ads': {}}}, "
 		"'http_filters': [%s{'name': 'router', 'typed_config': {'@type': '" T
 		"http.router.v3.Router'}}]}}]}]}",
 		port, filters);

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a change costs in a mesh of many services and pods: one part of one that changes must not
+ * make the others be compiled again, a view must be small, endpoints must not cost more with more
+ * services. Figures go to the standard error; callgrind counts change_part and change_endpoints:
+ *   valgrind --tool=callgrind --toggle-collect=change_part ...
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <malloc.h>
+#include <time.h>
+
+#include "cmd/builtin.h"
+#include "proxy/proxy_impl.h"
+#include "tests/unit/xds/t_compile.h"
+
+#define PODS 30
+#define LISTENERS 40
+#define ROUNDS 20
+#define T "type.googleapis.com/envoy.extensions.filters."
+
+struct world {
+	struct engine *e;
+	struct mesh_part **parts;
+	uint32_t n;
+	struct mesh_view *views[PODS];
+	uint32_t n_clusters;
+};
+
+static struct mesh_part *cluster(uint32_t i, uint64_t hash)
+{
+	char name[64];
+	struct mesh_part *p;
+	struct mesh_cluster *c;
+
+	snprintf(name, sizeof(name), "outbound|8080||service-%u.shop.svc.cluster.local", i);
+	p = mesh_part_new(MESH_PART_CLUSTER, slice_str(name));
+	c = arena_new(&p->arena, struct mesh_cluster);
+	*c = (struct mesh_cluster){ .name = p->name,
+				    .stat_name = p->name,
+				    .service_name = p->name,
+				    .kind = MESH_CLUSTER_EDS,
+				    .hash = hash };
+	p->body = c;
+	p->hash = hash;
+	return p;
+}
+
+static struct mesh_part *endpoints(struct slice name, uint32_t i)
+{
+	struct mesh_endpoint v[2] = { { .weight = 1 }, { .weight = 1 } };
+
+	must(addr_parse(SLICE("10.1.0.1:8080"), &v[0].addr) == 0);
+	v[1] = v[0];
+	v[1].addr.ip[13] = (uint8_t)(i >> 8);
+	v[1].addr.ip[14] = (uint8_t)i;
+	return mesh_part_endpoints_copy(name, v, 2);
+}
+
+static struct mesh_part *listener(uint32_t i)
+{
+	char json[1024];
+
+	snprintf(json, sizeof(json),
+		 "{'name': '0.0.0.0_%u', 'bind_to_port': false, 'address': {'socket_address': "
+		 "{'address': '0.0.0.0', 'port_value': %u}}, 'filter_chains': [{'filters': "
+		 "[{'name': 'hcm', 'typed_config': {'@type': '" T
+		 "network.http_connection_manager.v3.HttpConnectionManager', 'stat_prefix': "
+		 "'outbound_%u', 'rds': {'route_config_name': '%u', 'config_source': {'ads': {}}}, "
+		 "'http_filters': [{'name': 'router', 'typed_config': {'@type': '" T
+		 "http.router.v3.Router'}}]}}]}]}",
+		 1000 + i, 1000 + i, i, 1000 + i);
+	return t_part(MESH_PART_LISTENER, json);
+}
+
+static struct mesh_part *routes(uint32_t i)
+{
+	char json[512];
+
+	snprintf(json, sizeof(json),
+		 "{'name': '%u', 'virtual_hosts': [{'name': 'v', 'domains': ['*'], 'routes': "
+		 "[{'match': {'prefix': '/'}, 'route': {'cluster': "
+		 "'outbound|8080||service-%u.shop.svc.cluster.local'}}]}]}",
+		 1000 + i, i);
+	return t_part(MESH_PART_ROUTES, json);
+}
+
+/* New views of all pods, applied. What one changed part of all pods costs. */
+__attribute__((noinline)) static void change_part(struct world *w)
+{
+	struct mesh_snapshot *s = mesh_snapshot_new();
+	struct err e = { "" };
+
+	s->pods = arena_array(&s->arena, struct mesh_pod, PODS);
+	s->n_pods = PODS;
+	for (uint32_t i = 0; i < PODS; i++) {
+		mesh_view_unref(w->views[i]);
+		if (mesh_view_build(w->parts, w->n, SLICE("x"), &w->views[i], &e) < 0)
+			fail_msg("%s", e.text);
+		s->pods[i] = (struct mesh_pod){ .id = i + 1, .view = mesh_view_ref(w->views[i]) };
+	}
+	if (engine_apply(w->e, s, &e) < 0)
+		fail_msg("%s", e.text);
+	mesh_snapshot_unref(s);
+}
+
+__attribute__((noinline)) static void change_endpoints(struct world *w, struct mesh_part *p)
+{
+	engine_endpoints(w->e, w->views[7], w->parts[w->n_clusters / 2]->name, p);
+}
+
+static void world_new(struct world *w, uint32_t n_clusters)
+{
+	struct engine_opts o = {
+		.workers = 2, .io = IO_EPOLL, .codecs = builtin_codecs, .filters = builtin_filters
+	};
+	struct err e;
+
+	*w = (struct world){ .n_clusters = n_clusters };
+	must(engine_new(&o, &w->e, &e) == 0);
+	w->parts = xcalloc(2 * n_clusters + 2 * LISTENERS, sizeof(struct mesh_part *));
+	for (uint32_t i = 0; i < n_clusters; i++)
+		w->parts[w->n++] = cluster(i, i + 1);
+	for (uint32_t i = 0; i < n_clusters; i++)
+		w->parts[w->n++] = endpoints(w->parts[i]->name, i);
+	for (uint32_t i = 0; i < LISTENERS; i++)
+		w->parts[w->n++] = listener(i);
+	for (uint32_t i = 0; i < LISTENERS; i++)
+		w->parts[w->n++] = routes(i);
+}
+
+static void world_free(struct world *w)
+{
+	engine_free(w->e);
+	for (uint32_t i = 0; i < PODS; i++)
+		mesh_view_unref(w->views[i]);
+	for (uint32_t i = 0; i < w->n; i++)
+		mesh_part_unref(w->parts[i]);
+	free(w->parts);
+}
+
+static uint64_t cpu_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* The least time, in us of this thread, of @ROUNDS changes of endpoints, 100 each. */
+static uint64_t endpoints_us(struct world *w)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (uint32_t r = 0; r < ROUNDS; r++) {
+		struct mesh_part *p = endpoints(SLICE("x"), r);
+		uint64_t began = cpu_us(), spent;
+
+		for (int k = 0; k < 100; k++)
+			change_endpoints(w, k % 2 ? p : NULL);
+		spent = cpu_us() - began;
+		best = spent < best ? spent : best;
+		mesh_part_unref(p);
+	}
+	return best;
+}
+
+static void a_change_of_one_part(void **state)
+{
+	const struct plistener *l[PODS];
+	const struct ptable *t[PODS];
+	uint64_t began, spent;
+	size_t empty, used;
+	struct world w;
+
+	(void)state;
+	world_new(&w, 1000);
+	empty = mallinfo2().uordblks;
+	change_part(&w);
+	used = mallinfo2().uordblks - empty;
+	for (uint32_t i = 0; i < PODS; i++) {
+		l[i] = w.e->snap->pods[i]->listeners[5];
+		t[i] = pview_table(w.e->snap->pods[i], l[i]->chains[0].http.slot);
+		assert_non_null(t[i]);
+	}
+	mesh_part_unref(w.parts[17]);
+	w.parts[17] = cluster(17, 999999);
+	began = cpu_us();
+	change_part(&w);
+	spent = cpu_us() - began;
+	for (uint32_t i = 0; i < PODS; i++) {
+		assert_ptr_equal(w.e->snap->pods[i]->listeners[5], l[i]);
+		assert_ptr_equal(pview_table(w.e->snap->pods[i], l[i]->chains[0].http.slot), t[i]);
+	}
+	fprintf(stderr, "# 1000 clusters x %d views: %zu bytes a view, a changed part %llu us\n",
+		PODS, used / PODS, (unsigned long long)spent);
+	/* Pointers, indexes and the listeners' own state: no copy of a cluster is in it. */
+	assert_true(used / PODS < 256 * 1024);
+	world_free(&w);
+}
+
+static void changes_of_endpoints(void **state)
+{
+	static const uint32_t sizes[] = { 1000, 5000 };
+	uint64_t us[ARRAY_LEN(sizes)];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct world w;
+
+		world_new(&w, sizes[i]);
+		change_part(&w);
+		us[i] = endpoints_us(&w);
+		fprintf(stderr, "# %u clusters: 100 changes of endpoints %llu us\n", sizes[i],
+			(unsigned long long)us[i]);
+		world_free(&w);
+	}
+	/* Five times the services, not twice the time (and some for the caches). */
+	assert_true(us[1] < 2 * us[0] + 100);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_change_of_one_part),
+		cmocka_unit_test(changes_of_endpoints),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
