@@ -99,15 +99,24 @@ struct slice rbac_details(const struct mesh_rbac_policy *p, struct arena *a)
 
 /* ---- counting -------------------------------------------------------------------------------- */
 
+/* Each prefix gets a dot behind it, as in Envoy. */
+static const char *dot_after(struct slice s)
+{
+	return s.len && s.ptr[s.len - 1] != '.' ? "." : "";
+}
+
+static stat_id counter(struct slice prefix, struct slice own, const char *name)
+{
+	return stats_registerf(STAT_COUNTER, "%.*s%srbac.%.*s%s%s", SLICE_ARG(prefix),
+			       dot_after(prefix), SLICE_ARG(own), dot_after(own), name);
+}
+
 void rbac_stats_register(struct rbac_stats *s, const struct mesh_rbac *conf, struct slice prefix)
 {
-#define STAT(own, name) \
-	stats_registerf(STAT_COUNTER, "%.*srbac.%.*s" name, SLICE_ARG(prefix), SLICE_ARG(own))
-	s->allowed = STAT(conf->rules_prefix, "allowed");
-	s->denied = STAT(conf->rules_prefix, "denied");
-	s->shadow_allowed = STAT(conf->shadow_prefix, "shadow_allowed");
-	s->shadow_denied = STAT(conf->shadow_prefix, "shadow_denied");
-#undef STAT
+	s->allowed = counter(prefix, conf->rules_prefix, "allowed");
+	s->denied = counter(prefix, conf->rules_prefix, "denied");
+	s->shadow_allowed = counter(prefix, conf->shadow_prefix, "shadow_allowed");
+	s->shadow_denied = counter(prefix, conf->shadow_prefix, "shadow_denied");
 }
 
 bool rbac_enforce(const struct mesh_rbac *conf, const struct rbac_stats *s, struct stats_set *set,

@@ -364,6 +364,26 @@ int tr_rbac(struct translate *t, const ProtobufCMessage *m, bool per_route, cons
 	return 0;
 }
 
+static bool has_header(const struct mesh_rbac_rule *r)
+{
+	bool found = r->kind == MESH_RBAC_HEADER;
+
+	for (uint32_t i = 0; !found && i < r->n_parts; i++)
+		found = has_header(&r->parts[i]);
+	return found;
+}
+
+/* A connection has no headers: Envoy does not take rules about them there. */
+static int no_headers(struct translate *t, const struct mesh_rbac_rules *r)
+{
+	for (uint32_t i = 0; r && i < r->n_policies; i++)
+		if (has_header(&r->policies[i].permissions) ||
+		    has_header(&r->policies[i].principals))
+			return tr_fail(t, "policies[%.*s]: a connection has no headers",
+				       SLICE_ARG(r->policies[i].name));
+	return 0;
+}
+
 int tr_net_rbac(struct translate *t, const ProtobufCMessage *msg, struct mesh_net_filter *f)
 {
 	const PB_NET_RBAC(RBAC) *m = (const PB_NET_RBAC(RBAC) *)msg;
@@ -378,6 +398,8 @@ int tr_net_rbac(struct translate *t, const ProtobufCMessage *msg, struct mesh_ne
 	f->rbac = out;
 	TR_IN(t, "rules", rules(t, m->rules, false, &out->rules));
 	TR_IN(t, "shadow_rules", rules(t, m->shadow_rules, true, &out->shadow));
+	TR_IN(t, "rules", no_headers(t, out->rules));
+	TR_IN(t, "shadow_rules", no_headers(t, out->shadow));
 	tr_no_effect(t, &m->base, "delay_deny", m->delay_deny != NULL);
 	return 0;
 }

@@ -259,8 +259,8 @@ static void filter(void **state)
 	assert_slice(b.ctx.reply.details, "rbac_access_denied_matched_policy[none]");
 	assert_int_equal(stats_value_by_name("http.test.rbac.allowed"), 1);
 	assert_int_equal(stats_value_by_name("http.test.rbac.denied"), 1);
-	assert_int_equal(stats_value_by_name("http.test.rbac.dry_shadow_denied"), 2);
-	assert_int_equal(stats_value_by_name("http.test.rbac.dry_shadow_allowed"), 0);
+	assert_int_equal(stats_value_by_name("http.test.rbac.dry_.shadow_denied"), 2);
+	assert_int_equal(stats_value_by_name("http.test.rbac.dry_.shadow_allowed"), 0);
 	bench_done(&b);
 	mesh_part_unref(p);
 

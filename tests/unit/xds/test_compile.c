@@ -497,6 +497,12 @@ static const struct {
 	  "one" },
 	{ MESH_PART_FILTER, "{'name': 'f', 'typed_config': {'@type': 'a/b.C'}}",
 	  "typed_config: filter \"f\" of type \"b.C\" is not supported yet by this version" },
+	{ MESH_PART_LISTENER,
+	  "{'name': 'l', 'address': {'socket_address': {'address': '0.0.0.0', 'port_value': 80}}, "
+	  "'filter_chains': [{'filters': [{'name': 'n', 'typed_config': {'@type': '" F
+	  "network.rbac.v3.RBAC', 'stat_prefix': 's', 'rules': {'policies': {'p': {'permissions': "
+	  "[{'not_rule': {'header': {'name': 'a'}}}], 'principals': [{'any': true}]}}}}}]}]}",
+	  "typed_config.rules: policies[p]: a connection has no headers" },
 	{ MESH_PART_FILTER, "{'name': 'f'}", "typed_config is required for filter \"f\"" },
 };
 
