@@ -70,7 +70,10 @@ bool filter_log_is_wanted(const struct mesh_log_filter *f, const struct l7_info 
 	case MESH_LOG_STATUS:
 		return compare(f->op, in->status, f->value);
 	case MESH_LOG_DURATION:
-		return compare(f->op, (in->end_ns - in->start_ns) / NSEC_PER_MSEC, f->value);
+		return compare(f->op,
+			       ((in->end_ns ? in->end_ns : in->now_ns) - in->start_ns) /
+				       NSEC_PER_MSEC,
+			       f->value);
 	case MESH_LOG_NOT_HEALTH:
 		return true; /* Skiff answers no health checks itself */
 	case MESH_LOG_TRACEABLE:
@@ -88,6 +91,8 @@ bool filter_log_is_wanted(const struct mesh_log_filter *f, const struct l7_info 
 		return f->flags ? (in->flags & f->flags) != 0 : in->flags != 0;
 	case MESH_LOG_GRPC_STATUS:
 		return grpc_is_match(f, in);
+	case MESH_LOG_TYPE:
+		return (f->value >> l7_log_type(in) & 1) != (f->op == MESH_NE);
 	}
 	return false;
 }

@@ -42,6 +42,39 @@ static enum outcome remote_address(const struct filter_ctx *ctx, struct slice *r
 	return ENTRY;
 }
 
+static enum outcome masked_address(const struct filter_ctx *ctx, const struct mesh_rl_action *act,
+				   struct slice *ret_v)
+{
+	struct addr who = ctx->info->downstream_remote;
+	bool v4 = addr_is_v4(&who);
+	uint32_t bits = v4 ? act->v4_bits + 96 : act->v6_bits;
+	char text[ADDR_TEXT_MAX];
+	size_t n;
+
+	for (uint32_t i = 0; i < 16; i++) {
+		uint32_t keep = bits > i * 8 ? bits - i * 8 : 0;
+
+		who.ip[i] &= keep >= 8 ? 0xff : (uint8_t)(0xff00 >> keep);
+	}
+	n = addr_format_ip(&who, text);
+	*ret_v = arena_printf(ctx->arena, "%.*s/%u", (int)n, text, v4 ? bits - 96 : bits);
+	return ENTRY;
+}
+
+/* Only texts that are not empty count. */
+static enum outcome metadata(const struct filter_ctx *ctx, const struct mesh_rl_action *act,
+			     struct slice *ret_v)
+{
+	const struct mesh_route *r = act->kind == MESH_RL_ROUTE_METADATA ? ctx->route : NULL;
+
+	*ret_v = act->value;
+	for (uint32_t i = 0; r && i < r->n_metadata; i++)
+		if (r->metadata[i].is_string && r->metadata[i].text.len &&
+		    slice_is_equal(r->metadata[i].path, act->path))
+			*ret_v = r->metadata[i].text;
+	return from_value(ret_v->len > 0, *ret_v, act, ret_v);
+}
+
 /* The value of one action; its key is the configured one or @fallback. */
 static enum outcome action_value(const struct mesh_rl_action *act, const struct filter_ctx *ctx,
 				 const struct l7_msg *m, struct slice *ret_v,
@@ -74,6 +107,11 @@ static enum outcome action_value(const struct mesh_rl_action *act, const struct 
 	case MESH_RL_REMOTE_ADDRESS:
 		*fallback = SLICE("remote_address");
 		return remote_address(ctx, ret_v);
+	case MESH_RL_MASKED_ADDRESS:
+		return masked_address(ctx, act, ret_v);
+	case MESH_RL_ROUTE_METADATA:
+	case MESH_RL_DYNAMIC_METADATA:
+		return metadata(ctx, act, ret_v);
 	case MESH_RL_DESTINATION_CLUSTER:
 		*fallback = SLICE("destination_cluster");
 		return from_value(true, ctx->cluster, act, ret_v);

@@ -264,12 +264,29 @@ static enum value_kind append_unique_id(const struct part *p, const struct l7_in
 	return VALUE_TEXT;
 }
 
+enum l7_log_type l7_log_type(const struct l7_info *in)
+{
+	if (in->log_type != L7_LOG_AT_END)
+		return in->log_type;
+	return in->request || in->protocol.len ? L7_LOG_END : L7_LOG_TCP_END;
+}
+
 static enum value_kind append_log_type(const struct part *p, const struct l7_info *in,
 				       struct buf *out)
 {
+	static const char *const names[] = {
+		[L7_LOG_TCP_CONNECTED] = "TcpUpstreamConnected",
+		[L7_LOG_TCP_PERIODIC] = "TcpPeriodic",
+		[L7_LOG_TCP_END] = "TcpConnectionEnd",
+		[L7_LOG_START] = "DownstreamStart",
+		[L7_LOG_PERIODIC] = "DownstreamPeriodic",
+		[L7_LOG_END] = "DownstreamEnd",
+		[L7_LOG_TUNNEL] = "DownstreamTunnelSuccessfullyEstablished",
+		[L7_LOG_TCP_START] = "TcpConnectionStart",
+	};
+
 	(void)p;
-	buf_add_slice(out, in->request || in->protocol.len ? SLICE("DownstreamEnd") :
-							     SLICE("TcpConnectionEnd"));
+	buf_add_slice(out, slice_str(names[l7_log_type(in)]));
 	return VALUE_TEXT;
 }
 

@@ -32,7 +32,21 @@ enum l7_flag {
 };
 #define L7_FLAG(id) (1u << L7_FLAG_##id##_BIT)
 
+/* When a line is written: Envoy's names and numbers. */
+enum l7_log_type {
+	L7_LOG_AT_END, /* of the stream or connection */
+	L7_LOG_TCP_CONNECTED,
+	L7_LOG_TCP_PERIODIC,
+	L7_LOG_TCP_END,
+	L7_LOG_START,
+	L7_LOG_PERIODIC,
+	L7_LOG_END,
+	L7_LOG_TUNNEL = 10,
+	L7_LOG_TCP_START = 14,
+};
+
 struct l7_info {
+	enum l7_log_type log_type;
 	uint64_t start_wall_ns;	  /* first byte of the request */
 	uint64_t start_ns;	  /* the same, monotonic; the following too; 0 = did not happen */
 	uint64_t request_end_ns;  /* last byte of the request received */
@@ -41,6 +55,7 @@ struct l7_info {
 	uint64_t response_first_ns; /* first byte of the answer sent down */
 	uint64_t response_last_ns;  /* last byte of it: 0 when it was cut */
 	uint64_t end_ns;
+	uint64_t now_ns; /* instead, while it goes on */
 	uint64_t bytes_received;  /* request body (connection: bytes from the client) */
 	uint64_t bytes_sent;	  /* response body */
 	/* All bytes of the messages as they were on the wire, as far as they got. */
@@ -79,5 +94,8 @@ struct l7_info {
 	const struct l7_props *trailers; /* of the response, NULL if none */
 	struct slice original_path;	 /* for %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% */
 };
+
+/* The kind of line that is written; L7_LOG_AT_END is resolved. */
+enum l7_log_type l7_log_type(const struct l7_info *in);
 
 #endif

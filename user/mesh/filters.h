@@ -101,7 +101,8 @@ enum mesh_log_filter_kind {
 	MESH_LOG_OR,
 	MESH_LOG_HEADER,
 	MESH_LOG_FLAGS,
-	MESH_LOG_GRPC_STATUS
+	MESH_LOG_GRPC_STATUS,
+	MESH_LOG_TYPE
 };
 enum mesh_compare { MESH_EQ, MESH_GE, MESH_LE, MESH_NE };
 
@@ -112,7 +113,7 @@ struct mesh_log_filter {
 	struct mesh_log_filter *sub; /* and, or */
 	uint32_t n_sub;
 	struct mesh_header_match header;
-	/* MESH_LOG_GRPC_STATUS: value has a bit for each status (1 << status); op MESH_NE excludes
+	/* MESH_LOG_GRPC_STATUS, _TYPE: value has a bit for each (1 << it); op MESH_NE excludes
 	 * them. */
 	uint32_t flags; /* L7_FLAG bits; 0 = any flag */
 	uint32_t fraction;
@@ -144,6 +145,13 @@ struct mesh_access_log {
 	bool omit_empty;
 	bool sort_json; /* json_format_options.sort_properties; Envoy sorts keys by default */
 	const struct mesh_log_filter *filter; /* NULL: all */
+};
+
+/* Lines that are written before the end: HcmAccessLogOptions, TcpAccessLogOptions. */
+struct mesh_log_when {
+	uint32_t interval_ms; /* 0: none */
+	bool on_start;
+	bool on_connected; /* HTTP: a tunnel was established; TCP: the upstream is there */
 };
 
 /* envoy.config.core.v3.SubstitutionFormatString where it makes a body */

@@ -81,6 +81,7 @@ struct mesh_http_manager {
 	uint32_t n_filters;
 	struct mesh_access_log *logs;
 	uint32_t n_logs;
+	struct mesh_log_when log_when;
 	const struct mesh_local_reply *local_reply; /* or NULL */
 	struct slice server_name; /* default "skiff" */
 	enum mesh_server_header server_header;
@@ -133,6 +134,7 @@ struct mesh_tcp_proxy {
 	uint32_t max_connect_attempts;	   /* default 1 */
 	struct mesh_access_log *logs;
 	uint32_t n_logs;
+	struct mesh_log_when log_when;
 };
 
 /* envoy...dubbo_proxy.v3.DubboProxy: an RPC protocol by the codec's name */

@@ -77,7 +77,10 @@ enum mesh_rl_action_kind {
 	MESH_RL_DESTINATION_CLUSTER,
 	MESH_RL_SOURCE_CLUSTER,
 	MESH_RL_QUERY_VALUE_MATCH,
-	MESH_RL_QUERY_PARAMETERS
+	MESH_RL_QUERY_PARAMETERS,
+	MESH_RL_MASKED_ADDRESS,
+	MESH_RL_ROUTE_METADATA,
+	MESH_RL_DYNAMIC_METADATA /* which there is none of: the default */
 };
 
 struct mesh_rl_action {
@@ -89,6 +92,8 @@ struct mesh_rl_action {
 	struct mesh_header_match *headers;
 	struct mesh_query_match *queries;
 	uint32_t n_headers, n_queries;
+	struct slice path;     /* ROUTE_METADATA: of struct mesh_meta; value is the default */
+	uint32_t v4_bits, v6_bits; /* MASKED_ADDRESS: length of the prefix */
 };
 
 struct mesh_rl_descriptor_source { /* one RateLimit of a route or virtual host */
@@ -193,8 +198,25 @@ struct mesh_hash_policy {
 	bool is_terminal;
 };
 
+/* One value of a Metadata. */
+struct mesh_meta {
+	struct slice path; /* the filter's name and keys, MESH_META_SEP between them */
+	struct slice text; /* of a string as it is, else as JSON */
+	bool is_string;
+};
+#define MESH_META_SEP '\x1f'
+
+/* envoy.config.route.v3.CookieMatcher */
+struct mesh_cookie_match {
+	struct slice name;
+	struct mesh_string string;
+	bool invert;
+};
+
 struct mesh_route {
 	struct slice name;
+	struct mesh_meta *metadata;
+	uint32_t n_metadata;
 	/* match */
 	enum mesh_path_kind path_kind;
 	struct slice path; /* prefix, path or separated prefix */
@@ -204,6 +226,8 @@ struct mesh_route {
 	uint32_t n_headers;
 	struct mesh_query_match *queries;
 	uint32_t n_queries;
+	struct mesh_cookie_match *cookies;
+	uint32_t n_cookies;
 	uint32_t fraction; /* runtime_fraction default: parts of a million; 1000000 = always */
 	bool grpc;	   /* only gRPC requests */
 	/* action */

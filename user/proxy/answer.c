@@ -167,6 +167,10 @@ static void switch_protocols(struct stream *st)
 
 	st->upgraded = true;
 	io_timer_cancel(st->w->io, &st->route_timer);
+	for (uint32_t i = 0; i < st->n_hops; i++)
+		if (st->hops[i].chain->kind == MESH_NET_HTTP &&
+		    st->hops[i].chain->http.conf->log_when.on_connected)
+			hop_log(&st->hops[i], L7_LOG_TUNNEL);
 	io_stream_set_watch(c->io, IO_WATCH_PEER);
 	c->codec->set_raw(c->cstate);
 	st->up->codec->set_raw(st->up->cstate);
@@ -475,22 +479,6 @@ void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, 
 	istio_count_request(st->w, &ev);
 }
 
-/* The hops of a stream share its two connections. */
-static void info_bytes(const struct stream *st, struct l7_info *in)
-{
-	const struct codec *k = st->c->codec;
-	const struct stream_bytes *b = &st->bytes;
-
-	in->downstream_wire_rx = k->message_bytes ? k->message_bytes(st->c->cstate) : b->down_rx;
-	in->downstream_wire_tx = b->down_tx;
-	in->downstream_head_rx = b->down_head_rx;
-	in->downstream_head_tx = b->down_head_tx;
-	in->upstream_wire_rx = b->up_rx;
-	in->upstream_wire_tx = b->up_tx;
-	in->upstream_head_rx = b->up_head_rx;
-	in->upstream_head_tx = b->up_head_tx;
-}
-
 static void hop_end(struct hop *h)
 {
 	struct stream *st = h->st;
@@ -503,10 +491,7 @@ static void hop_end(struct hop *h)
 	for (uint32_t i = 0; i < h->n_filters; i++)
 		if (h->filters[i].ops->end)
 			h->filters[i].ops->end(&h->ctx[i]);
-	if (h->logs->n) {
-		info_bytes(st, &h->info);
-		worker_log(w, h->logs, &h->info);
-	}
+	hop_log_end(h);
 	if (h->host) {
 		h->host->lb.active--;
 		upstream_host_put(h->host);

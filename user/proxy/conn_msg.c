@@ -375,13 +375,18 @@ static void msg_resume(struct conn *c)
 
 /* ---- socket events --------------------------------------------------------------------------- */
 
-static void end_stream(struct conn *c, struct stream *st, const char *details)
+/* The client is gone, whatever was said of the stream before. */
+static void note_gone(struct stream *st, const char *details)
 {
 	for (uint32_t i = 0; i < st->n_hops; i++) {
 		st->hops[i].info.flags |= L7_FLAG(DC);
-		if (!st->hops[i].info.details.len)
-			st->hops[i].info.details = slice_str(details);
+		st->hops[i].info.details = slice_str(details);
 	}
+}
+
+static void end_stream(struct conn *c, struct stream *st, const char *details)
+{
+	note_gone(st, details);
 	if (c->chain->kind == MESH_NET_HTTP)
 		stats_inc(c->w->stats, c->chain->http.stats.rq_rx_reset);
 	stream_end(st);
@@ -428,6 +433,7 @@ static void msg_eof(struct conn *c)
 	if (c->chain->kind == MESH_NET_RPC && c->codec->eof(c->cstate, &fault) < 0)
 		stats_inc(c->w->stats, c->chain->rpc.stats.request_decoding_error);
 	if (st && st->upgraded && st->up) {
+		note_gone(st, "downstream_remote_disconnect");
 		io_stream_shutdown(st->up->io);
 		c->eof = true;
 		return;

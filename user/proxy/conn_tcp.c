@@ -22,6 +22,7 @@ struct tcp {
 	bool up_ready, down_eof, up_eof;
 	bool holds_connection; /* counted against the circuit breaker */
 	uint64_t up_start_ns;
+	struct io_timer log_timer;
 	char failure[128];
 };
 
@@ -72,6 +73,27 @@ static void touch(struct tcp *t)
 	c->last_ns = io_now(c->w->io);
 }
 
+/* A line before the end. */
+static void tcp_log(struct tcp *t, enum l7_log_type type)
+{
+	struct conn *c = t->c;
+
+	t->info.log_type = type;
+	t->info.now_ns = io_now(c->w->io);
+	t->info.bytes_received = t->info.downstream_wire_rx = c->rx;
+	t->info.bytes_sent = t->info.downstream_wire_tx = c->tx;
+	worker_log(c->w, &t->conf->logs, &t->info);
+	t->info.log_type = L7_LOG_AT_END;
+}
+
+static void on_log_timer(struct io_timer *timer)
+{
+	struct tcp *t = container_of(timer, struct tcp, log_timer);
+
+	tcp_log(t, L7_LOG_TCP_PERIODIC);
+	io_timer_set(t->c->w->io, timer, t->conf->conf->log_when.interval_ms);
+}
+
 static void arm_idle(struct tcp *t, uint64_t ms)
 {
 	if (ms)
@@ -110,6 +132,8 @@ static void on_up_connected(struct io_stream *s, int err)
 	t->info.has_upstream_local = io_stream_local(t->up, &t->info.upstream_local) == 0;
 	t->info.upstream_connected_ns = t->info.pool_answered_ns = io_now(w->io);
 	arm_idle(t, t->conf ? t->conf->conf->idle_timeout_ms : 0);
+	if (t->conf && t->conf->conf->log_when.on_connected)
+		tcp_log(t, L7_LOG_TCP_CONNECTED);
 	if (buf_len(&t->c->in)) {
 		io_stream_write(t->up, buf_ptr(&t->c->in), buf_len(&t->c->in));
 		t->info.upstream_wire_tx += buf_len(&t->c->in);
@@ -298,7 +322,13 @@ static int tcp_start(struct conn *c)
 	c->tcp = t;
 	t->conf = c->chain ? &c->chain->tcp : NULL;
 	conn_info(c, &t->info);
+	io_timer_init(&t->log_timer, on_log_timer);
 	if (t->conf) {
+		if (t->conf->conf->log_when.on_start)
+			tcp_log(t, L7_LOG_TCP_START);
+		if (t->conf->conf->log_when.interval_ms)
+			io_timer_set(c->w->io, &t->log_timer,
+				     t->conf->conf->log_when.interval_ms);
 		name = tcp_cluster_name(t);
 		t->cluster = wview_cluster(c->view, name);
 		if (!t->cluster) {
@@ -427,6 +457,7 @@ static void tcp_done(struct conn *c)
 	if (!t)
 		return;
 	c->tcp = NULL;
+	io_timer_cancel(w->io, &t->log_timer);
 	if (t->up)
 		io_stream_close(t->up);
 	up_release(t);

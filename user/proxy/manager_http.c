@@ -109,6 +109,7 @@ static bool http_request(struct stream *st, struct hop *h)
 	if (!http_request_in(st, h))
 		return false;
 	http_route_lookup(st, h);
+	hop_log_begin(h);
 	if (upgrade_is_refused(st, h))
 		return false;
 	if (h == &st->hops[0])
@@ -205,7 +206,7 @@ static void rewrite_reply(struct stream *st, struct hop *h, struct slice *body)
 {
 	struct l7_props *p = &st->resp.props;
 
-	h->info.end_ns = io_now(st->w->io); /* so far */
+	h->info.now_ns = io_now(st->w->io);
 	http_rewrite_reply(hp(h)->conf->local_reply, &st->resp, &h->info, &st->w->rng, st->arena,
 			   body);
 	if (body->len)

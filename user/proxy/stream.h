@@ -67,6 +67,8 @@ struct hop {
 	struct route_rpc_decision rpc;
 	uint32_t timeout_ms; /* of the route; 0 = none */
 	bool is_internal, is_edge;
+	bool logs_at_times;
+	struct io_timer log_timer; /* only then */
 };
 
 /* Bytes on the wire, for the logs: whole messages, and of them the properties of the heads. */
@@ -160,6 +162,11 @@ void stream_up_drained(struct stream *st);
 
 /* Counts the end of @st in @h by Istio's metrics, when a pod stands behind it. */
 void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, uint32_t status);
+
+/* stream_log.c: lines in the access logs of @h. */
+void hop_log(struct hop *h, enum l7_log_type type);
+void hop_log_begin(struct hop *h); /* HTTP: as the configuration wants it before the end */
+void hop_log_end(struct hop *h);
 
 /* timeouts.c: the timers of struct stream. */
 void stream_on_route_timer(struct io_timer *t);

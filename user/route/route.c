@@ -48,6 +48,45 @@ static bool is_in_fraction(uint32_t fraction, struct rng *rng, uint64_t *random)
 	return *random % WHOLE < fraction;
 }
 
+/* The value of @name in the cookie headers: the first that has one. */
+static bool cookie_value(const struct l7_msg *m, struct slice name, struct slice *ret_v)
+{
+	l7_props_each(&m->props, i) {
+		struct slice rest = m->props.v[i].value;
+
+		if (m->props.v[i].key != L7_KEY_COOKIE)
+			continue;
+		while (rest.ptr) {
+			struct slice value = slice_split(&rest, ';'), key;
+
+			while (value.len && value.ptr[0] == ' ')
+				value = slice_skip(value, 1);
+			key = slice_split(&value, '=');
+			if (!value.ptr || !slice_is_equal(key, name))
+				continue;
+			if (value.len >= 2 && value.ptr[0] == '"' &&
+			    value.ptr[value.len - 1] == '"')
+				value = slice_of(value.ptr + 1, value.len - 2);
+			*ret_v = value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool cookies_are_match(const struct mesh_route *r, const struct l7_msg *m)
+{
+	for (uint32_t i = 0; i < r->n_cookies; i++) {
+		const struct mesh_cookie_match *c = &r->cookies[i];
+		struct slice v = SLICE_NONE;
+		bool found = cookie_value(m, c->name, &v);
+
+		if ((found && route_string_is_match(&c->string, v)) == c->invert)
+			return false;
+	}
+	return true;
+}
+
 static const struct mesh_route *find_route(const struct mesh_vhost *vh, const struct l7_msg *m,
 					   struct arena *a, struct rng *rng)
 {
@@ -60,7 +99,7 @@ static const struct mesh_route *find_route(const struct mesh_vhost *vh, const st
 		if (path_is_match(r, path, m) && (!r->grpc || l7_msg_is_grpc(m)) &&
 		    route_headers_are_match(r->headers, r->n_headers, m, a) &&
 		    route_queries_are_match(r->queries, r->n_queries, m->path) &&
-		    is_in_fraction(r->fraction, rng, &random))
+		    cookies_are_match(r, m) && is_in_fraction(r->fraction, rng, &random))
 			return r;
 	}
 	return NULL;

@@ -17,6 +17,7 @@
 #include "envoy/config/route/v3/route.pb-c.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h" /* style: generated name */
 #include "envoy/extensions/filters/network/dubbo_proxy/v3/route.pb-c.h"
+#include "envoy/type/metadata/v3/metadata.pb-c.h"
 #include "envoy/type/v3/token_bucket.pb-c.h"
 #include "mesh/mesh.h"
 #include "mesh/part.h"
@@ -145,6 +146,8 @@ int tr_format(struct translate *t, struct slice text, const struct l7_format **r
  */
 int tr_access_logs(struct translate *t, const char *field, PB_LOG(AccessLog) * *v, size_t n,
 		   struct mesh_access_log **ret_v, uint32_t *ret_n);
+/* access_log_flush_interval. 0 when absent. */
+int tr_log_interval(struct translate *t, const Google__Protobuf__Duration *d, uint32_t *ret_ms);
 int tr_log_filter(struct translate *t, const PB_LOG(AccessLogFilter) * m,
 		  const struct mesh_log_filter **ret_f);
 /* Fills the format of @l. */
@@ -237,6 +240,12 @@ int tr_cluster_sockets(struct translate *t, const PB_CLUSTER(Cluster) * m, struc
 /* The metadata for @filter, one of its values, a value's text; NULL and empty when not there. */
 const Google__Protobuf__Struct *tr_metadata(const PB_CORE(Metadata) * m, const char *filter);
 const Google__Protobuf__Value *tr_value(const Google__Protobuf__Struct *s, const char *key);
+/* All values of @m, also those of objects. -EINVAL when there are too many. translate_meta.c */
+int tr_metadata_values(struct translate *t, const PB_CORE(Metadata) * m,
+		       struct mesh_meta **ret_v, uint32_t *ret_n);
+/* "filter" and the keys of @m as the path of a struct mesh_meta. */
+struct slice tr_metadata_path(struct translate *t,
+			      const Envoy__Type__Metadata__V3__MetadataKey *m);
 struct slice tr_value_text(struct translate *t, const Google__Protobuf__Value *v);
 /* The texts of @s (may be NULL). @only_text: fails for other values, else they are left out. */
 int tr_pairs(struct translate *t, const Google__Protobuf__Struct *s, bool only_text,

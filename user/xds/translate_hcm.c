@@ -326,6 +326,25 @@ static int extensions(struct translate *t, const PB_HCM(HttpConnectionManager) *
 	return tr_fail(t, "type \"%s\" is not supported yet by this version", type);
 }
 
+static int log_when(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
+		    struct mesh_log_when *w)
+{
+	const PB_HCM(HttpConnectionManager__HcmAccessLogOptions) *o = m->access_log_options;
+
+	if (o && (m->access_log_flush_interval || m->flush_access_log_on_new_request))
+		return tr_fail(t, "only access_log_options or the deprecated "
+				  "access_log_flush_interval and flush_access_log_on_new_request "
+				  "may be set");
+	w->on_start = m->flush_access_log_on_new_request;
+	if (!o)
+		return tr_log_interval(t, m->access_log_flush_interval, &w->interval_ms);
+	w->on_start = o->flush_access_log_on_new_request;
+	w->on_connected = o->flush_log_on_tunnel_successfully_established;
+	TR_IN(t, "access_log_options",
+	      tr_log_interval(t, o->access_log_flush_interval, &w->interval_ms));
+	return 0;
+}
+
 int tr_http_manager(struct translate *t, const ProtobufCMessage *msg,
 		    const struct mesh_http_manager **ret_h)
 {
@@ -354,6 +373,8 @@ int tr_http_manager(struct translate *t, const ProtobufCMessage *msg,
 	if (rc == 0)
 		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &h->logs,
 				    &h->n_logs);
+	if (rc == 0)
+		rc = log_when(t, m, &h->log_when);
 	if (rc == 0 && m->local_reply_config)
 		TR_IN(t, "local_reply_config",
 		      tr_local_reply(t, m->local_reply_config, &h->local_reply));

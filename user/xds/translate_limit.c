@@ -88,6 +88,39 @@ static int query_parameters_action(struct translate *t,
 	return rc < 0 ? rc : tr_nonempty(t, "descriptor_key", m->descriptor_key);
 }
 
+static int masked_address(struct translate *t,
+			  const PB_ROUTE(RateLimit__Action__MaskedRemoteAddress) * m,
+			  struct mesh_rl_action *a)
+{
+	a->kind = MESH_RL_MASKED_ADDRESS;
+	a->key = tr_str(t, "masked_remote_address");
+	a->v4_bits = tr_u32(m->v4_prefix_mask_len, 32);
+	a->v6_bits = tr_u32(m->v6_prefix_mask_len, 128);
+	if (a->v4_bits > 32 || a->v6_bits > 128)
+		return tr_fail(t, "v4_prefix_mask_len is over 32 or v6_prefix_mask_len over 128");
+	return 0;
+}
+
+static int metadata(struct translate *t, const PB_ROUTE(RateLimit__Action__MetaData) * m,
+			   struct mesh_rl_action *a)
+{
+	int rc;
+
+	a->kind = m->source == K_ROUTE(RATE_LIMIT__ACTION__META_DATA__SOURCE__ROUTE_ENTRY) ?
+			  MESH_RL_ROUTE_METADATA :
+			  MESH_RL_DYNAMIC_METADATA;
+	a->skip_if_absent = m->skip_if_absent;
+	rc = tr_nonempty(t, "descriptor_key", m->descriptor_key);
+	if (rc == 0)
+		rc = tr_required(t, "metadata_key", m->metadata_key != NULL);
+	if (rc < 0)
+		return rc;
+	a->key = tr_str(t, m->descriptor_key);
+	a->path = tr_metadata_path(t, m->metadata_key);
+	a->value = tr_str(t, m->default_value);
+	return tr_nonempty(t, "metadata_key.key", m->metadata_key->key);
+}
+
 static int action(struct translate *t, const PB_ROUTE(RateLimit__Action) * m,
 		  struct mesh_rl_action *a)
 {
@@ -123,6 +156,12 @@ static int action(struct translate *t, const PB_ROUTE(RateLimit__Action) * m,
 		return 0;
 	case K_ACTION(QUERY_PARAMETERS):
 		TR_IN(t, "query_parameters", query_parameters_action(t, m->query_parameters, a));
+		return 0;
+	case K_ACTION(MASKED_REMOTE_ADDRESS):
+		TR_IN(t, "masked_remote_address", masked_address(t, m->masked_remote_address, a));
+		return 0;
+	case K_ACTION(METADATA):
+		TR_IN(t, "metadata", metadata(t, m->metadata, a));
 		return 0;
 	default:
 		return tr_fail(

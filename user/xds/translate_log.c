@@ -273,6 +273,36 @@ static int header_filter(struct translate *t, const PB_LOG(HeaderFilter) * m,
 	return 0;
 }
 
+static int log_types(struct translate *t, const PB_LOG(LogTypeFilter) * m,
+		     struct mesh_log_filter *f)
+{
+	*f = (struct mesh_log_filter){ .kind = MESH_LOG_TYPE,
+				       .op = m->exclude ? MESH_NE : MESH_EQ };
+	for (size_t i = 0; i < m->n_types; i++) {
+		if (m->types[i] < 0 || m->types[i] >= 64)
+			return tr_fail(t, "types[%zu] %d is not known", i, (int)m->types[i]);
+		f->value |= 1ull << m->types[i];
+	}
+	return 0;
+}
+
+/* No filter of ours writes dynamic metadata: the key is never found. */
+static int metadata(const PB_LOG(MetadataFilter) * m, struct mesh_log_filter *f)
+{
+	*f = (struct mesh_log_filter){ .kind = MESH_LOG_RUNTIME };
+	f->fraction = tr_bool(m->match_if_key_not_found, true) ? 1000000 : 0;
+	return 0;
+}
+
+int tr_log_interval(struct translate *t, const Google__Protobuf__Duration *d, uint32_t *ret_ms)
+{
+	int rc = tr_ms(t, "access_log_flush_interval", d, 0, ret_ms);
+
+	if (rc == 0 && d && !*ret_ms)
+		return tr_fail(t, "access_log_flush_interval must be at least 0.001s");
+	return rc;
+}
+
 #define K_FILTER(x) K_LOG(ACCESS_LOG_FILTER__FILTER_SPECIFIER_##x)
 
 static int log_filter(struct translate *t, const PB_LOG(AccessLogFilter) * m, unsigned int depth,
@@ -304,6 +334,8 @@ static int log_filter(struct translate *t, const PB_LOG(AccessLogFilter) * m, un
 	case K_FILTER(HEADER_FILTER): return header_filter(t, m->header_filter, f);
 	case K_FILTER(RESPONSE_FLAG_FILTER): return response_flags(t, m->response_flag_filter, f);
 	case K_FILTER(GRPC_STATUS_FILTER): return grpc_statuses(m->grpc_status_filter, f);
+	case K_FILTER(METADATA_FILTER): return metadata(m->metadata_filter, f);
+	case K_FILTER(LOG_TYPE_FILTER): return log_types(t, m->log_type_filter, f);
 	default:
 		return tr_fail(
 			t,

@@ -50,6 +50,24 @@ static int tcp_cluster(struct translate *t, const PB_TCP(TcpProxy) * m, struct m
 	}
 }
 
+static int tcp_log_when(struct translate *t, const PB_TCP(TcpProxy) * m, struct mesh_log_when *w)
+{
+	const PB_TCP(TcpProxy__TcpAccessLogOptions) *o = m->access_log_options;
+
+	if (o && (m->access_log_flush_interval || m->flush_access_log_on_connected))
+		return tr_fail(t, "only access_log_options or the deprecated "
+				  "access_log_flush_interval and flush_access_log_on_connected "
+				  "may be set");
+	w->on_connected = m->flush_access_log_on_connected;
+	if (!o)
+		return tr_log_interval(t, m->access_log_flush_interval, &w->interval_ms);
+	w->on_connected = o->flush_access_log_on_connected;
+	w->on_start = o->flush_access_log_on_start;
+	TR_IN(t, "access_log_options",
+	      tr_log_interval(t, o->access_log_flush_interval, &w->interval_ms));
+	return 0;
+}
+
 static int tcp_proxy(struct translate *t, const ProtobufCMessage *msg, struct mesh_net_filter *f)
 {
 	const PB_TCP(TcpProxy) *m = (const PB_TCP(TcpProxy) *)msg;
@@ -71,6 +89,8 @@ static int tcp_proxy(struct translate *t, const ProtobufCMessage *msg, struct me
 	if (rc == 0)
 		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &p->logs,
 				    &p->n_logs);
+	if (rc == 0)
+		rc = tcp_log_when(t, m, &p->log_when);
 	if (rc == 0 && m->max_downstream_connection_duration && !p->max_connection_ms)
 		return tr_fail(t, "max_downstream_connection_duration must be at least 0.001s");
 	f->kind = MESH_NET_TCP;

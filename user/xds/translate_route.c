@@ -70,6 +70,41 @@ static int path_match(struct translate *t, const PB_ROUTE(RouteMatch) * m, struc
 	}
 }
 
+/* Conditions that are always or never true: nobody shows a certificate here, and no filter writes
+ * dynamic metadata. */
+static bool can_match(const PB_ROUTE(RouteMatch) * m)
+{
+	const PB_ROUTE(RouteMatch__TlsContextMatchOptions) *tls = m->tls_context;
+
+	for (size_t i = 0; i < m->n_dynamic_metadata; i++)
+		if (!m->dynamic_metadata[i]->invert)
+			return false;
+	return !tls || (!tr_bool(tls->presented, false) && !tr_bool(tls->validated, false));
+}
+
+static int cookie(struct translate *t, const PB_ROUTE(CookieMatcher) * m,
+		  struct mesh_cookie_match *c)
+{
+	int rc = tr_nonempty(t, "name", m->name);
+
+	c->name = tr_str(t, m->name);
+	c->invert = m->invert_match;
+	if (rc == 0)
+		rc = tr_required(t, "string_match", m->string_match != NULL);
+	if (rc == 0)
+		TR_IN(t, "string_match", tr_string(t, m->string_match, &c->string));
+	return rc;
+}
+
+static int cookies(struct translate *t, const PB_ROUTE(RouteMatch) * m, struct mesh_route *r)
+{
+	r->cookies = TR_ARRAY(t, struct mesh_cookie_match, m->n_cookies);
+	r->n_cookies = (uint32_t)m->n_cookies;
+	for (size_t i = 0; i < m->n_cookies; i++)
+		TR_IN_AT(t, "cookies", i, cookie(t, m->cookies[i], &r->cookies[i]));
+	return 0;
+}
+
 static int match(struct translate *t, const PB_ROUTE(RouteMatch) * m, struct mesh_route *r)
 {
 	int rc = path_match(t, m, r);
@@ -88,6 +123,10 @@ static int match(struct translate *t, const PB_ROUTE(RouteMatch) * m, struct mes
 	if (rc == 0)
 		rc = tr_query_matches(t, "query_parameters", m->query_parameters,
 				      m->n_query_parameters, &r->queries, &r->n_queries);
+	if (rc == 0)
+		rc = cookies(t, m, r);
+	if (!can_match(m))
+		r->fraction = 0;
 	return rc;
 }
 
@@ -155,6 +194,9 @@ static int route(struct translate *t, const PB_ROUTE(Route) * m, const struct ta
 		rc = tr_nonempty(t, "decorator.operation", m->decorator->operation);
 	}
 	r->stat_prefix = tr_str(t, m->stat_prefix);
+	if (rc == 0 && m->metadata)
+		TR_IN(t, "metadata", tr_metadata_values(t, m->metadata, &r->metadata,
+							&r->n_metadata));
 	return rc;
 }
 
