@@ -81,14 +81,10 @@ void upstream_shared_done(struct upstream_shared *s)
 static _Atomic uint32_t *limit_count(struct upstream_shared *s, enum upstream_limit what)
 {
 	switch (what) {
-	case UPSTREAM_CONNECTIONS:
-		return &s->connections;
-	case UPSTREAM_PENDING:
-		return &s->pending;
-	case UPSTREAM_REQUESTS:
-		return &s->requests;
-	case UPSTREAM_RETRIES:
-		return &s->retries;
+	case UPSTREAM_CONNECTIONS: return &s->connections;
+	case UPSTREAM_PENDING: return &s->pending;
+	case UPSTREAM_REQUESTS: return &s->requests;
+	case UPSTREAM_RETRIES: return &s->retries;
 	}
 	return NULL;
 }
@@ -98,14 +94,10 @@ static uint32_t limit_max(const struct upstream_shared *s, enum upstream_limit w
 	const struct mesh_thresholds *t = &s->conf->limits;
 
 	switch (what) {
-	case UPSTREAM_CONNECTIONS:
-		return t->max_connections;
-	case UPSTREAM_PENDING:
-		return t->max_pending_requests;
-	case UPSTREAM_REQUESTS:
-		return t->max_requests;
-	case UPSTREAM_RETRIES:
-		return t->max_retries;
+	case UPSTREAM_CONNECTIONS: return t->max_connections;
+	case UPSTREAM_PENDING: return t->max_pending_requests;
+	case UPSTREAM_REQUESTS: return t->max_requests;
+	case UPSTREAM_RETRIES: return t->max_retries;
 	}
 	return 0;
 }
@@ -275,26 +267,63 @@ static struct upstream_host *host_find(struct list *hosts, const struct addr *a)
 	return NULL;
 }
 
+/* Hosts by address while they are replaced: thousands must not be compared with thousands. */
+struct by_addr {
+	struct upstream_host **slots;
+	size_t mask;
+};
+
+static struct upstream_host **by_addr_slot(const struct by_addr *t, const struct addr *a)
+{
+	size_t i = (size_t)addr_hash(a) & t->mask;
+
+	for (; t->slots[i]; i = (i + 1) & t->mask)
+		if (addr_is_equal(&t->slots[i]->lb.addr, a))
+			break;
+	return &t->slots[i];
+}
+
+/* Room for the hosts that are there and @n more. */
+static void by_addr_init(struct by_addr *t, const struct upstream_cluster *c, uint32_t n)
+{
+	size_t size = 8;
+
+	while (size < 2 * ((size_t)c->n_hosts + n))
+		size *= 2;
+	t->slots = xcalloc(size, sizeof(struct upstream_host *));
+	t->mask = size - 1;
+	list_for_each(it, &c->hosts) {
+		struct upstream_host *h = list_entry(it, struct upstream_host, node);
+
+		*by_addr_slot(t, &h->lb.addr) = h;
+	}
+}
+
 static void set_hosts(struct upstream_cluster *c, struct mesh_endpoints eps)
 {
+	struct by_addr known;
 	struct list old;
 
+	by_addr_init(&known, c, eps.n);
 	list_init(&old);
 	list_splice(&old, &c->hosts);
 	c->n_hosts = 0;
+	c->turn++;
 	for (uint32_t i = 0; i < eps.n; i++) {
-		struct upstream_host *h = host_find(&old, &eps.v[i].addr);
+		struct upstream_host **h = by_addr_slot(&known, &eps.v[i].addr);
 
-		if (h)
-			list_del(&h->node);
-		else if (host_find(&c->hosts, &eps.v[i].addr))
+		if (!*h)
+			*h = host_new(c, &eps.v[i]);
+		else if ((*h)->turn == c->turn)
 			continue; /* the same address twice */
 		else
-			h = host_new(c, &eps.v[i]);
-		host_update(h, &eps.v[i]);
-		list_push(&c->hosts, &h->node);
+			list_del(&(*h)->node);
+		(*h)->turn = c->turn;
+		host_update(*h, &eps.v[i]);
+		list_push(&c->hosts, &(*h)->node);
 		c->n_hosts++;
 	}
+	free(known.slots);
 	list_for_each_safe(it, tmp, &old)
 		host_retire(list_entry(it, struct upstream_host, node), false);
 	set_rebuild(c);

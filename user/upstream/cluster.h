@@ -98,6 +98,7 @@ struct upstream_host {
 	uint32_t refs;	   /* requests and pools that point here */
 	char *hostname;	   /* what lb.hostname points to: configurations come and go */
 	bool removed;
+	uint32_t turn;	   /* cluster->turn when its endpoints named it */
 	bool is_secured; /* needs TLS, which is not there yet: no connection is made */
 	uint64_t cx_total, cx_active, cx_fail, rq_total, rq_error, rq_success;
 };
@@ -135,6 +136,7 @@ struct upstream_cluster {
 	struct stats_set *stats;
 	uint32_t refs;
 	struct mesh_part *endpoints; /* whose hosts these are; referenced */
+	uint32_t turn;		     /* of replacing them */
 	/* Closes a connection that the pool gives up (host removed, cluster gone). */
 	void (*close_conn)(struct upstream_conn *c);
 };
