@@ -12,11 +12,12 @@ struct arena_block {
 
 void *arena_grow(struct arena *a, size_t n)
 {
-	size_t size = n > ARENA_BLOCK - sizeof(struct arena_block) ?
-			      n :
-			      ARENA_BLOCK - sizeof(struct arena_block);
+	size_t block = (a->block ? a->block : ARENA_BLOCK) - sizeof(struct arena_block);
+	size_t size = n > block ? n : block;
 	struct arena_block *b = xmalloc(sizeof(*b) + size);
 
+	if (a->block && a->block < ARENA_BLOCK)
+		a->block *= 2;
 	a->total += size;
 	b->size = size;
 	b->next = a->blocks;

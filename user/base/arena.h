@@ -17,6 +17,9 @@ struct arena {
 	char *at;
 	size_t left;
 	size_t total; /* bytes asked of malloc, for limits */
+	/* Bytes of the next block, doubled up to ARENA_BLOCK; 0: ARENA_BLOCK. For arenas that are
+	 * mostly small. */
+	unsigned int block;
 };
 
 void *arena_grow(struct arena *a, size_t n);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #define REFS_FIRST 4
+#define BLOCK_FIRST 512 /* there are thousands of parts, and most are small */
 
 uint32_t mesh_name_hash(struct slice s)
 {
@@ -20,6 +21,7 @@ struct mesh_part *mesh_part_new(enum mesh_part_kind kind, struct slice name)
 	struct mesh_part *p = xcalloc(1, sizeof(*p));
 
 	p->kind = kind;
+	p->arena.block = BLOCK_FIRST;
 	mesh_part_rename(p, name);
 	atomic_init(&p->users, 1);
 	return p;
