@@ -97,7 +97,7 @@ static void run(struct pair *p, size_t step)
 {
 	if (!tls_is_ready(p->cl.tls) && p->cl.rc == 0)
 		p->cl.rc = tls_read(p->cl.tls, NULL, 0, &p->cl.plain, &p->sv.in, &p->cl.e);
-	while (side_run(&p->sv, &p->cl, step) | side_run(&p->cl, &p->sv, step))
+	while ((int)side_run(&p->sv, &p->cl, step) | (int)side_run(&p->cl, &p->sv, step))
 		;
 }
 
