@@ -465,6 +465,8 @@ static int conn_addresses(struct conn *c)
 			"a connection came to the outbound port of pod %u without being "
 			"captured: closed",
 			c->pod->id);
+	else if (addr_is_loopback(&c->remote))
+		c->remote = conn_client(c, &c->local);
 	return r;
 }
 

@@ -355,8 +355,11 @@ static const struct pchain *local_inbound(struct stream *st, struct hop *h, stru
 	const struct plistener *l;
 	const struct pchain *chain;
 	const struct mesh_chain *mc;
+	static const struct slice http[] = { { "http/1.1", 8 } };
 	struct mesh_chain_input in = { .local = h->host->lb.addr,
-				       .remote = conn_client(st->c, &h->host->lb.addr) };
+				       .remote = conn_client(st->c, &h->host->lb.addr),
+				       .protocols = http,
+				       .n_protocols = h->chain->kind == MESH_NET_HTTP };
 
 	(void)pod;
 	l = v ? wview_listener(v, MESH_INBOUND, &h->host->lb.addr) : NULL;
