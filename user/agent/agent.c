@@ -66,6 +66,7 @@ int agent_new(struct skiffd_config *conf, bool with_pods, struct agent **ret_a, 
 	a->conf = conf;
 	a->watch = -1;
 	list_init(&a->pods);
+	list_init(&a->rules);
 	list_init(&a->tasks);
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->cond, NULL);
@@ -104,10 +105,11 @@ void agent_free(struct agent *a)
 	if (!a)
 		return;
 	dns_free(a->dns);
-	agent_policy_done(a);
+	agent_xds_free(a);
 	/* The kernel side stays: pods are open or closed until a skiffd comes back. */
 	while ((n = list_pop(&a->pods)) != NULL)
 		agent_pod_free(list_entry(n, struct agent_pod, node));
+	l4_free(a->l4);
 	datapath_close(a->dp);
 	mesh_view_unref(a->host);
 	mesh_snapshot_unref(a->snap);
@@ -217,7 +219,9 @@ int agent_start(struct agent *a, struct err *e)
 	atomic_store(&a->state, ADMIN_INITIALIZING);
 	a->dns = dns_new(
 		a); /* not earlier: a thread has the rights of the moment that it was made in */
-	r = open_pods(a, e);
+	r = agent_xds_new(a, e);
+	if (r == 0)
+		r = open_pods(a, e);
 	if (r == 0)
 		r = agent_load_all(a, &host, e);
 	if (r < 0)
@@ -230,7 +234,7 @@ int agent_start(struct agent *a, struct err *e)
 	forget_others(a);
 	wait_for_names(a);
 	r = agent_watch_start(a, e);
-	if (r == 0)
+	if (r == 0 && !agent_xds_is_waiting(a))
 		atomic_store(&a->state, ADMIN_LIVE);
 	return r;
 }
@@ -343,11 +347,20 @@ static void log_event(void *arg, const struct skiff_event *ev)
 		log_info("capture", "%s", text);
 }
 
+/* @ms (-1: for ever), or less when @at (ms; 0: never) is earlier. */
+int agent_earlier(int ms, uint64_t at, uint64_t now)
+{
+	uint64_t left = at > now ? at - now : 0;
+
+	return at && (ms < 0 || left < (uint64_t)ms) ? (int)left : ms;
+}
+
 static int poll_timeout(const struct agent *a, uint64_t now)
 {
-	if (!a->reload_at)
-		return -1;
-	return a->reload_at > now ? (int)(a->reload_at - now) : 0;
+	int ms = agent_earlier(-1, a->reload_at, now);
+
+	ms = agent_earlier(ms, a->l4_check_at_ms, now);
+	return agent_xds_timeout(a, ms, now);
 }
 
 /*
@@ -367,15 +380,17 @@ static void stop_capture(struct agent *a)
 int agent_run(struct agent *a)
 {
 	while (!atomic_load(&a->quit)) {
-		struct pollfd fds[4] = {
+		struct pollfd fds[5] = {
 			{ .fd = a->signals, .events = POLLIN },
 			{ .fd = a->wake, .events = POLLIN },
 			{ .fd = a->watch, .events = POLLIN },
 			{ .fd = a->dp ? datapath_events_fd(a->dp) : -1, .events = POLLIN },
+			{ .fd = agent_xds_fd(a), .events = POLLIN },
 		};
 		uint64_t now = clock_mono_ns() / NSEC_PER_MSEC;
 		int sig;
 
+		agent_xds_turn(a, now);
 		agent_policy_catch_up(a);
 		if (a->reload_at && now >= a->reload_at) {
 			struct err e;

@@ -22,8 +22,10 @@ struct agent_pod_fds {
 /* What the agent asks of the engine; main thread. */
 struct agent_engine {
 	int (*apply)(void *arg, struct mesh_snapshot *s, struct err *e);
-	int (*pod_add)(void *arg, uint32_t pod, int netns, bool has_ipv6, struct agent_pod_fds *ret,
-		       struct err *e);
+	/* @held: connections wait, unread, until pod_serve. */
+	int (*pod_add)(void *arg, uint32_t pod, int netns, bool has_ipv6, bool held,
+		       struct agent_pod_fds *ret, struct err *e);
+	void (*pod_serve)(void *arg, uint32_t pod);
 	void (*pod_remove)(void *arg, uint32_t pod);
 	/* See engine_endpoints. */
 	int (*endpoints)(void *arg, struct mesh_view *v, struct slice cluster,

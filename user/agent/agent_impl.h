@@ -13,6 +13,18 @@
 
 #define AGENT_PODS_MAX 1024
 
+/* What becomes of a pod's connections. */
+enum agent_phase {
+	AGENT_SERVED,
+	AGENT_HELD,   /* its first configuration is not there yet: they wait */
+	AGENT_CLOSED, /* it did not come in time, and the pod fails closed: they are refused */
+};
+
+struct ads_node;
+struct agent_rules;
+struct agent_xds;
+struct grpc_channel;
+
 /* A managed pod. */
 struct agent_pod {
 	struct list node;
@@ -24,6 +36,20 @@ struct agent_pod {
 	struct addr *addresses;
 	uint32_t n_addresses;
 	struct mesh_view *view;
+	enum agent_phase phase;
+	/* policy.c: the kernel has these (referenced), and what else there is of it is unchanged */
+	struct agent_rules *rules;
+	bool rules_changed;
+	/* xds.c: NULL: configured by files */
+	struct ads_node *xds;
+	bool is_changing;     /* next_view is being published */
+	enum agent_phase next_phase;
+	bool is_due;          /* its node has published another set than view is made of */
+	bool is_alone;        /* its view has state of its own: shared with no other pod */
+	uint64_t joined_ms;   /* monotonic: since when it waits, while held */
+	uint64_t check_at_ms; /* are the pods of a shared view still equal? 0: no need */
+	char *refusal;        /* why the engine did not take the last set; NULL */
+	char *xds_said;       /* who it is to the control plane */
 	bool from_file; /* the configuration names it; skiffctl's pods stay at a reload */
 	/* while reloading */
 	struct mesh_view *next_view;
@@ -62,8 +88,11 @@ struct agent {
 	_Atomic bool quit;
 	struct dns *dns;
 	struct heart *heart; /* NULL: it does not beat */
-	struct l4_name *l4; /* policy.c: clusters that the kernel balances, or may */
-	bool l4_changed;    /* endpoints of one of them */
+	struct l4 *l4; /* services that the kernel balances; NULL without capture */
+	struct list rules;       /* policy.c: struct agent_rules */
+	bool l4_changed;         /* endpoints of some service */
+	uint64_t l4_check_at_ms; /* do the users of shared services still agree? 0: no need */
+	struct agent_xds *xds; /* NULL: no control plane */
 	/* tasks of other threads */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
@@ -111,10 +140,20 @@ int agent_pod_add(struct agent *a, const struct skiffd_pod *conf, struct err *e)
 int agent_pod_drop(struct agent *a, const char *ns, const char *name, struct err *e);
 void agent_pods_json(struct agent *a, struct buf *out);
 
+/* ---- agent.c ---- */
+/* @ms (-1: for ever), or less when @at (ms; 0: never) is earlier. */
+int agent_earlier(int ms, uint64_t at, uint64_t now);
+
 /* ---- policy.c ---- */
-/* Writes the pod's policies and all services into the kernel, by difference. */
+/*
+ * Writes the policies of the pods that changed, and the services that they need, into the kernel,
+ * by difference: additions first.
+ */
 int agent_policy_apply(struct agent *a, struct err *e);
-void agent_policy_done(struct agent *a);
+/* The pod's kernel side is to be written anew: it is another pod, or the kernel may have less. */
+void agent_policy_touch(struct agent_pod *p);
+/* The pod's share of the rules; before it is freed. */
+void agent_policy_drop(struct agent_pod *p);
 /*
  * The endpoints of cluster @name of @v are those of @part from now on (NULL: none): in the engine
  * at once, O(1) in the number of services; in the kernel, where it balances them, with the next
@@ -124,6 +163,60 @@ void agent_endpoints(struct agent *a, struct mesh_view *v, struct slice name,
 		     struct mesh_part *part);
 /* What agent_endpoints left for the kernel. */
 void agent_policy_catch_up(struct agent *a);
+
+/* ---- l4.c: services that the kernel balances ---- */
+struct l4 *l4_new(struct datapath *dp);
+void l4_free(struct l4 *l); /* NULL is allowed */
+
+struct l4_service;
+
+/* Is it for the kernel at all, as far as the listener itself says? */
+bool l4_is_candidate(const struct mesh_listener *l);
+/* The service for the listener with the endpoints of now, with a reference; NULL: the engine. */
+struct l4_service *l4_service_get(struct l4 *l, const struct mesh_view *v,
+				  const struct mesh_listener *lis);
+struct l4_service *l4_service_ref(struct l4_service *s);
+void l4_service_unref(struct l4_service *s); /* NULL is allowed; it goes with the next l4_trim */
+uint32_t l4_service_id(const struct l4_service *s);
+bool l4_service_is_shared(const struct l4_service *s); /* has several users */
+/* The names of the candidate's clusters, in @out of L4_TARGETS_MAX; 0: too many for the kernel. */
+#define L4_TARGETS_MAX 16
+uint32_t l4_clusters(const struct mesh_listener *lis, struct slice *out);
+/*
+ * The service takes the endpoints that @v has now. false: it can not (there are none, too many):
+ * the rules must be made anew.
+ */
+bool l4_service_renew(struct l4_service *s, const struct mesh_view *v,
+		      const struct mesh_listener *lis);
+/* Would a service made now have other endpoints than @s? */
+bool l4_service_differs(const struct l4_service *s, const struct mesh_view *v,
+			const struct mesh_listener *lis);
+/* Writes what is new or changed. */
+int l4_write(struct l4 *l, uint32_t generation, struct err *e);
+/* Takes those out of the kernel that nobody names any more. */
+void l4_trim(struct l4 *l);
+
+/* ---- xds.c: pods as nodes of a control plane ---- */
+/* Connects, when the configuration has a control plane. */
+int agent_xds_new(struct agent *a, struct err *e);
+void agent_xds_free(struct agent *a);
+/* Is a pod that is configured so a node of the control plane? */
+bool agent_xds_wants(const struct agent *a, const struct skiffd_pod *conf);
+/* Makes the pod a node, or makes it none, as its configuration says now. */
+int agent_xds_sync(struct agent *a, struct agent_pod *p, struct err *e);
+/* The pod changed: another node takes its place. */
+void agent_xds_leave(struct agent *a, struct agent_pod *p);
+int agent_xds_fd(const struct agent *a); /* for poll(2); -1: none */
+/* @ms (-1: for ever), or less: so long may the next turn be waited for. */
+int agent_xds_timeout(const struct agent *a, int ms, uint64_t now_ms);
+/* What came, and what is due. */
+void agent_xds_turn(struct agent *a, uint64_t now_ms);
+/* Does some pod still wait for its first configuration? */
+bool agent_xds_is_waiting(const struct agent *a);
+/* Seconds since what was on disk at the start was written; 0: there was nothing. */
+uint64_t agent_xds_disk_age(const struct agent *a);
+/* The way to the control plane; NULL without one. */
+const struct grpc_channel *agent_xds_channel(const struct agent *a);
 
 /* ---- publish.c ---- */
 /* Views of all pods and the host -> snapshot -> engine -> kernel. */

@@ -28,6 +28,7 @@ struct agent_pod *agent_pod_new(const struct skiffd_pod *conf)
 	struct arena *a = &p->arena;
 
 	p->netns = -1;
+	p->rules_changed = true;
 	list_init(&p->node);
 	p->conf = *conf;
 	p->conf.name = copy(a, conf->name);
@@ -58,8 +59,10 @@ void agent_pod_free(struct agent_pod *p)
 		return;
 	if (p->netns >= 0)
 		close(p->netns);
+	agent_policy_drop(p);
 	mesh_view_unref(p->view);
 	mesh_view_unref(p->next_view);
+	free(p->refusal);
 	arena_done(&p->arena);
 	free(p);
 }
@@ -254,7 +257,8 @@ static int pod_open_steps(struct agent *a, struct agent_pod *p, struct err *e)
 	if (r == 0)
 		r = kernel_add(a, p, e);
 	if (r == 0)
-		r = a->engine.pod_add(a->engine.arg, p->ref.id, p->netns, ipv6, &fds, e);
+		r = a->engine.pod_add(a->engine.arg, p->ref.id, p->netns, ipv6,
+				      p->phase == AGENT_HELD, &fds, e);
 	if (r < 0)
 		return r;
 	p->in_engine = true;
@@ -263,8 +267,12 @@ static int pod_open_steps(struct agent *a, struct agent_pod *p, struct err *e)
 
 int agent_pod_open(struct agent *a, struct agent_pod *p, struct err *e)
 {
-	int r = pod_open_steps(a, p, e);
+	int r;
 
+	p->phase = agent_xds_wants(a, &p->conf) && !p->view ? AGENT_HELD : AGENT_SERVED;
+	r = pod_open_steps(a, p, e);
+	if (r == 0)
+		r = agent_xds_sync(a, p, e);
 	if (r < 0) {
 		agent_pod_close(a, p);
 		return err_prefix(e, r, "pod %s/%s", p->conf.namespace_, p->conf.name);
@@ -290,6 +298,7 @@ void agent_settle(void)
 
 void agent_pod_close(struct agent *a, struct agent_pod *p)
 {
+	agent_xds_leave(a, p);
 	agent_pod_unhook(a, p);
 	if (p->in_engine)
 		a->engine.pod_remove(a->engine.arg, p->ref.id);
@@ -305,7 +314,7 @@ void agent_pod_close(struct agent *a, struct agent_pod *p)
 int agent_pod_add(struct agent *a, const struct skiffd_pod *conf, struct err *e)
 {
 	struct agent_pod *p;
-	int r;
+	int r = 0;
 
 	if (agent_pod_find(a, conf->namespace_ ? conf->namespace_ : "default", conf->name))
 		return err_set(e, -EEXIST, "pod %s/%s is managed already",
@@ -318,7 +327,8 @@ int agent_pod_add(struct agent *a, const struct skiffd_pod *conf, struct err *e)
 	if (a->n_pods == AGENT_PODS_MAX)
 		return err_set(e, -ENOSPC, "more than %d pods", AGENT_PODS_MAX);
 	p = agent_pod_new(conf);
-	r = agent_load_view(a, p->conf.resources, p->conf.n_resources, &p->view, e);
+	if (!agent_xds_wants(a, conf))
+		r = agent_load_view(a, p->conf.resources, p->conf.n_resources, &p->view, e);
 	if (r == 0)
 		r = agent_pod_open(a, p, e);
 	if (r < 0) {

@@ -1,17 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the kernel must know: for each pod which destinations go to the engine, which are answered
- * with an endpoint in the kernel, which are refused; the endpoints. Everything else is untouched.
+ * with an endpoint in the kernel, which are refused. Everything else is untouched. Rules are made
+ * once for a view and shared by its pods; only pods that changed are written.
  */
 #include <errno.h>
 #include <uthash.h>
 
 #include "agent/agent_impl.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define RULES_MAX 16384
-#define SERVICES_MAX 8192
-#define TARGETS_MAX 16 /* clusters that one service may be split over */
+#define CHECK_MS 1000 /* so long pods may differ that were equal: their pushes come one by one */
+#define DNS_PORT 53   /* left alone where everything else is denied, as UDP is */
+
+/* A listener that the kernel serves in the place of the engine, or could. */
+struct l4_use {
+	const struct mesh_listener *listener;
+	struct l4_service *service; /* referenced; NULL: the engine serves it */
+};
+
+/* The uses that name a cluster. */
+struct use_name {
+	UT_hash_handle hh;
+	struct use_name *next; /* of the same name; only the first is in the hash */
+	struct slice name;
+	struct l4_use *use;
+};
+
+/* What a view asks of the kernel. */
+struct agent_rules {
+	struct list node; /* agent->rules */
+	struct arena arena;
+	uint32_t refs;
+	struct mesh_view *view; /* referenced */
+	bool is_mesh;           /* of a control plane */
+	bool is_stale;          /* a service does not fit any more: to be made anew */
+	struct datapath_rule *v;
+	size_t n;
+	struct l4_use *uses;
+	size_t n_uses;
+	struct use_name *names;
+};
+
+/* ---- lists without doubles ------------------------------------------------------------------- */
 
 /* What a rule is found by: one destination has one. */
 struct rule_key {
@@ -24,241 +57,232 @@ struct rule_entry {
 	UT_hash_handle hh;
 };
 
-/* A cluster that the kernel balances, or would if it had endpoints. */
-struct l4_name {
-	char *name;
-	UT_hash_handle hh;
-};
-
-struct policies {
-	struct agent *a;
-	struct datapath_rule *rules;
-	struct rule_entry *entries; /* parallel to rules */
+struct rule_list {
+	struct arena arena; /* entries */
 	struct rule_entry *index;
-	size_t n_rules;
-	struct datapath_service *services;
-	size_t n_services;
-	struct arena arena;
+	struct datapath_rule *v; /* the owner frees it */
+	size_t n, max;
 };
 
-static int add_rule(struct policies *p, const struct datapath_rule *r, struct err *e)
+static void list_done(struct rule_list *p)
 {
-	struct rule_entry *entry, *was;
+	HASH_CLEAR(hh, p->index);
+	arena_done(&p->arena);
+}
 
-	if (p->n_rules == RULES_MAX)
+/* The first rule for a destination is the one that counts. */
+static int rule_add(struct rule_list *p, const struct datapath_rule *r, struct err *e)
+{
+	struct rule_entry *entry = arena_new(&p->arena, struct rule_entry), *was;
+
+	if (p->n == RULES_MAX)
 		return err_set(e, -E2BIG, "more than %d policies for one pod", RULES_MAX);
-	entry = &p->entries[p->n_rules];
 	*entry = (struct rule_entry){ .key = { .direction = (uint32_t)r->direction,
 					       .bits = r->bits,
 					       .port = r->addr.port } };
 	memcpy(entry->key.ip, r->addr.ip, sizeof(entry->key.ip));
-	/* The explicit policies come first and win over a listener's for the same destination. */
 	HASH_FIND(hh, p->index, &entry->key, sizeof(entry->key), was);
 	if (was)
 		return 0;
 	HASH_ADD(hh, p->index, key, sizeof(entry->key), entry);
-	p->rules[p->n_rules++] = *r;
+	if (p->n == p->max) {
+		p->max = p->max ? 2 * p->max : 64;
+		p->v = xrealloc(p->v, p->max * sizeof(*p->v));
+	}
+	p->v[p->n++] = *r;
 	return 0;
 }
 
-/* ---- L4: a plain tcp_proxy to known endpoints needs no proxy in the path --------------------- */
-
-static bool is_plain(const struct mesh_listener *l)
+/* For every destination, at @port (0: any). */
+static int rule_add_all(struct rule_list *p, enum skiff_direction direction, uint16_t port,
+			enum skiff_verdict verdict, struct err *e)
 {
-	const struct mesh_chain *c = l->n_chains == 1 ? &l->chains[0] : NULL;
-	const struct mesh_chain_match *m;
+	struct datapath_rule r = { .direction = direction,
+				   .verdict = verdict,
+				   .addr = { .port = port } };
 
-	if (!c || l->default_chain || l->n_logs || c->n_filters != 1 ||
-	    c->filters[0].kind != MESH_NET_TCP)
-		return false;
-	m = &c->match;
-	if (m->n_destinations || m->n_sources || m->n_direct_sources ||
-	    m->source_kind != MESH_SOURCE_ANY || m->n_source_ports || m->n_server_names ||
-	    m->transport.len || m->n_protocols)
-		return false;
-	return c->filters[0].tcp->n_logs == 0;
+	return rule_add(p, &r, e);
 }
 
-/* A cluster of a service, with its share of the connections. */
-struct target {
-	const struct mesh_cluster *c;
-	struct mesh_endpoints eps;
-	uint64_t share; /* of a million */
-};
+/* ---- virtual listeners: what no other listener names ----------------------------------------- */
 
-static bool is_candidate(const struct mesh_cluster *c)
+static bool is_catch_all(const struct mesh_chain_match *m)
 {
-	return (c->kind == MESH_CLUSTER_STATIC || c->kind == MESH_CLUSTER_EDS) &&
-	       c->lb != MESH_LB_LEAST_REQUEST;
+	return !m->destination_port && !m->n_destinations && !m->n_sources &&
+	       !m->n_direct_sources && m->source_kind == MESH_SOURCE_ANY && !m->n_source_ports &&
+	       !m->n_server_names && !m->transport.len && !m->n_protocols;
 }
 
-static void remember(struct agent *a, struct slice name)
+/* The one chain that takes every connection but those to the listener's own port; NULL: several. */
+static const struct mesh_chain *only_chain(const struct mesh_listener *l)
 {
-	struct l4_name *n;
+	const struct mesh_chain *found = l->default_chain;
 
-	HASH_FIND(hh, a->l4, name.ptr, name.len, n);
-	if (n)
-		return;
-	n = xcalloc(1, sizeof(*n));
-	n->name = slice_dup(name);
-	HASH_ADD_KEYPTR(hh, a->l4, n->name, name.len, n);
-}
+	for (uint32_t i = 0; i < l->n_chains; i++) {
+		const struct mesh_chain *c = &l->chains[i];
 
-static void forget_all(struct agent *a)
-{
-	struct l4_name *n, *tmp;
-
-	HASH_ITER(hh, a->l4, n, tmp) {
-		HASH_DEL(a->l4, n);
-		free(n->name);
-		free(n);
-	}
-}
-
-static bool is_healthy(const struct mesh_endpoint *e)
-{
-	return e->priority == 0 &&
-	       (e->health == MESH_HEALTH_UNKNOWN || e->health == MESH_HEALTH_HEALTHY);
-}
-
-static uint64_t total_weight(struct mesh_endpoints eps)
-{
-	uint64_t n = 0;
-
-	for (uint32_t i = 0; i < eps.n; i++)
-		if (is_healthy(&eps.v[i]))
-			n += eps.v[i].weight;
-	return n;
-}
-
-/* Appends the endpoints so that the cluster as a whole has its share. */
-static size_t add_backends(const struct target *t, struct datapath_backend *out)
-{
-	uint64_t total = total_weight(t->eps);
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < t->eps.n; i++) {
-		uint64_t w;
-
-		if (!is_healthy(&t->eps.v[i]) || !total)
+		if (c->match.destination_port && c->match.destination_port == l->addr.port)
 			continue;
-		w = t->eps.v[i].weight * t->share / total;
-		out[n++] = (struct datapath_backend){ t->eps.v[i].addr, w ? (uint32_t)w : 1 };
+		if (found || !is_catch_all(&c->match))
+			return NULL;
+		found = c;
 	}
-	return n;
+	return found;
 }
 
-/* The clusters that @t names, all known with endpoints; 0: not all are. */
-static uint32_t tcp_targets(struct policies *p, const struct mesh_view *v,
-			    const struct mesh_tcp_proxy *t, struct target *out, uint32_t max)
-{
-	uint32_t n = t->n_weighted ? t->n_weighted : 1;
-	bool all = true;
-
-	if (n > max)
-		return 0;
-	for (uint32_t i = 0; i < n; i++) {
-		int place = mesh_view_cluster_place(v, t->n_weighted ? t->weighted[i].name :
-								       t->cluster);
-
-		if (place < 0 || !is_candidate(mesh_view_cluster_at(v, (uint32_t)place)))
-			return 0;
-		out[i].c = mesh_view_cluster_at(v, (uint32_t)place);
-		out[i].eps = mesh_view_endpoints(v, (uint32_t)place);
-		out[i].share = t->n_weighted ?
-				       1000000ull * t->weighted[i].weight / t->total_weight :
-				       1000000;
-		remember(p->a, out[i].c->name);
-		all = all && out[i].eps.n;
-	}
-	return all ? n : 0;
-}
-
-/* Stays the same as long as the listener and its clusters do; never 0. */
-static uint32_t service_id(const struct mesh_listener *l, const struct target *t, uint32_t n)
-{
-	uint64_t h = l->hash;
-
-	for (uint32_t i = 0; i < n; i++)
-		h = (h ^ t[i].c->hash) * 0x9e3779b97f4a7c15ull;
-	return (uint32_t)(h ^ (h >> 32)) | 1;
-}
-
-static const struct datapath_service *find_service(const struct policies *p, uint32_t id)
-{
-	for (size_t i = 0; i < p->n_services; i++)
-		if (p->services[i].id == id)
-			return &p->services[i];
-	return NULL;
-}
-
-static bool is_same(const struct datapath_service *s, const struct datapath_backend *b, size_t n)
-{
-	if (s->backends_n != n)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (s->backends[i].weight != b[i].weight ||
-		    !addr_is_equal(&s->backends[i].addr, &b[i].addr))
-			return false;
-	return true;
-}
-
-/* true: the listener is served in the kernel by service @ret_id. */
-static bool add_service(struct policies *p, const struct mesh_view *v,
-			const struct mesh_listener *l, uint32_t *ret_id)
-{
-	struct target t[TARGETS_MAX];
-	const struct datapath_service *was;
-	struct datapath_backend *b;
-	uint32_t n, total = 0;
-	size_t used = 0;
-
-	if (!is_plain(l))
-		return false;
-	n = tcp_targets(p, v, l->chains[0].filters[0].tcp, t, ARRAY_LEN(t));
-	if (!n || p->n_services == SERVICES_MAX)
-		return false;
-	for (uint32_t i = 0; i < n; i++)
-		total += t[i].eps.n;
-	if (total > SKIFF_SERVICE_SLOTS)
-		return false;
-	b = arena_array(&p->arena, struct datapath_backend, total);
-	for (uint32_t i = 0; i < n; i++)
-		used += add_backends(&t[i], b + used);
-	/* The number is a hash: another service may have it by chance. */
-	*ret_id = service_id(l, t, n);
-	while ((was = find_service(p, *ret_id)) != NULL) {
-		if (is_same(was, b, used))
-			return true;
-		*ret_id += 2;
-	}
-	p->services[p->n_services++] = (struct datapath_service){ *ret_id, b, used };
-	return true;
-}
-
-/* ---- listeners -> rules ---------------------------------------------------------------------- */
-
-static int listener_rule(struct policies *p, const struct mesh_view *v,
+/*
+ * What becomes of connections that only the virtual listener would take: straight on
+ * (PassthroughCluster) needs no rule, nowhere (BlackHoleCluster) is refused by the kernel.
+ */
+static int virtual_rules(struct rule_list *p, const struct mesh_view *v,
 			 const struct mesh_listener *l, struct err *e)
 {
-	struct datapath_rule r = { .verdict = SKIFF_L7, .addr = l->addr, .bits = 128 };
+	const struct mesh_chain *c = only_chain(l);
+	const struct mesh_cluster *k;
+	int r;
 
-	r.direction = l->direction == MESH_INBOUND ? SKIFF_INBOUND : SKIFF_OUTBOUND;
-	if (addr_is_any(&l->addr)) {
-		r.addr = (struct addr){ .port = l->addr.port };
-		r.bits = 0;
-	}
-	if (l->use_original_dst) {
-		r.addr = (struct addr){ 0 };
-		r.bits = 0;
-	}
-	if (r.direction == SKIFF_OUTBOUND && !l->use_original_dst &&
-	    add_service(p, v, l, &r.service))
-		r.verdict = SKIFF_L4;
-	return add_rule(p, &r, e);
+	if (!c || c->n_filters != 1 || c->filters[0].kind != MESH_NET_TCP ||
+	    c->filters[0].tcp->n_weighted || c->socket.kind != MESH_SOCKET_RAW)
+		return rule_add_all(p, SKIFF_OUTBOUND, 0, SKIFF_L7, e);
+	k = mesh_view_cluster(v, c->filters[0].tcp->cluster);
+	if (k && k->kind == MESH_CLUSTER_ORIGINAL_DST && k->socket.kind == MESH_SOCKET_RAW &&
+	    !k->n_socket_matches && !k->use_original_dst_header)
+		return 0;
+	if (!k || k->kind != MESH_CLUSTER_STATIC || k->n_endpoints)
+		return rule_add_all(p, SKIFF_OUTBOUND, 0, SKIFF_L7, e);
+	r = rule_add_all(p, SKIFF_OUTBOUND, DNS_PORT, SKIFF_BYPASS, e);
+	return r < 0 ? r : rule_add_all(p, SKIFF_OUTBOUND, 0, SKIFF_DENY, e);
 }
 
-static int explicit_rules(struct policies *p, const struct agent_pod *pod, struct err *e)
+/* ---- rules of a view ------------------------------------------------------------------------- */
+
+static void use_name_add(struct agent_rules *r, struct slice name, struct l4_use *u)
+{
+	struct use_name *n = arena_new(&r->arena, struct use_name), *first;
+
+	*n = (struct use_name){ .name = name, .use = u };
+	HASH_FIND(hh, r->names, name.ptr, name.len, first);
+	if (!first) {
+		HASH_ADD_KEYPTR(hh, r->names, n->name.ptr, n->name.len, n);
+		return;
+	}
+	n->next = first->next;
+	first->next = n;
+}
+
+/* The verdict for an outbound listener: in the kernel if that can be, else in the engine. */
+static enum skiff_verdict use_add(struct agent *a, struct agent_rules *r,
+				  const struct mesh_listener *l, uint32_t *ret_service)
+{
+	struct slice names[L4_TARGETS_MAX];
+	uint32_t n = l4_is_candidate(l) ? l4_clusters(l, names) : 0;
+	struct l4_use *u = &r->uses[r->n_uses];
+
+	if (!n)
+		return SKIFF_L7;
+	*u = (struct l4_use){ l, l4_service_get(a->l4, r->view, l) };
+	r->n_uses++;
+	for (uint32_t i = 0; i < n; i++)
+		use_name_add(r, names[i], u);
+	if (!u->service)
+		return SKIFF_L7;
+	*ret_service = l4_service_id(u->service);
+	return SKIFF_L4;
+}
+
+/* The rule for one address of a listener. */
+static int address_rule(struct rule_list *p, const struct datapath_rule *rule,
+			const struct addr *at, struct err *e)
+{
+	struct datapath_rule r = *rule;
+
+	r.addr = addr_is_any(at) ? (struct addr){ .port = at->port } : *at;
+	r.bits = addr_is_any(at) ? 0 : 128;
+	return rule_add(p, &r, e);
+}
+
+static int listener_rule(struct agent *a, struct agent_rules *r, struct rule_list *p,
+			 const struct mesh_listener *l, struct err *e)
+{
+	struct datapath_rule rule = { .verdict = SKIFF_L7 };
+	int rc;
+
+	rule.direction = l->direction == MESH_INBOUND ? SKIFF_INBOUND : SKIFF_OUTBOUND;
+	if (l->use_original_dst && r->is_mesh && rule.direction == SKIFF_OUTBOUND)
+		return virtual_rules(p, r->view, l, e);
+	if (l->use_original_dst)
+		return rule_add_all(p, rule.direction, 0, SKIFF_L7, e);
+	if (rule.direction == SKIFF_OUTBOUND)
+		rule.verdict = use_add(a, r, l, &rule.service);
+	rc = address_rule(p, &rule, &l->addr, e);
+	for (uint32_t i = 0; i < l->n_more && rc == 0; i++)
+		rc = address_rule(p, &rule, &l->more[i], e);
+	return rc;
+}
+
+static void rules_unref(struct agent_rules *r)
+{
+	if (!r || --r->refs)
+		return;
+	for (size_t i = 0; i < r->n_uses; i++)
+		l4_service_unref(r->uses[i].service);
+	HASH_CLEAR(hh, r->names);
+	list_del(&r->node);
+	mesh_view_unref(r->view);
+	arena_done(&r->arena);
+	free(r->v);
+	free(r);
+}
+
+static int rules_make(struct agent *a, struct mesh_view *v, bool is_mesh,
+		      struct agent_rules **ret_r, struct err *e)
+{
+	struct agent_rules *r = xcalloc(1, sizeof(*r));
+	struct rule_list p = { 0 };
+	int rc = 0;
+
+	r->refs = 1;
+	r->view = mesh_view_ref(v);
+	r->is_mesh = is_mesh;
+	r->uses = arena_array(&r->arena, struct l4_use, v->n_listeners);
+	list_push(&a->rules, &r->node);
+	for (uint32_t i = 0; i < v->n_listeners && rc == 0; i++)
+		rc = listener_rule(a, r, &p, mesh_view_listener_at(v, i), e);
+	r->v = p.v;
+	r->n = p.n;
+	list_done(&p);
+	if (rc < 0) {
+		rules_unref(r);
+		return rc;
+	}
+	*ret_r = r;
+	return 0;
+}
+
+/* Those of the pod's view as it is now, with a reference; NULL for a pod without one. */
+static int rules_get(struct agent *a, const struct agent_pod *pod, struct agent_rules **ret_r,
+		     struct err *e)
+{
+	bool is_mesh = agent_xds_wants(a, &pod->conf);
+
+	*ret_r = NULL;
+	if (!pod->view || pod->phase != AGENT_SERVED)
+		return 0;
+	list_for_each(n, &a->rules) {
+		struct agent_rules *r = list_entry(n, struct agent_rules, node);
+
+		if (r->view != pod->view || r->is_mesh != is_mesh || r->is_stale)
+			continue;
+		r->refs++;
+		*ret_r = r;
+		return 0;
+	}
+	return rules_make(a, pod->view, is_mesh, ret_r, e);
+}
+
+/* ---- rules of a pod -------------------------------------------------------------------------- */
+
+static int explicit_rules(struct rule_list *p, const struct agent_pod *pod, struct err *e)
 {
 	static const enum skiff_verdict verdicts[] = {
 		[SKIFFD_BYPASS] = SKIFF_BYPASS,
@@ -276,92 +300,191 @@ static int explicit_rules(struct policies *p, const struct agent_pod *pod, struc
 			.bits = c->bits,
 		};
 
-		r = add_rule(p, &rule, e);
+		r = rule_add(p, &rule, e);
 	}
 	return r;
 }
 
-static int pod_rules(struct policies *p, const struct agent_pod *pod, struct err *e)
+/* A pod without configuration: everything goes to the engine, where it waits, or nowhere. */
+static int phase_rules(struct rule_list *p, const struct agent_pod *pod, struct err *e)
 {
-	const struct mesh_view *v = pod->view;
-	int r;
+	enum skiff_verdict verdict = pod->phase == AGENT_HELD ? SKIFF_L7 : SKIFF_DENY;
+	int r = 0;
 
-	HASH_CLEAR(hh, p->index);
-	p->n_rules = 0;
-	r = explicit_rules(p, pod, e);
-	for (uint32_t i = 0; v && i < v->n_listeners && r == 0; i++)
-		r = listener_rule(p, v, mesh_view_listener_at(v, i), e);
+	if (pod->phase == AGENT_SERVED)
+		return 0;
+	r = rule_add_all(p, SKIFF_OUTBOUND, 0, verdict, e);
+	return r < 0 ? r : rule_add_all(p, SKIFF_INBOUND, 0, verdict, e);
+}
+
+/* What the policies of the pod itself say goes before what its listeners ask for. */
+static int pod_write(struct agent *a, struct agent_pod *pod, const struct agent_rules *rules,
+		     struct err *e)
+{
+	struct rule_list p = { 0 };
+	int r = explicit_rules(&p, pod, e);
+
+	if (r == 0)
+		r = phase_rules(&p, pod, e);
+	for (size_t i = 0; rules && i < rules->n && r == 0; i++)
+		r = rule_add(&p, &rules->v[i], e);
+	if (r == 0)
+		r = datapath_policy_set(a->dp, pod->ref.id, p.v, p.n, (uint32_t)a->version, e);
+	free(p.v);
+	list_done(&p);
 	return r;
 }
 
-/* Services of all pods first (additions), then each pod's rules, then the services go that no rule
- * names any more. */
+/* ---- all pods -------------------------------------------------------------------------------- */
+
+/* The rules that each pod shall have; those of @next[i] are referenced also on failure. */
+static int plan(struct agent *a, struct agent_rules **next, struct err *e)
+{
+	uint32_t i = 0;
+
+	list_for_each(n, &a->pods) {
+		struct agent_pod *pod = list_entry(n, struct agent_pod, node);
+		int r = rules_get(a, pod, &next[i++], e);
+
+		if (r < 0)
+			return err_prefix(e, r, "pod %s/%s", pod->conf.namespace_, pod->conf.name);
+	}
+	return 0;
+}
+
+/* Writes the pods whose rules changed; they own what they have then. */
+static int write_pods(struct agent *a, struct agent_rules **next, struct err *e)
+{
+	uint32_t i = 0;
+
+	list_for_each(n, &a->pods) {
+		struct agent_pod *pod = list_entry(n, struct agent_pod, node);
+		struct agent_rules *rules = next[i++], *was = pod->rules;
+		int r;
+
+		if (!pod->in_kernel || (rules == was && !pod->rules_changed))
+			continue;
+		pod->rules_changed = true; /* until all of it is there */
+		r = pod_write(a, pod, rules, e);
+		if (r < 0)
+			return err_prefix(e, r, "pod %s/%s", pod->conf.namespace_, pod->conf.name);
+		pod->rules = rules;
+		next[i - 1] = was;
+		pod->rules_changed = false;
+	}
+	return 0;
+}
+
 int agent_policy_apply(struct agent *a, struct err *e)
 {
-	struct policies p = { .a = a };
-	uint32_t gen = (uint32_t)a->version;
-	int r = 0;
+	struct agent_rules **next;
+	int r;
 
 	if (!a->dp)
 		return 0;
-	forget_all(a);
+	if (!a->l4)
+		a->l4 = l4_new(a->dp);
 	a->l4_changed = false;
-	p.rules = xcalloc(RULES_MAX, sizeof(*p.rules));
-	p.entries = xcalloc(RULES_MAX, sizeof(*p.entries));
-	p.services = xcalloc(SERVICES_MAX, sizeof(*p.services));
-	list_for_each(n, &a->pods) {
-		r = pod_rules(&p, list_entry(n, struct agent_pod, node), e);
-		if (r < 0)
-			goto out;
-	}
-	r = datapath_services_set(a->dp, p.services, p.n_services, gen, e);
-	list_for_each(n, &a->pods) {
-		struct agent_pod *pod = list_entry(n, struct agent_pod, node);
-
-		if (r < 0)
-			break;
-		if (!pod->in_kernel)
-			continue;
-		r = pod_rules(&p, pod, e);
-		if (r == 0)
-			r = datapath_policy_set(a->dp, pod->ref.id, p.rules, p.n_rules, gen, e);
-		if (r < 0)
-			err_prefix(e, r, "pod %s/%s", pod->conf.namespace_, pod->conf.name);
-	}
+	next = xcalloc(a->n_pods + 1, sizeof(struct agent_rules *));
+	r = plan(a, next, e);
 	if (r == 0)
-		datapath_services_trim(a->dp, p.services, p.n_services);
-out:
-	HASH_CLEAR(hh, p.index);
-	free(p.rules);
-	free(p.entries);
-	free(p.services);
-	arena_done(&p.arena);
+		r = l4_write(a->l4, (uint32_t)a->version, e);
+	if (r == 0)
+		r = write_pods(a, next, e);
+	for (uint32_t i = 0; i < a->n_pods; i++)
+		rules_unref(next[i]);
+	free(next);
+	/* No policy names the others any more. */
+	if (r == 0)
+		l4_trim(a->l4);
 	return r;
 }
 
-void agent_policy_done(struct agent *a)
+void agent_policy_touch(struct agent_pod *p)
 {
-	forget_all(a);
+	p->rules_changed = true;
+}
+
+void agent_policy_drop(struct agent_pod *p)
+{
+	rules_unref(p->rules);
+	p->rules = NULL;
 }
 
 /* ---- endpoints ------------------------------------------------------------------------------- */
 
+static void use_changed(struct agent *a, struct agent_rules *r, struct l4_use *u)
+{
+	struct l4_service *s = u->service;
+
+	if (!s) {
+		/* Has it become one for the kernel? */
+		s = l4_service_get(a->l4, r->view, u->listener);
+		r->is_stale |= s != NULL;
+		l4_service_unref(s);
+		return;
+	}
+	r->is_stale |= !l4_service_renew(s, r->view, u->listener);
+	if (l4_service_is_shared(s) && !a->l4_check_at_ms)
+		a->l4_check_at_ms = clock_mono_ns() / NSEC_PER_MSEC + CHECK_MS;
+}
+
 void agent_endpoints(struct agent *a, struct mesh_view *v, struct slice name,
 		     struct mesh_part *part)
 {
-	struct l4_name *n;
-
 	/* -ENOENT: the name is of a configuration that is gone. */
 	if (a->engine.endpoints(a->engine.arg, v, name, part) < 0)
 		return;
-	HASH_FIND(hh, a->l4, name.ptr, name.len, n);
-	a->l4_changed |= n != NULL;
+	list_for_each(n, &a->rules) {
+		struct agent_rules *r = list_entry(n, struct agent_rules, node);
+		struct use_name *u;
+
+		if (r->view != v)
+			continue;
+		HASH_FIND(hh, r->names, name.ptr, name.len, u);
+		for (; u; u = u->next) {
+			use_changed(a, r, u->use);
+			a->l4_changed = true;
+		}
+	}
+}
+
+/* Views that shared a service and have other endpoints by now get one of their own. */
+static void check_shared(struct agent *a)
+{
+	a->l4_check_at_ms = 0;
+	list_for_each(n, &a->rules) {
+		struct agent_rules *r = list_entry(n, struct agent_rules, node);
+
+		for (size_t i = 0; i < r->n_uses && !r->is_stale; i++) {
+			struct l4_use *u = &r->uses[i];
+
+			if (u->service && l4_service_is_shared(u->service) &&
+			    l4_service_differs(u->service, r->view, u->listener))
+				r->is_stale = a->l4_changed = true;
+		}
+	}
+}
+
+static bool has_stale(const struct agent *a)
+{
+	list_for_each(n, &a->rules)
+		if (list_entry(n, struct agent_rules, node)->is_stale)
+			return true;
+	return false;
 }
 
 void agent_policy_catch_up(struct agent *a)
 {
 	struct err e;
+	int r;
 
-	if (a->l4_changed && agent_policy_apply(a, &e) < 0)
+	if (a->l4_check_at_ms && clock_mono_ns() / NSEC_PER_MSEC >= a->l4_check_at_ms)
+		check_shared(a);
+	if (!a->l4_changed)
+		return;
+	a->l4_changed = false;
+	r = has_stale(a) ? agent_policy_apply(a, &e) : l4_write(a->l4, (uint32_t)a->version, &e);
+	if (r < 0)
 		log_error("agent", "new endpoints are not in the kernel: %s", e.text);
 }

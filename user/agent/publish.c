@@ -50,7 +50,8 @@ static struct mesh_view *shared_view(struct agent *a, const struct agent_pod *p)
 
 		if (o == p)
 			return NULL;
-		if (o->next_view && same_paths(o->conf.resources, o->conf.n_resources,
+		if (o->next_view && !agent_xds_wants(a, &o->conf) &&
+		    same_paths(o->conf.resources, o->conf.n_resources,
 					       p->conf.resources, p->conf.n_resources))
 			return mesh_view_ref(o->next_view);
 	}
@@ -81,6 +82,11 @@ int agent_load_all(struct agent *a, struct mesh_view **ret_host, struct err *e)
 			break;
 		if (p->leaving) {
 			/* Until the kernel hands over no more of its connections. */
+			p->next_view = p->view ? mesh_view_ref(p->view) : NULL;
+			continue;
+		}
+		if (agent_xds_wants(a, &p->conf)) {
+			/* The control plane's business; files give way when it has sent all. */
 			p->next_view = p->view ? mesh_view_ref(p->view) : NULL;
 			continue;
 		}
@@ -143,7 +149,8 @@ static struct mesh_snapshot *snapshot(struct agent *a)
 	list_for_each(n, &a->pods) {
 		const struct agent_pod *p = list_entry(n, struct agent_pod, node);
 
-		if (p->in_engine)
+		/* What is held or closed has no configuration: nobody may pass it unseen. */
+		if (p->in_engine && p->phase == AGENT_SERVED)
 			fill_pod(s, &s->pods[i++], p);
 	}
 	s->n_pods = i;

@@ -94,6 +94,7 @@ static int plan_pods(struct agent *a, const struct skiffd_config *c, struct err 
 			p->named = true;
 			p->was = agent_pod_new(conf);
 			swap_conf(p, p->was);
+			agent_policy_touch(p);
 			r = agent_pod_look(p, e);
 		} else {
 			/* The same name in another namespace is another pod. */
@@ -136,10 +137,37 @@ static void refresh_kept(struct agent *a, struct agent_pod *p)
 {
 	struct err e;
 
-	if (agent_pod_write(a, p, &e) < 0)
+	if (agent_pod_write(a, p, &e) < 0 || agent_xds_sync(a, p, &e) < 0)
 		log_warn("agent", "pod %s/%s: %s", p->conf.namespace_, p->conf.name, e.text);
 	p->from_file = true;
 	agent_pod_free(p->was);
+}
+
+/* Pods that waited for a control plane and have files now are served. */
+static void serve_kept(struct agent *a)
+{
+	struct err e;
+	bool any = false;
+
+	list_for_each(n, &a->pods) {
+		struct agent_pod *p = list_entry(n, struct agent_pod, node);
+
+		if (p->phase == AGENT_SERVED || agent_xds_wants(a, &p->conf) || !p->view)
+			continue;
+		p->phase = AGENT_SERVED;
+		agent_policy_touch(p);
+		any = true;
+	}
+	if (!any)
+		return;
+	if (agent_publish(a, &e) < 0)
+		log_error("agent", "%s", e.text);
+	list_for_each(n, &a->pods) {
+		const struct agent_pod *p = list_entry(n, struct agent_pod, node);
+
+		if (p->phase == AGENT_SERVED && p->in_engine)
+			a->engine.pod_serve(a->engine.arg, p->ref.id);
+	}
 }
 
 /* true: a pod leaves; the kernel has let it go already. */
@@ -180,6 +208,7 @@ static void end_pods(struct agent *a, bool done)
 			refresh_kept(a, p);
 		else if (p->was) {
 			swap_conf(p, p->was);
+			agent_policy_touch(p);
 			agent_pod_free(p->was);
 		} else if (fresh)
 			log_info("agent", "pod %s/%s is in the mesh", p->conf.namespace_,
@@ -189,6 +218,8 @@ static void end_pods(struct agent *a, bool done)
 	}
 	if (left && agent_publish(a, &e) < 0)
 		log_warn("agent", "the pods that left are still known: %s", e.text);
+	if (done)
+		serve_kept(a);
 }
 
 /* ---- all of it ---------------------------------------------------------------- */
@@ -237,14 +268,16 @@ static bool same_base(const struct skiffd_config *a, const struct skiffd_config 
 	       a->max_buffer_bytes == b->max_buffer_bytes &&
 	       a->max_buffer_bytes_per_pod == b->max_buffer_bytes_per_pod &&
 	       same_text(a->cgroup, b->cgroup) && same_text(a->pin_dir, b->pin_dir) &&
-	       a->credit_bytes == b->credit_bytes && a->heartbeat_seconds == b->heartbeat_seconds;
+	       a->credit_bytes == b->credit_bytes && a->heartbeat_seconds == b->heartbeat_seconds &&
+	       same_text(a->state_dir, b->state_dir) && same_text(a->pod_folder, b->pod_folder) &&
+	       skiffd_xds_is_same(a->xds, b->xds);
 }
 
 static void adopt_config(struct agent *a, struct skiffd_config *c)
 {
 	if (!same_base(c, a->conf))
-		log_warn("agent", "workers, io, admin, control, limits and capture change "
-				  "with a restart only");
+		log_warn("agent", "workers, io, admin, control, limits, capture, xds, state_dir "
+				  "and pod_folder change with a restart only");
 	skiffd_config_free(a->conf);
 	a->conf = c;
 }

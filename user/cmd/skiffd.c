@@ -26,6 +26,8 @@ static const char usage[] =
 	"      --io KIND        auto, uring or epoll (default: the configuration's, else auto)\n"
 	"      --workers N      worker threads (default: the configuration's, else one a CPU)\n"
 	"      --pods           capture even if no pods are configured (skiffctl pod add)\n"
+	"      --xds-mode M     how to speak to the control plane: delta, sotw (state of the\n"
+	"                       world) or auto: delta, and sotw where that is refused\n"
 	"      --validate       read and check everything, say what is wrong or unused, stop\n"
 	"      --log-level L    trace, debug, info, warning, error or off\n"
 	"      --no-sandbox     keep all capabilities and system calls (for debugging)\n"
@@ -41,7 +43,8 @@ static const char usage[] =
 
 struct options {
 	const char *config, *io, *log_level;
-	int workers; /* -1: not given */
+	int workers;  /* -1: not given */
+	int xds_mode; /* enum skiffd_xds_mode, -1: not given */
 	bool pods, validate, no_sandbox;
 };
 
@@ -52,15 +55,20 @@ static int hook_apply(void *arg, struct mesh_snapshot *s, struct err *e)
 	return engine_apply(arg, s, e);
 }
 
-static int hook_pod_add(void *arg, uint32_t pod, int netns, bool has_ipv6,
+static int hook_pod_add(void *arg, uint32_t pod, int netns, bool has_ipv6, bool held,
 			struct agent_pod_fds *ret, struct err *e)
 {
 	struct engine_pod_fds fds;
-	int r = engine_pod_add(arg, pod, netns, has_ipv6, &fds, e);
+	int r = engine_pod_add(arg, pod, netns, has_ipv6, held, &fds, e);
 
 	if (r == 0)
 		*ret = (struct agent_pod_fds){ fds.outbound4, fds.outbound6, fds.inbound };
 	return r;
+}
+
+static void hook_pod_serve(void *arg, uint32_t pod)
+{
+	engine_pod_serve(arg, pod);
 }
 
 static void hook_pod_remove(void *arg, uint32_t pod)
@@ -90,6 +98,7 @@ struct server {
 	struct agent *agent;
 	struct engine *engine;
 	struct admin *admin;
+	char *trust_domain; /* of the engine's options: outlives configurations */
 };
 
 struct text_call {
@@ -224,9 +233,13 @@ static void quit(void *ctx)
 static int start_admin(struct server *s, const struct skiffd_config *c, struct err *e)
 {
 	struct admin_options o = {
-		.tcp = c->has_admin, .listen = c->admin,
+		.tcp = c->has_admin,
+		.listen = c->admin,
 		.control = c->control && *c->control ? c->control : NULL,
-		.version = SKIFF_VERSION, .state = state, .quit = quit, .ctx = s,
+		.version = SKIFF_VERSION,
+		.state = state,
+		.quit = quit,
+		.ctx = s,
 	};
 	int r = admin_new(&o, &s->admin, e);
 
@@ -267,12 +280,18 @@ static int start_engine(struct server *s, const struct options *o, const struct 
 			    .buffer_bytes = c->max_buffer_bytes,
 			    .buffer_bytes_per_pod = c->max_buffer_bytes_per_pod },
 		.original_dst = agent_original_dst,
+		.trust_domain = s->trust_domain,
 		.arg = s->agent,
 	};
 	const char *io = o->io ? o->io : c->io;
 	struct agent_engine hooks = {
-		.apply = hook_apply, .pod_add = hook_pod_add, .pod_remove = hook_pod_remove,
-		.endpoints = hook_endpoints, .is_alive = hook_is_alive, .drain = hook_drain,
+		.apply = hook_apply,
+		.pod_add = hook_pod_add,
+		.pod_serve = hook_pod_serve,
+		.pod_remove = hook_pod_remove,
+		.endpoints = hook_endpoints,
+		.is_alive = hook_is_alive,
+		.drain = hook_drain,
 	};
 	int r;
 
@@ -321,8 +340,8 @@ static int validate(const struct skiffd_config *c, struct err *e)
 
 static int serve(struct server *s, const struct options *o, struct skiffd_config *c, struct err *e)
 {
-	bool pods = c->n_pods || o->pods;
-	int r = agent_new(c, o->pods, &s->agent, e);
+	bool pods = c->n_pods || o->pods || c->pod_folder;
+	int r = agent_new(c, pods, &s->agent, e);
 
 	if (r < 0) {
 		skiffd_config_free(c);
@@ -361,6 +380,10 @@ static int run(const struct options *o)
 	xds_report_done(&report);
 	if (r < 0)
 		goto out;
+	if (c->xds && o->xds_mode >= 0)
+		c->xds->mode = (enum skiffd_xds_mode)o->xds_mode;
+	if (c->xds && c->xds->trust_domain)
+		s.trust_domain = xstrdup(c->xds->trust_domain);
 	if ((o->log_level || c->log_level) &&
 	    log_level_parse(o->log_level ? o->log_level : c->log_level, &level))
 		log_level_set(level);
@@ -379,6 +402,7 @@ static int run(const struct options *o)
 	engine_free(s.engine);
 	agent_free(s.agent);
 out:
+	free(s.trust_domain);
 	if (r < 0)
 		fprintf(stderr, "skiffd: %s\n", e.text);
 	return r < 0 ? 1 : 0;
@@ -387,17 +411,35 @@ out:
 /* ---- command line ---------------------------------------------------------------------------- */
 
 static const struct option longs[] = {
-	{ "config", required_argument, NULL, 'c' },  { "io", required_argument, NULL, 'i' },
-	{ "workers", required_argument, NULL, 'w' }, { "pods", no_argument, NULL, 'p' },
-	{ "validate", no_argument, NULL, 'v' },      { "log-level", required_argument, NULL, 'l' },
-	{ "no-sandbox", no_argument, NULL, 'n' },    { "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+	{ "config", required_argument, NULL, 'c' },
+	{ "io", required_argument, NULL, 'i' },
+	{ "workers", required_argument, NULL, 'w' },
+	{ "xds-mode", required_argument, NULL, 'x' },
+	{ "pods", no_argument, NULL, 'p' },
+	{ "validate", no_argument, NULL, 'v' },
+	{ "log-level", required_argument, NULL, 'l' },
+	{ "no-sandbox", no_argument, NULL, 'n' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static int bad(const char *what)
 {
 	fprintf(stderr, "skiffd: %s (skiffd --help)\n", what);
 	return 2;
+}
+
+static int xds_mode_of(const char *word)
+{
+	static const char *const words[] = {
+		[SKIFFD_XDS_AUTO] = "auto", [SKIFFD_XDS_DELTA] = "delta", [SKIFFD_XDS_SOTW] = "sotw"
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(word, words[i]) == 0)
+			return (int)i;
+	return -1;
 }
 
 static int parse(int argc, char **argv, struct options *o)
@@ -408,40 +450,30 @@ static int parse(int argc, char **argv, struct options *o)
 
 	while ((opt = getopt_long(argc, argv, "c:Vh", longs, NULL)) >= 0)
 		switch (opt) {
-		case 'c':
-			o->config = optarg;
-			break;
-		case 'i':
-			o->io = optarg;
-			break;
+		case 'c': o->config = optarg; break;
+		case 'i': o->io = optarg; break;
 		case 'w':
 			if (slice_to_u64(slice_str(optarg), &n) < 0 || n > ENGINE_WORKERS_MAX)
 				return bad("--workers is a number up to 256");
 			o->workers = (int)n;
 			break;
-		case 'p':
-			o->pods = true;
+		case 'p': o->pods = true; break;
+		case 'x':
+			o->xds_mode = xds_mode_of(optarg);
+			if (o->xds_mode < 0)
+				return bad("--xds-mode is delta, sotw or auto");
 			break;
-		case 'v':
-			o->validate = true;
-			break;
+		case 'v': o->validate = true; break;
 		case 'l':
 			if (!log_level_parse(optarg, &level))
 				return bad(
 					"--log-level is trace, debug, info, warning, error or off");
 			o->log_level = optarg;
 			break;
-		case 'n':
-			o->no_sandbox = true;
-			break;
-		case 'V':
-			puts("skiffd " SKIFF_VERSION);
-			return -1;
-		case 'h':
-			fputs(usage, stdout);
-			return -1;
-		default:
-			return bad("unknown option");
+		case 'n': o->no_sandbox = true; break;
+		case 'V': puts("skiffd " SKIFF_VERSION); return -1;
+		case 'h': fputs(usage, stdout); return -1;
+		default: return bad("unknown option");
 		}
 	if (optind < argc)
 		return bad("only options are taken");
@@ -450,7 +482,7 @@ static int parse(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .workers = -1 };
+	struct options o = { .workers = -1, .xds_mode = -1 };
 	int r = parse(argc, argv, &o);
 
 	if (r)

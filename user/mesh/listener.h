@@ -188,9 +188,13 @@ struct mesh_chain {
 
 enum mesh_direction { MESH_UNSPECIFIED, MESH_INBOUND, MESH_OUTBOUND };
 
+#define MESH_LISTENER_ADDRS_MAX 64
+
 struct mesh_listener {
 	struct slice name;
 	struct addr addr;
+	struct addr *more; /* additional_addresses: for captured connections only */
+	uint32_t n_more;
 	bool bind_to_port;	/* default true */
 	bool use_original_dst; /* hands connections to the listener of their original destination */
 	bool sniff; /* a listener filter (http_inspector, tls_inspector) or ours asks for detection
@@ -201,7 +205,7 @@ struct mesh_listener {
 	const struct mesh_port_rule *http_off, *tls_off; /* ports without; NULL: none */
 	enum mesh_direction direction;
 	struct slice stat_prefix; /* or empty: by address */
-	uint32_t sniff_timeout_ms; /* listener_filters_timeout; default 100 here */
+	uint32_t sniff_timeout_ms; /* listener_filters_timeout; default 100 here; 0: none */
 	bool continue_on_timeout;
 	uint32_t per_connection_buffer; /* default 1 MiB */
 	struct mesh_chain *chains;

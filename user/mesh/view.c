@@ -8,11 +8,13 @@
 /* A listener with its place. */
 struct placed {
 	const struct mesh_listener *l;
+	const struct addr *at; /* one of its addresses */
 	uint32_t place;
 };
 
 struct view_index {
-	struct placed *listeners; /* by port, address, place */
+	struct placed *listeners; /* by port, address, place; one for each address */
+	uint32_t n_listeners;
 	int virtuals[3]; /* by enum mesh_direction: place of the one with use_original_dst, or -1 */
 	uint32_t mask;
 	uint32_t slots[]; /* index in parts + 1; open addressing, at most half full */
@@ -108,17 +110,17 @@ const struct mesh_cluster *mesh_view_cluster(const struct mesh_view *v, struct s
 /* ---- listeners ------------------------------------------------------------------------------- */
 
 /* Order of the index: port, then address; listeners of one address stay in their order. */
-static int place_compare(const struct mesh_listener *a, const struct addr *b)
+static int place_compare(const struct addr *a, const struct addr *b)
 {
-	if (a->addr.port != b->port)
-		return a->addr.port < b->port ? -1 : 1;
-	return memcmp(a->addr.ip, b->ip, sizeof(b->ip));
+	if (a->port != b->port)
+		return a->port < b->port ? -1 : 1;
+	return memcmp(a->ip, b->ip, sizeof(b->ip));
 }
 
 static int placed_compare(const void *a, const void *b)
 {
 	const struct placed *x = a, *y = b;
-	int d = place_compare(x->l, &y->l->addr);
+	int d = place_compare(x->at, y->at);
 
 	return d ? d : (x->place > y->place) - (x->place < y->place);
 }
@@ -127,18 +129,24 @@ static void listeners_index(struct mesh_view *v)
 {
 	struct view_index *x = v->index;
 
-	x->listeners = arena_array(&v->arena, struct placed, v->n_listeners);
+	uint32_t n = v->n_listeners;
+
+	for (uint32_t i = 0; i < v->n_listeners; i++)
+		n += mesh_view_listener_at(v, i)->n_more;
+	x->listeners = arena_array(&v->arena, struct placed, n);
 	for (size_t i = 0; i < ARRAY_LEN(x->virtuals); i++)
 		x->virtuals[i] = -1;
 	for (uint32_t i = 0; i < v->n_listeners; i++) {
 		const struct mesh_listener *l = mesh_view_listener_at(v, i);
 
-		x->listeners[i] = (struct placed){ l, i };
+		x->listeners[x->n_listeners++] = (struct placed){ l, &l->addr, i };
+		for (uint32_t k = 0; k < l->n_more; k++)
+			x->listeners[x->n_listeners++] = (struct placed){ l, &l->more[k], i };
 		if (l->use_original_dst && x->virtuals[l->direction] < 0)
 			x->virtuals[l->direction] = (int)i;
 	}
-	if (v->n_listeners)
-		qsort(x->listeners, v->n_listeners, sizeof(*x->listeners), placed_compare);
+	if (n)
+		qsort(x->listeners, n, sizeof(*x->listeners), placed_compare);
 }
 
 /* The listener at exactly @at, one that names @direction before one that names none. */
@@ -147,17 +155,17 @@ static const struct placed *listener_at(const struct mesh_view *v, enum mesh_dir
 {
 	const struct view_index *x = v->index;
 	const struct placed *found = NULL;
-	uint32_t low = 0, high = v->n_listeners;
+	uint32_t low = 0, high = x->n_listeners;
 
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
 
-		if (place_compare(x->listeners[mid].l, at) < 0)
+		if (place_compare(x->listeners[mid].at, at) < 0)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	for (; low < v->n_listeners && place_compare(x->listeners[low].l, at) == 0; low++) {
+	for (; low < x->n_listeners && place_compare(x->listeners[low].at, at) == 0; low++) {
 		const struct placed *p = &x->listeners[low];
 
 		if (p->l->direction == direction)

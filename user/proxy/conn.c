@@ -550,7 +550,9 @@ static void conn_begin(struct conn *c)
 	if (conn_wants_sniffing(c)) {
 		stats_inc(c->w->stats, c->pl->stats.pre_cx_active);
 		c->sniffing = true;
-		io_timer_set(c->w->io, &c->timer, c->pl->conf->sniff_timeout_ms);
+		/* 0, which Istio sends: as long as it takes. */
+		if (c->pl->conf->sniff_timeout_ms)
+			io_timer_set(c->w->io, &c->timer, c->pl->conf->sniff_timeout_ms);
 		return;
 	}
 	conn_choose(c, SLICE_NONE, NULL, 0);

@@ -29,6 +29,7 @@ struct pod_entry {
 	struct epod *pod;
 	struct wlisten **listens; /* 3 kinds x workers */
 	unsigned int n_listens;
+	bool serves; /* connections are accepted */
 };
 
 /* ---- running something on a worker ----------------------------------------------------------- */
@@ -175,6 +176,16 @@ int engine_new(const struct engine_opts *opts, struct engine **ret_e, struct err
 	return 0;
 }
 
+/* The listeners of a pod that was never served: no worker knows them. */
+static void free_unserved(struct pod_entry *p)
+{
+	for (unsigned int i = 0; i < p->n_listens && !p->serves; i++) {
+		close(p->listens[i]->fd);
+		epod_unref(p->listens[i]->pod);
+		free(p->listens[i]);
+	}
+}
+
 static void free_ports(struct engine *e)
 {
 	struct list *n;
@@ -188,6 +199,7 @@ static void free_ports(struct engine *e)
 	while ((n = list_pop(&e->pods)) != NULL) {
 		struct pod_entry *p = list_entry(n, struct pod_entry, node);
 
+		free_unserved(p);
 		epod_unref(p->pod);
 		free(p->listens);
 		free(p);
@@ -530,7 +542,6 @@ static int pod_listens(struct engine *e, struct pod_entry *p, bool has_ipv6, str
 	p->listens = xcalloc(ARRAY_LEN(at) * e->n_workers, sizeof(struct wlisten *));
 	for (size_t i = 0; i < ARRAY_LEN(at); i++) {
 		struct wlisten **out = p->listens + p->n_listens;
-		struct listen_task t = { out };
 		struct addr a;
 		int r;
 
@@ -541,19 +552,29 @@ static int pod_listens(struct engine *e, struct pod_entry *p, bool has_ipv6, str
 		r = open_listens(e, &a, p->pod, at[i].kind, out, err);
 		if (r < 0)
 			return r;
-		engine_on_all(e, start_listens, &t);
 		p->n_listens += e->n_workers;
 	}
 	return 0;
 }
 
+static void pod_serve(struct engine *e, struct pod_entry *p)
+{
+	for (unsigned int i = 0; i < p->n_listens && !p->serves; i += e->n_workers) {
+		struct listen_task t = { p->listens + i };
+
+		engine_on_all(e, start_listens, &t);
+	}
+	p->serves = true;
+}
+
 static void pod_drop(struct engine *e, struct pod_entry *p)
 {
-	for (unsigned int i = 0; i < p->n_listens; i += e->n_workers) {
+	for (unsigned int i = 0; i < p->n_listens && p->serves; i += e->n_workers) {
 		struct listen_task t = { p->listens + i };
 
 		engine_on_all(e, stop_listens, &t);
 	}
+	free_unserved(p);
 	engine_on_all(e, forget_pod, p->pod);
 	list_del(&p->node);
 	epod_unref(p->pod);
@@ -561,7 +582,7 @@ static void pod_drop(struct engine *e, struct pod_entry *p)
 	free(p);
 }
 
-int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6,
+int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6, bool held,
 		   struct engine_pod_fds *ret_fds, struct err *err)
 {
 	struct pod_entry *p;
@@ -582,10 +603,20 @@ int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6,
 		return r;
 	}
 	engine_on_all(e, learn_pod, p->pod);
+	if (!held)
+		pod_serve(e, p);
 	ret_fds->outbound4 = p->listens[0]->fd;
 	ret_fds->inbound = p->listens[e->n_workers]->fd;
 	ret_fds->outbound6 = has_ipv6 ? p->listens[2 * e->n_workers]->fd : -1;
 	return 0;
+}
+
+void engine_pod_serve(struct engine *e, uint32_t pod)
+{
+	struct pod_entry *p = find_pod(e, pod);
+
+	if (p)
+		pod_serve(e, p);
 }
 
 void engine_pod_remove(struct engine *e, uint32_t pod)

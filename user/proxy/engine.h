@@ -55,9 +55,14 @@ struct engine_pod_fds {
 	int inbound;		  /* dual-stack */
 };
 
-/* Takes a pod's namespace: @netns is duplicated, its in-pod listeners are opened. */
-int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6,
+/*
+ * Takes a pod's namespace: @netns is duplicated, its in-pod listeners are opened. @held:
+ * connections wait in the kernel's queues, established and unread, until engine_pod_serve.
+ */
+int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6, bool held,
 		   struct engine_pod_fds *ret_fds, struct err *err);
+/* Connections of the pod are accepted from now on. Its view should have been applied. */
+void engine_pod_serve(struct engine *e, uint32_t pod);
 /* Closes the listeners and the connections of the pod. */
 void engine_pod_remove(struct engine *e, uint32_t pod);
 

@@ -42,7 +42,6 @@ static const struct {
 	uint32_t number;
 } fields[] = {
 	{ V3("listener") "FilterChain", "use_proxy_proto", 4 },
-	{ V3("listener") "Listener", "additional_addresses", 33 },
 	{ V3("listener") "Listener", "fcds_config", 36 },
 	{ V3("listener") "Listener", "filter_chain_matcher", 32 },
 	{ V3("listener") "Listener", "udp_listener_config", 18 },

@@ -11,30 +11,16 @@
 #include <stdarg.h>
 
 #include "base/log.h"
-#include "xds/path.h"
+#include "xds/skiffd_config_impl.h"
 #include "xds/yaml.h"
 
 #define CONFIG_FILE_MAX 16777216
 #define CREDIT_MIN 4096
 #define HEARTBEAT_MAX 3600
 #define WORKERS_MAX 256
+#define TIME_MAX_MS 3600000u
 
-struct reader {
-	struct arena *a;
-	const char *base; /* folder for relative paths; NULL: as they are */
-	struct xds_path path;
-	struct xds_report *report;
-	struct err *err;
-};
-
-struct field {
-	const char *name;
-	int (*read)(struct reader *r, const json_t *j, void *obj);
-};
-
-static int fail(struct reader *r, const char *fmt, ...) printf_like(2, 3);
-
-static int fail(struct reader *r, const char *fmt, ...)
+int config_fail(struct config_reader *r, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -48,19 +34,20 @@ static int fail(struct reader *r, const char *fmt, ...)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static int text_read(struct reader *r, const json_t *j, char **ret_s)
+int config_text_read(struct config_reader *r, const json_t *j, char **ret_s)
 {
 	const char *s = json_string_value(j);
 
 	if (!s)
-		return fail(r, "text is needed here%s",
-			    json_is_number(j) || json_is_boolean(j) ? "; put it in quotes" : "");
+		return config_fail(r, "text is needed here%s",
+				   json_is_number(j) || json_is_boolean(j) ? "; put it in quotes" :
+									     "");
 	*ret_s = arena_str(r->a, slice_str(s));
 	return 0;
 }
 
 /* A whole number; text may end in Ki, Mi or Gi. */
-static int number_read(struct reader *r, const json_t *j, uint64_t min, uint64_t max,
+static int number_read(struct config_reader *r, const json_t *j, uint64_t min, uint64_t max,
 		       uint64_t *ret_v)
 {
 	static const char *const units[] = { "Ki", "Mi", "Gi" };
@@ -76,15 +63,16 @@ static int number_read(struct reader *r, const json_t *j, uint64_t min, uint64_t
 	if (json_is_integer(j) && json_integer_value(j) >= 0)
 		v = (uint64_t)json_integer_value(j);
 	else if (!json_is_string(j) || slice_to_u64(s, &v) < 0)
-		return fail(r, "a whole number is needed here");
+		return config_fail(r, "a whole number is needed here");
 	if (v > max >> shift || v << shift < min)
-		return fail(r, "must be between %llu and %llu", (unsigned long long)min,
-			    (unsigned long long)max);
+		return config_fail(r, "must be between %llu and %llu", (unsigned long long)min,
+				   (unsigned long long)max);
 	*ret_v = v << shift;
 	return 0;
 }
 
-static int u32_read(struct reader *r, const json_t *j, uint32_t min, uint32_t max, uint32_t *ret_v)
+int config_u32_read(struct config_reader *r, const json_t *j, uint32_t min, uint32_t max,
+		    uint32_t *ret_v)
 {
 	uint64_t v = 0;
 	int rc = number_read(r, j, min, max, &v);
@@ -94,8 +82,36 @@ static int u32_read(struct reader *r, const json_t *j, uint32_t min, uint32_t ma
 	return rc;
 }
 
-/* One of @words; its number. */
-static int word_read(struct reader *r, const json_t *j, const char *const *words, size_t n,
+int config_bool_read(struct config_reader *r, const json_t *j, bool *ret_b)
+{
+	if (!json_is_boolean(j))
+		return config_fail(r, "true or false is needed here");
+	*ret_b = json_is_true(j);
+	return 0;
+}
+
+int config_time_read(struct config_reader *r, const json_t *j, uint32_t *ret_ms)
+{
+	struct slice s = slice_of(json_string_value(j), json_string_length(j));
+	uint64_t v = 0, unit = 1000;
+
+	if (slice_has_suffix(s, SLICE("ms"))) {
+		s.len -= 2;
+		unit = 1;
+	} else if (slice_has_suffix(s, SLICE("s"))) {
+		s.len--;
+	}
+	if (json_is_integer(j) && json_integer_value(j) >= 0)
+		v = (uint64_t)json_integer_value(j);
+	else if (!json_is_string(j) || slice_to_u64(s, &v) < 0)
+		return config_fail(r, "a time is needed here, such as \"15s\" or \"500ms\"");
+	if (v > TIME_MAX_MS / unit)
+		return config_fail(r, "must be at most an hour");
+	*ret_ms = (uint32_t)(v * unit);
+	return 0;
+}
+
+int config_word_read(struct config_reader *r, const json_t *j, const char *const *words, size_t n,
 		     int *ret_i)
 {
 	const char *s = json_string_value(j);
@@ -110,30 +126,30 @@ static int word_read(struct reader *r, const json_t *j, const char *const *words
 		}
 		snprintf(known + at, sizeof(known) - at, "%s%s", i ? ", " : "", words[i]);
 	}
-	return fail(r, "must be one of %s", known);
+	return config_fail(r, "must be one of %s", known);
 }
 
-static int addr_read(struct reader *r, const json_t *j, struct addr *ret_a)
+static int addr_read(struct config_reader *r, const json_t *j, struct addr *ret_a)
 {
 	const char *s = json_string_value(j);
 
 	if (!s || addr_parse(slice_str(s), ret_a) < 0)
-		return fail(r, "an address with port is needed here, such as \"127.0.0.1:15000\"");
+		return config_fail(
+			r, "an address with port is needed here, such as \"127.0.0.1:15000\"");
 	return 0;
 }
 
-/* Every element of a list; @size bytes each in a new array. */
-static int list_read(struct reader *r, const json_t *j, size_t max, size_t size,
-		     int (*read)(struct reader *r, const json_t *j, void *obj), void **ret_v,
+int config_list_read(struct config_reader *r, const json_t *j, size_t max, size_t size,
+		     int (*read)(struct config_reader *r, const json_t *j, void *obj), void **ret_v,
 		     uint32_t *ret_n)
 {
 	size_t n = json_array_size(j);
 	char *v;
 
 	if (!json_is_array(j))
-		return fail(r, "a list is needed here");
+		return config_fail(r, "a list is needed here");
 	if (n > max)
-		return fail(r, "more than %zu entries", max);
+		return config_fail(r, "more than %zu entries", max);
 	v = arena_zalloc(r->a, (n ? n : 1) * size);
 	for (size_t i = 0; i < n; i++) {
 		size_t mark = xds_path_push_at(&r->path, "", i);
@@ -148,22 +164,22 @@ static int list_read(struct reader *r, const json_t *j, size_t max, size_t size,
 	return 0;
 }
 
-static int ip_read(struct reader *r, const json_t *j, void *obj)
+static int ip_read(struct config_reader *r, const json_t *j, void *obj)
 {
 	const char *s = json_string_value(j);
 
 	if (!s || addr_parse_ip(slice_str(s), obj) < 0)
-		return fail(r, "an IP address is needed here");
+		return config_fail(r, "an IP address is needed here");
 	return 0;
 }
 
-static int resource_read(struct reader *r, const json_t *j, void *obj)
+int config_path_read(struct config_reader *r, const json_t *j, void *obj)
 {
 	char **out = obj;
-	int rc = text_read(r, j, out);
+	int rc = config_text_read(r, j, out);
 
 	if (rc == 0 && !**out)
-		return fail(r, "a file or folder is needed here");
+		return config_fail(r, "a file or folder is needed here");
 	if (rc == 0 && r->base && **out != '/')
 		*out = (char *)(uintptr_t)arena_printf(r->a, "%s/%s", r->base, *out).ptr;
 	return rc;
@@ -171,7 +187,8 @@ static int resource_read(struct reader *r, const json_t *j, void *obj)
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-static const struct field *field_find(const struct field *fields, size_t n, const char *name)
+static const struct config_field *field_find(const struct config_field *fields, size_t n,
+					     const char *name)
 {
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(fields[i].name, name) == 0)
@@ -179,7 +196,8 @@ static const struct field *field_find(const struct field *fields, size_t n, cons
 	return NULL;
 }
 
-static int unknown(struct reader *r, const struct field *fields, size_t n, const char *name)
+static int unknown(struct config_reader *r, const struct config_field *fields, size_t n,
+		   const char *name)
 {
 	char known[384] = "";
 
@@ -189,20 +207,20 @@ static int unknown(struct reader *r, const struct field *fields, size_t n, const
 		snprintf(known + at, sizeof(known) - at, "%s%s", i ? ", " : "", fields[i].name);
 	}
 	xds_path_push(&r->path, name);
-	return fail(r, "no such field; the fields here are %s", known);
+	return config_fail(r, "no such field; the fields here are %s", known);
 }
 
-static int object_read(struct reader *r, const json_t *j, const struct field *fields, size_t n,
-		       void *obj)
+int config_object_read(struct config_reader *r, const json_t *j, const struct config_field *fields,
+		       size_t n, void *obj)
 {
 	const char *key;
 	json_t *value;
 
 	if (!json_is_object(j))
-		return fail(r, "fields are needed here");
+		return config_fail(r, "fields are needed here");
 	json_object_foreach((json_t *)(uintptr_t)j, key, value)
 	{
-		const struct field *f = field_find(fields, n, key);
+		const struct config_field *f = field_find(fields, n, key);
 		size_t mark;
 		int rc;
 
@@ -222,9 +240,9 @@ static int object_read(struct reader *r, const json_t *j, const struct field *fi
 static const char *const accelerate_words[] = { "auto", "both", "off" };
 
 /* Words and enum mesh_accelerate have the same order. */
-static int accelerate_read(struct reader *r, const json_t *j, enum mesh_accelerate *ret_a)
+static int accelerate_read(struct config_reader *r, const json_t *j, enum mesh_accelerate *ret_a)
 {
-	int i = 0, rc = word_read(r, j, accelerate_words, ARRAY_LEN(accelerate_words), &i);
+	int i = 0, rc = config_word_read(r, j, accelerate_words, ARRAY_LEN(accelerate_words), &i);
 
 	if (rc == 0)
 		*ret_a = (enum mesh_accelerate)i;
@@ -238,90 +256,92 @@ struct policy_ctx {
 	bool has_destination, has_verdict;
 };
 
-static int policy_direction(struct reader *r, const json_t *j, void *obj)
+static int policy_direction(struct config_reader *r, const json_t *j, void *obj)
 {
 	static const char *const words[] = { "outbound", "inbound" };
 	struct policy_ctx *x = obj;
-	int i = 0, rc = word_read(r, j, words, ARRAY_LEN(words), &i);
+	int i = 0, rc = config_word_read(r, j, words, ARRAY_LEN(words), &i);
 
 	x->p->direction = i ? MESH_INBOUND : MESH_OUTBOUND;
 	return rc;
 }
 
-static int policy_destination(struct reader *r, const json_t *j, void *obj)
+static int policy_destination(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct policy_ctx *x = obj;
 	const char *s = json_string_value(j);
 	uint16_t port = x->p->net.port;
 
 	if (!s || addr_parse_prefix(slice_str(s), &x->p->net, &x->p->bits) < 0)
-		return fail(r, "an IP address or prefix is needed here, such as \"10.0.0.0/8\"");
+		return config_fail(
+			r, "an IP address or prefix is needed here, such as \"10.0.0.0/8\"");
 	x->p->net.port = port;
 	x->has_destination = true;
 	return 0;
 }
 
-static int policy_port(struct reader *r, const json_t *j, void *obj)
+static int policy_port(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct policy_ctx *x = obj;
 	uint32_t port = 0;
-	int rc = u32_read(r, j, 0, 65535, &port);
+	int rc = config_u32_read(r, j, 0, 65535, &port);
 
 	x->p->net.port = (uint16_t)port;
 	return rc;
 }
 
-static int policy_verdict(struct reader *r, const json_t *j, void *obj)
+static int policy_verdict(struct config_reader *r, const json_t *j, void *obj)
 {
 	static const char *const words[] = { "bypass", "deny", "l7" };
 	struct policy_ctx *x = obj;
-	int i = 0, rc = word_read(r, j, words, ARRAY_LEN(words), &i);
+	int i = 0, rc = config_word_read(r, j, words, ARRAY_LEN(words), &i);
 
 	x->p->verdict = (enum skiffd_verdict)i;
 	x->has_verdict = true;
 	return rc;
 }
 
-static const struct field policy_fields[] = {
+static const struct config_field policy_fields[] = {
 	{ "direction", policy_direction },
 	{ "destination", policy_destination },
 	{ "port", policy_port },
 	{ "verdict", policy_verdict },
 };
 
-static int policy_read(struct reader *r, const json_t *j, void *obj)
+static int policy_read(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct policy_ctx x = { .p = obj };
 	int rc;
 
 	x.p->direction = MESH_OUTBOUND;
-	rc = object_read(r, j, policy_fields, ARRAY_LEN(policy_fields), &x);
+	rc = config_object_read(r, j, policy_fields, ARRAY_LEN(policy_fields), &x);
 	if (rc == 0 && !x.has_destination)
-		return fail(r, "destination is missing, such as \"10.0.0.0/8\" or \"0.0.0.0/0\"");
+		return config_fail(
+			r, "destination is missing, such as \"10.0.0.0/8\" or \"0.0.0.0/0\"");
 	if (rc == 0 && !x.has_verdict)
-		return fail(r, "verdict is missing: bypass, deny or l7");
+		return config_fail(r, "verdict is missing: bypass, deny or l7");
 	return rc;
 }
 
 /* ---- pods[] ---------------------------------------------------------------------------------- */
 
 #define TEXT_FIELD(fn, type, member) \
-	static int fn(struct reader *r, const json_t *j, void *obj) \
+	static int fn(struct config_reader *r, const json_t *j, void *obj) \
 	{ \
-		return text_read(r, j, &((struct type *)obj)->member); \
+		return config_text_read(r, j, &((struct type *)obj)->member); \
 	}
 
 TEXT_FIELD(pod_name, skiffd_pod, name)
 TEXT_FIELD(pod_namespace, skiffd_pod, namespace_)
 TEXT_FIELD(pod_service_account, skiffd_pod, service_account)
 
-static int pod_netns(struct reader *r, const json_t *j, void *obj)
+static int pod_netns(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_pod *p = obj;
-	int rc = text_read(r, j, &p->netns);
+	int rc = config_text_read(r, j, &p->netns);
 
 	if (rc == 0 && !*p->netns)
-		return fail(
+		return config_fail(
 			r,
 			"a network namespace is needed here: its name (`ip netns list`) or a path");
 	if (rc == 0 && !strchr(p->netns, '/'))
@@ -329,19 +349,19 @@ static int pod_netns(struct reader *r, const json_t *j, void *obj)
 	return rc;
 }
 
-static int pod_labels(struct reader *r, const json_t *j, void *obj)
+static int pod_labels(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_pod *p = obj;
 	const char *key;
 	json_t *value;
 
 	if (!json_is_object(j))
-		return fail(r, "labels are needed here: a map of texts");
+		return config_fail(r, "labels are needed here: a map of texts");
 	p->labels = arena_array(r->a, struct skiffd_label, json_object_size(j) + 1);
 	json_object_foreach((json_t *)(uintptr_t)j, key, value)
 	{
 		size_t mark = xds_path_push(&r->path, key);
-		int rc = text_read(r, value, &p->labels[p->n_labels].value);
+		int rc = config_text_read(r, value, &p->labels[p->n_labels].value);
 
 		if (rc < 0)
 			return rc;
@@ -351,15 +371,15 @@ static int pod_labels(struct reader *r, const json_t *j, void *obj)
 	return 0;
 }
 
-static int pod_resources(struct reader *r, const json_t *j, void *obj)
+static int pod_resources(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_pod *p = obj;
 
-	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(char *), resource_read,
-			 (void **)&p->resources, &p->n_resources);
+	return config_list_read(r, j, SKIFFD_LIST_MAX, sizeof(char *), config_path_read,
+				(void **)&p->resources, &p->n_resources);
 }
 
-static int pod_accelerate(struct reader *r, const json_t *j, void *obj)
+static int pod_accelerate(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_pod *p = obj;
 
@@ -367,31 +387,33 @@ static int pod_accelerate(struct reader *r, const json_t *j, void *obj)
 	return accelerate_read(r, j, &p->accelerate);
 }
 
-static int pod_fail_open(struct reader *r, const json_t *j, void *obj)
+static int pod_fail_open(struct config_reader *r, const json_t *j, void *obj)
 {
-	if (!json_is_boolean(j))
-		return fail(r, "true or false is needed here");
-	((struct skiffd_pod *)obj)->fail_open = json_is_true(j);
-	return 0;
+	return config_bool_read(r, j, &((struct skiffd_pod *)obj)->fail_open);
 }
 
-static int pod_addresses(struct reader *r, const json_t *j, void *obj)
+static int pod_xds(struct config_reader *r, const json_t *j, void *obj)
 {
-	struct skiffd_pod *p = obj;
-
-	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct addr), ip_read,
-			 (void **)&p->addresses, &p->n_addresses);
+	return config_bool_read(r, j, &((struct skiffd_pod *)obj)->xds);
 }
 
-static int pod_policy(struct reader *r, const json_t *j, void *obj)
+static int pod_addresses(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_pod *p = obj;
 
-	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct skiffd_policy), policy_read,
-			 (void **)&p->policy, &p->n_policy);
+	return config_list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct addr), ip_read,
+				(void **)&p->addresses, &p->n_addresses);
 }
 
-static const struct field pod_fields[] = {
+static int pod_policy(struct config_reader *r, const json_t *j, void *obj)
+{
+	struct skiffd_pod *p = obj;
+
+	return config_list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct skiffd_policy), policy_read,
+				(void **)&p->policy, &p->n_policy);
+}
+
+static const struct config_field pod_fields[] = {
 	{ "name", pod_name },
 	{ "namespace", pod_namespace },
 	{ "netns", pod_netns },
@@ -402,22 +424,24 @@ static const struct field pod_fields[] = {
 	{ "fail_open", pod_fail_open },
 	{ "addresses", pod_addresses },
 	{ "policy", pod_policy },
+	{ "xds", pod_xds },
 };
 
-static int pod_read(struct reader *r, const json_t *j, void *obj)
+static int pod_read(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_pod *p = obj;
 	int rc;
 
-	*p = (struct skiffd_pod){ .fail_open = true };
-	rc = object_read(r, j, pod_fields, ARRAY_LEN(pod_fields), p);
+	*p = (struct skiffd_pod){ .fail_open = true, .xds = true };
+	rc = config_object_read(r, j, pod_fields, ARRAY_LEN(pod_fields), p);
 	if (rc < 0)
 		return rc;
 	if (!p->name || !*p->name)
-		return fail(r, "name is missing");
+		return config_fail(r, "name is missing");
 	if (!p->netns)
-		return fail(r, "netns is missing: the name (`ip netns list`) or path of the pod's "
-			       "network namespace");
+		return config_fail(
+			r, "netns is missing: the name (`ip netns list`) or path of the pod's "
+			   "network namespace");
 	if (!p->namespace_ || !*p->namespace_)
 		p->namespace_ = arena_str(r->a, SLICE("default"));
 	if (!p->service_account || !*p->service_account)
@@ -428,12 +452,12 @@ static int pod_read(struct reader *r, const json_t *j, void *obj)
 /* ---- limits and capture ---------------------------------------------------------------------- */
 
 #define U32_FIELD(fn, member, min, max) \
-	static int fn(struct reader *r, const json_t *j, void *obj) \
+	static int fn(struct config_reader *r, const json_t *j, void *obj) \
 	{ \
-		return u32_read(r, j, min, max, &((struct skiffd_config *)obj)->member); \
+		return config_u32_read(r, j, min, max, &((struct skiffd_config *)obj)->member); \
 	}
 #define U64_FIELD(fn, member, min, max) \
-	static int fn(struct reader *r, const json_t *j, void *obj) \
+	static int fn(struct config_reader *r, const json_t *j, void *obj) \
 	{ \
 		return number_read(r, j, min, max, &((struct skiffd_config *)obj)->member); \
 	}
@@ -443,7 +467,7 @@ U32_FIELD(max_connections_per_pod, max_connections_per_pod, 0, UINT32_MAX)
 U64_FIELD(max_buffer_bytes, max_buffer_bytes, 0, INT64_MAX)
 U64_FIELD(max_buffer_bytes_per_pod, max_buffer_bytes_per_pod, 0, INT64_MAX)
 
-static const struct field limits_fields[] = {
+static const struct config_field limits_fields[] = {
 	{ "max_connections", max_connections },
 	{ "max_connections_per_pod", max_connections_per_pod },
 	{ "max_buffer_bytes", max_buffer_bytes },
@@ -455,15 +479,15 @@ TEXT_FIELD(capture_pin_dir, skiffd_config, pin_dir)
 U32_FIELD(capture_credit, credit_bytes, CREDIT_MIN, INT32_MAX)
 U32_FIELD(capture_heartbeat, heartbeat_seconds, 1, HEARTBEAT_MAX)
 
-static int capture_nodes(struct reader *r, const json_t *j, void *obj)
+static int capture_nodes(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_config *c = obj;
 
-	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct addr), ip_read,
-			 (void **)&c->node_addresses, &c->n_node_addresses);
+	return config_list_read(r, j, SKIFFD_LIST_MAX, sizeof(struct addr), ip_read,
+				(void **)&c->node_addresses, &c->n_node_addresses);
 }
 
-static const struct field capture_fields[] = {
+static const struct config_field capture_fields[] = {
 	{ "cgroup", capture_cgroup },        { "pin_dir", capture_pin_dir },
 	{ "credit_bytes", capture_credit },  { "heartbeat_seconds", capture_heartbeat },
 	{ "node_addresses", capture_nodes },
@@ -473,9 +497,13 @@ static const struct field capture_fields[] = {
 
 U32_FIELD(top_workers, workers, 0, WORKERS_MAX)
 TEXT_FIELD(top_control, skiffd_config, control)
-TEXT_FIELD(top_state_dir, skiffd_config, state_dir)
 
-static int top_admin(struct reader *r, const json_t *j, void *obj)
+static int top_state_dir(struct config_reader *r, const json_t *j, void *obj)
+{
+	return config_path_read(r, j, &((struct skiffd_config *)obj)->state_dir);
+}
+
+static int top_admin(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_config *c = obj;
 	const char *s = json_string_value(j);
@@ -484,95 +512,116 @@ static int top_admin(struct reader *r, const json_t *j, void *obj)
 	return c->has_admin ? addr_read(r, j, &c->admin) : 0;
 }
 
-static int top_io(struct reader *r, const json_t *j, void *obj)
+static int top_io(struct config_reader *r, const json_t *j, void *obj)
 {
 	static const char *const words[] = { "auto", "uring", "epoll" };
-	int i = 0, rc = word_read(r, j, words, ARRAY_LEN(words), &i);
+	int i = 0, rc = config_word_read(r, j, words, ARRAY_LEN(words), &i);
 
-	return rc < 0 ? rc : text_read(r, j, &((struct skiffd_config *)obj)->io);
+	return rc < 0 ? rc : config_text_read(r, j, &((struct skiffd_config *)obj)->io);
 }
 
-static int top_log_level(struct reader *r, const json_t *j, void *obj)
+static int top_log_level(struct config_reader *r, const json_t *j, void *obj)
 {
 	enum log_level level;
 	const char *s = json_string_value(j);
 
 	if (!s || !log_level_parse(s, &level))
-		return fail(r, "must be one of trace, debug, info, warning, error, off");
-	return text_read(r, j, &((struct skiffd_config *)obj)->log_level);
+		return config_fail(r, "must be one of trace, debug, info, warning, error, off");
+	return config_text_read(r, j, &((struct skiffd_config *)obj)->log_level);
 }
 
-static int top_accelerate(struct reader *r, const json_t *j, void *obj)
+static int top_accelerate(struct config_reader *r, const json_t *j, void *obj)
 {
 	return accelerate_read(r, j, &((struct skiffd_config *)obj)->accelerate);
 }
 
-static int top_resources(struct reader *r, const json_t *j, void *obj)
+static int top_resources(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_config *c = obj;
 
-	return list_read(r, j, SKIFFD_LIST_MAX, sizeof(char *), resource_read,
-			 (void **)&c->resources, &c->n_resources);
+	return config_list_read(r, j, SKIFFD_LIST_MAX, sizeof(char *), config_path_read,
+				(void **)&c->resources, &c->n_resources);
 }
 
-static int top_pods(struct reader *r, const json_t *j, void *obj)
+static int top_pods(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_config *c = obj;
 
-	return list_read(r, j, SKIFFD_PODS_MAX, sizeof(struct skiffd_pod), pod_read,
-			 (void **)&c->pods, &c->n_pods);
+	return config_list_read(r, j, SKIFFD_PODS_MAX, sizeof(struct skiffd_pod), pod_read,
+				(void **)&c->pods, &c->n_pods);
 }
 
-static int top_limits(struct reader *r, const json_t *j, void *obj)
+static int top_limits(struct config_reader *r, const json_t *j, void *obj)
 {
-	return object_read(r, j, limits_fields, ARRAY_LEN(limits_fields), obj);
+	return config_object_read(r, j, limits_fields, ARRAY_LEN(limits_fields), obj);
 }
 
-static int top_capture(struct reader *r, const json_t *j, void *obj)
+static int top_capture(struct config_reader *r, const json_t *j, void *obj)
 {
-	return object_read(r, j, capture_fields, ARRAY_LEN(capture_fields), obj);
+	return config_object_read(r, j, capture_fields, ARRAY_LEN(capture_fields), obj);
+}
+
+static int top_xds(struct config_reader *r, const json_t *j, void *obj)
+{
+	struct skiffd_config *c = obj;
+
+	c->xds = arena_new(r->a, struct skiffd_xds);
+	return config_xds_read(r, j, c->xds);
+}
+
+static int top_pod_folder(struct config_reader *r, const json_t *j, void *obj)
+{
+	return config_path_read(r, j, &((struct skiffd_config *)obj)->pod_folder);
 }
 
 U32_FIELD(top_busy_poll, busy_poll_us, 0, SKIFFD_BUSY_POLL_MAX)
 
-static const struct field top_fields[] = {
-	{ "workers", top_workers },       { "admin", top_admin },
-	{ "control", top_control },       { "io", top_io },
-	{ "accelerate", top_accelerate }, { "log_level", top_log_level },
-	{ "resources", top_resources },   { "pods", top_pods },
-	{ "limits", top_limits },         { "capture", top_capture },
-	{ "state_dir", top_state_dir },   { "busy_poll_us", top_busy_poll },
+static const struct config_field top_fields[] = {
+	{ "workers", top_workers },
+	{ "admin", top_admin },
+	{ "control", top_control },
+	{ "io", top_io },
+	{ "accelerate", top_accelerate },
+	{ "log_level", top_log_level },
+	{ "resources", top_resources },
+	{ "pods", top_pods },
+	{ "limits", top_limits },
+	{ "capture", top_capture },
+	{ "state_dir", top_state_dir },
+	{ "busy_poll_us", top_busy_poll },
+	{ "xds", top_xds },
+	{ "pod_folder", top_pod_folder },
 };
 
-static int pods_unique(struct reader *r, const struct skiffd_config *c)
+static int pods_unique(struct config_reader *r, const struct skiffd_config *c)
 {
 	for (uint32_t i = 0; i < c->n_pods; i++)
 		for (uint32_t k = 0; k < i; k++)
 			if (strcmp(c->pods[i].name, c->pods[k].name) == 0 &&
 			    strcmp(c->pods[i].namespace_, c->pods[k].namespace_) == 0) {
 				xds_path_push_at(&r->path, "pods", i);
-				return fail(r, "%s/%s is there twice", c->pods[i].namespace_,
-					    c->pods[i].name);
+				return config_fail(r, "%s/%s is there twice", c->pods[i].namespace_,
+						   c->pods[i].name);
 			}
 	return 0;
 }
 
 /* One namespace is one pod. */
-static int netns_unique(struct reader *r, const struct skiffd_config *c)
+static int netns_unique(struct config_reader *r, const struct skiffd_config *c)
 {
 	for (uint32_t i = 0; i < c->n_pods; i++)
 		for (uint32_t k = 0; k < i; k++)
 			if (strcmp(c->pods[i].netns, c->pods[k].netns) == 0) {
 				xds_path_push_at(&r->path, "pods", i);
-				return fail(r, "netns %s is that of %s/%s already",
-					    c->pods[i].netns, c->pods[k].namespace_,
-					    c->pods[k].name);
+				return config_fail(r, "netns %s is that of %s/%s already",
+						   c->pods[i].netns, c->pods[k].namespace_,
+						   c->pods[k].name);
 			}
 	return 0;
 }
 
 /* An Envoy bootstrap given directly: it is the resources, and its admin address is ours. */
-static int bootstrap_read(struct reader *r, const json_t *j, struct skiffd_config *c)
+static int bootstrap_read(struct config_reader *r, const json_t *j, struct skiffd_config *c)
 {
 	json_t *admin = json_object_get(json_object_get(j, "admin"), "address"), *port;
 	const char *ip;
@@ -588,19 +637,19 @@ static int bootstrap_read(struct reader *r, const json_t *j, struct skiffd_confi
 	xds_path_push(&r->path, "admin.address.socket_address");
 	if (!ip || addr_parse_ip(slice_str(ip), &c->admin) < 0 || !json_is_integer(port) ||
 	    json_integer_value(port) < 0 || json_integer_value(port) > 65535)
-		return fail(r, "address and port_value are needed here");
+		return config_fail(r, "address and port_value are needed here");
 	c->admin.port = (uint16_t)json_integer_value(port);
 	return 0;
 }
 
-static int document_read(struct reader *r, const json_t *j, struct skiffd_config *c)
+static int document_read(struct config_reader *r, const json_t *j, struct skiffd_config *c)
 {
 	int rc;
 
 	if (json_object_get(j, "static_resources"))
 		rc = bootstrap_read(r, j, c);
 	else
-		rc = object_read(r, j, top_fields, ARRAY_LEN(top_fields), c);
+		rc = config_object_read(r, j, top_fields, ARRAY_LEN(top_fields), c);
 	if (rc == 0)
 		rc = pods_unique(r, c);
 	if (rc == 0)
@@ -639,7 +688,7 @@ int skiffd_config_read(const char *path, struct skiffd_config **ret_c, struct xd
 		       struct err *e)
 {
 	struct skiffd_config *c;
-	struct reader r = { .report = report, .err = e };
+	struct config_reader r = { .report = report, .err = e };
 	json_t *j = NULL;
 	int rc = yaml_load(path, YAML_TYPING_CORE, &j, e);
 
@@ -659,10 +708,28 @@ int skiffd_config_read(const char *path, struct skiffd_config **ret_c, struct xd
 	return rc;
 }
 
+int skiffd_pod_file_read(const char *path, struct arena *a, struct skiffd_pod *ret_p, struct err *e)
+{
+	struct config_reader r = { .a = a, .base = folder_of(a, path), .err = e };
+	struct skiffd_pod p;
+	json_t *j = NULL;
+	int rc = yaml_load(path, YAML_TYPING_CORE, &j, e);
+
+	if (rc < 0)
+		return rc;
+	xds_path_init(&r.path, path);
+	xds_path_push_raw(&r.path, ": ");
+	rc = pod_read(&r, j, &p);
+	json_decref(j);
+	if (rc == 0)
+		*ret_p = p;
+	return rc;
+}
+
 int skiffd_pod_read(struct slice json, const char *base, struct arena *a, struct skiffd_pod *ret_p,
 		    struct err *e)
 {
-	struct reader r = { .a = a, .base = base, .err = e };
+	struct config_reader r = { .a = a, .base = base, .err = e };
 	json_error_t je;
 	struct skiffd_pod p;
 	json_t *j;

@@ -253,27 +253,46 @@ static int listener_filter(struct translate *t, const PB_LISTENER(ListenerFilter
 		l->sniff = l->sniff_tls = true;
 		return disabled(t, m, &l->tls_off);
 	}
-	/* Captured connections know their original destination without a filter. */
-	if (rc == 0 && c->descriptor == D_EXT(filters__listener__original_dst__v3__original_dst))
+	/*
+	 * Captured connections know their original destination without a filter: the listener is
+	 * for all that no other one names.
+	 */
+	if (rc == 0 && c->descriptor == D_EXT(filters__listener__original_dst__v3__original_dst)) {
+		l->use_original_dst = true;
 		return 0;
+	}
 	return tr_fail(t,
 		       "listener filter \"%s\" of type \"%s\" is not supported yet by this version",
 		       m->name, protojson_any_type(&t->pj, &m->typed_config->base));
 }
 
-static int listener_address(struct translate *t, const PB_LISTENER(Listener) * m,
-			    struct mesh_listener *l)
+static int one_address(struct translate *t, const PB_CORE(Address) * m, struct addr *ret_a)
 {
 	const PB_CORE(SocketAddress) *sa = NULL;
-	int rc = tr_socket_address(t, m->address, &sa);
+	int rc = tr_socket_address(t, m, &sa);
 
 	if (rc < 0)
 		return rc;
-	if (addr_parse_ip(slice_str(sa->address), &l->addr) < 0)
+	if (addr_parse_ip(slice_str(sa->address), ret_a) < 0)
 		return tr_fail(t, "address.socket_address.address: \"%s\" is not an IP address",
 			       sa->address);
-	l->addr.port = (uint16_t)sa->port_value;
+	ret_a->port = (uint16_t)sa->port_value;
 	return 0;
+}
+
+static int listener_address(struct translate *t, const PB_LISTENER(Listener) * m,
+			    struct mesh_listener *l)
+{
+	int rc = one_address(t, m->address, &l->addr);
+
+	if (m->n_additional_addresses > MESH_LISTENER_ADDRS_MAX)
+		return tr_fail(t, "additional_addresses: more than %d", MESH_LISTENER_ADDRS_MAX);
+	l->more = arena_array(t->a, struct addr, m->n_additional_addresses);
+	for (size_t i = 0; rc == 0 && i < m->n_additional_addresses; i++)
+		TR_IN_AT(t, "additional_addresses", i,
+			 one_address(t, m->additional_addresses[i]->address,
+				     &l->more[l->n_more++]));
+	return rc;
 }
 
 static int sniff_timeout(struct translate *t, const PB_LISTENER(Listener) * m,

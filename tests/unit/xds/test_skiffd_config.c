@@ -170,7 +170,8 @@ struct bad {
 static const struct bad bad_files[] = {
 	{ "worker: 1", "worker: no such field; the fields here are workers, admin, control, io, "
 		       "accelerate, log_level, "
-		       "resources, pods, limits, capture, state_dir" },
+		       "resources, pods, limits, capture, state_dir, busy_poll_us, xds, "
+		       "pod_folder" },
 	{ "[]", "fields are needed here" },
 	{ "workers: many", "workers: a whole number is needed here" },
 	{ "workers: 257", "workers: must be between 0 and 256" },
