@@ -290,6 +290,34 @@ static enum value_kind append_log_type(const struct part *p, const struct l7_inf
 	return VALUE_TEXT;
 }
 
+/* "ROUTE:filter:key:key"; all other kinds of metadata have no values here. */
+static int prepare_metadata(struct part *p, struct slice args, struct arena *a, struct err *e)
+{
+	struct slice rest = args, kind = slice_split(&rest, ':');
+	char *path = arena_alloc(a, rest.len + 1);
+
+	(void)e;
+	p->text = SLICE_NONE;
+	if (!slice_is_equal(kind, SLICE("ROUTE")))
+		return 0;
+	for (size_t i = 0; i < rest.len; i++)
+		path[i] = rest.ptr[i] == ':' ? L7_META_SEP : rest.ptr[i];
+	p->text = slice_of(path, rest.len);
+	return 0;
+}
+
+static enum value_kind append_metadata(const struct part *p, const struct l7_info *in,
+				       struct buf *out)
+{
+	for (uint32_t i = 0; i < in->n_route_metadata; i++) {
+		if (!slice_is_equal(in->route_metadata[i].path, p->text))
+			continue;
+		buf_add_slice(out, in->route_metadata[i].text);
+		return in->route_metadata[i].is_string ? VALUE_TEXT : VALUE_NUMBER;
+	}
+	return VALUE_ABSENT;
+}
+
 /* There in Envoy, but nothing writes into it. */
 static enum value_kind append_empty(const struct part *p, const struct l7_info *in, struct buf *out)
 {
@@ -496,7 +524,7 @@ static const struct op ops[] = {
 	PLAIN("GRPC_STATUS_NUMBER", append_grpc_status, GRPC_NUMBER),
 	ABSENT("TRACE_ID"),
 	ABSENT("SPAN_ID"),
-	ABSENT("VIRTUAL_CLUSTER_NAME"),
+	TEXT("VIRTUAL_CLUSTER_NAME", virtual_cluster),
 	ABSENT("TLS_JA3_FINGERPRINT"),
 	ABSENT("TLS_JA4_FINGERPRINT"),
 	ABSENT("DOWNSTREAM_TRANSPORT_FAILURE_REASON"),
@@ -547,7 +575,7 @@ static const struct op ops[] = {
 	ABSENT_ARGS("DYNAMIC_METADATA"),
 	ABSENT_ARGS("CLUSTER_METADATA"),
 	ABSENT_ARGS("UPSTREAM_METADATA"),
-	ABSENT_ARGS("METADATA"),
+	{ "METADATA", append_metadata, ARGS_MUST, true, 0, prepare_metadata },
 	ABSENT_ARGS("FILTER_STATE"),
 	ABSENT_ARGS("UPSTREAM_FILTER_STATE"),
 };

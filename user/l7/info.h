@@ -32,6 +32,14 @@ enum l7_flag {
 };
 #define L7_FLAG(id) (1u << L7_FLAG_##id##_BIT)
 
+/* One value of the metadata of a route. */
+struct l7_meta {
+	struct slice path; /* the filter's name and keys, L7_META_SEP between them */
+	struct slice text; /* of a string as it is, else as JSON */
+	bool is_string;
+};
+#define L7_META_SEP '\x1f'
+
 /* When a line is written: Envoy's names and numbers. */
 enum l7_log_type {
 	L7_LOG_AT_END, /* of the stream or connection */
@@ -92,6 +100,9 @@ struct l7_info {
 	const struct l7_msg *request;	 /* as it is now; NULL for plain connections */
 	const struct l7_msg *response;	 /* NULL before it is there */
 	const struct l7_props *trailers; /* of the response, NULL if none */
+	const struct l7_meta *route_metadata;
+	uint32_t n_route_metadata;
+	struct slice virtual_cluster; /* empty: the virtual host has none */
 	struct slice original_path;	 /* for %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% */
 };
 

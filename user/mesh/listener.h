@@ -102,6 +102,7 @@ struct mesh_http_manager {
 	uint32_t xff_trusted_hops;
 	bool skip_xff_append;
 	bool append_x_forwarded_port;
+	bool add_user_agent; /* also names the caller: nobody, no node of ours has a name */
 	struct mesh_prefix *internal_addresses; /* internal_address_config.cidr_ranges */
 	uint32_t n_internal_addresses;
 	bool has_internal_address_config;

@@ -9,6 +9,7 @@ struct l7_format; /* l7/format.h: compiled when the configuration is read */
 struct mesh_cluster;
 struct mesh_local_ratelimit;
 struct mesh_body_format;
+struct l7_meta; /* l7/info.h */
 
 enum mesh_append {
 	MESH_APPEND_OR_ADD,
@@ -92,7 +93,7 @@ struct mesh_rl_action {
 	struct mesh_header_match *headers;
 	struct mesh_query_match *queries;
 	uint32_t n_headers, n_queries;
-	struct slice path;     /* ROUTE_METADATA: of struct mesh_meta; value is the default */
+	struct slice path;     /* ROUTE_METADATA: of struct l7_meta; value is the default */
 	uint32_t v4_bits, v6_bits; /* MASKED_ADDRESS: length of the prefix */
 };
 
@@ -198,14 +199,6 @@ struct mesh_hash_policy {
 	bool is_terminal;
 };
 
-/* One value of a Metadata. */
-struct mesh_meta {
-	struct slice path; /* the filter's name and keys, MESH_META_SEP between them */
-	struct slice text; /* of a string as it is, else as JSON */
-	bool is_string;
-};
-#define MESH_META_SEP '\x1f'
-
 /* envoy.config.route.v3.CookieMatcher */
 struct mesh_cookie_match {
 	struct slice name;
@@ -215,7 +208,7 @@ struct mesh_cookie_match {
 
 struct mesh_route {
 	struct slice name;
-	struct mesh_meta *metadata;
+	struct l7_meta *metadata;
 	uint32_t n_metadata;
 	/* match */
 	enum mesh_path_kind path_kind;
@@ -271,8 +264,17 @@ struct mesh_route {
 	struct slice stat_prefix;
 };
 
+/* envoy.config.route.v3.VirtualCluster */
+struct mesh_virtual_cluster {
+	struct slice name;
+	struct mesh_header_match *headers;
+	uint32_t n_headers;
+};
+
 struct mesh_vhost {
 	struct slice name;
+	struct mesh_virtual_cluster *virtual_clusters; /* for logs: the first that matches */
+	uint32_t n_virtual_clusters;
 	struct slice *domains; /* lower case */
 	uint32_t n_domains;
 	enum { MESH_TLS_NONE, MESH_TLS_EXTERNAL_ONLY, MESH_TLS_ALL } require_tls;
@@ -296,6 +298,7 @@ struct mesh_route_table {
 	/* domain -> virtual host; built once by route_table_index (route/): opaque here */
 	const void *index;
 	bool ignore_port_in_host;
+	bool ignore_path_parameters; /* ";..." is no part of the path that routes match */
 	bool most_specific_wins; /* most_specific_header_mutations_wins */
 	struct mesh_mirror *mirrors;
 	uint32_t n_mirrors;

@@ -391,6 +391,14 @@ static void forwarded(struct stream *st, struct hop *h)
 		http_append(p, L7_KEY_VIA, m->via, SLICE(", "), st->arena);
 }
 
+/* The name is that of the node's cluster, which is empty. */
+static void name_caller(struct l7_props *p)
+{
+	l7_props_set_name(p, SLICE("x-envoy-downstream-service-cluster"), SLICE(""));
+	if (!l7_props_value(p, L7_KEY_USER_AGENT).len)
+		l7_props_set(p, L7_KEY_USER_AGENT, SLICE(""));
+}
+
 bool http_request_in(struct stream *st, struct hop *h)
 {
 	answer_continue(st, h);
@@ -401,6 +409,8 @@ bool http_request_in(struct stream *st, struct hop *h)
 		return false;
 	strip_host(st, h);
 	forwarded(st, h);
+	if (conf(h)->add_user_agent)
+		name_caller(&st->req.props);
 	request_id(st, h);
 	return true;
 }

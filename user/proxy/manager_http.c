@@ -34,10 +34,16 @@ static void http_route_lookup(struct stream *st, struct hop *h)
 	/* Out of a header it lies in the bytes received, which do not outlive a filter's pause. */
 	if (h->http.route && !h->http.route->cluster.len && h->cluster_name.len)
 		h->cluster_name = arena_slice(st->arena, h->cluster_name);
-	if (h->http.route)
+	if (h->http.route) {
 		h->info.route_name = h->http.route->name;
-	if (h->http.vhost)
+		h->info.route_metadata = h->http.route->metadata;
+		h->info.n_route_metadata = h->http.route->n_metadata;
+	}
+	if (h->http.vhost) {
 		h->info.virtual_host = h->http.vhost->name;
+		h->info.virtual_cluster =
+			route_virtual_cluster(h->http.vhost, &st->req, st->arena);
+	}
 }
 
 static uint64_t default_timeout(const struct mesh_route *r)

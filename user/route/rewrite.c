@@ -151,6 +151,10 @@ static void path_rewrite(const struct mesh_route *r, struct l7_msg *m, bool keep
 	case MESH_PATH_KEEP:
 		return;
 	case MESH_PATH_REWRITE_PREFIX:
+		/* With ignore_path_parameters another path may have matched. */
+		if (r->path_kind != MESH_PATH_REGEX && r->path_kind != MESH_PATH_CONNECT &&
+		    !slice_is_equal_nocase(slice_first(old, r->path.len), r->path))
+			return;
 		m->path = path_replace(old, matched_len(r, only), r->prefix_rewrite, a);
 		break;
 	case MESH_PATH_REWRITE_REGEX:

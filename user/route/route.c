@@ -87,11 +87,33 @@ static bool cookies_are_match(const struct mesh_route *r, const struct l7_msg *m
 	return true;
 }
 
-static const struct mesh_route *find_route(const struct mesh_vhost *vh, const struct l7_msg *m,
+/* "/a;x=1/b;y" is "/a/b". */
+static struct slice without_parameters(struct slice path, struct arena *a)
+{
+	bool skip = false;
+	size_t n = 0;
+	char *to;
+
+	if (slice_find(path, ';') < 0)
+		return path;
+	to = arena_alloc(a, path.len);
+	for (size_t i = 0; i < path.len; i++) {
+		skip = path.ptr[i] != '/' && (skip || path.ptr[i] == ';');
+		if (!skip)
+			to[n++] = path.ptr[i];
+	}
+	return slice_of(to, n);
+}
+
+static const struct mesh_route *find_route(const struct mesh_route_table *t,
+					   const struct mesh_vhost *vh, const struct l7_msg *m,
 					   struct arena *a, struct rng *rng)
 {
 	struct slice path = route_path_only(m->path, NULL);
 	uint64_t random = 0;
+
+	if (unlikely(t->ignore_path_parameters))
+		path = without_parameters(path, a);
 
 	for (uint32_t i = 0; i < vh->n_routes; i++) {
 		const struct mesh_route *r = &vh->routes[i];
@@ -156,6 +178,16 @@ static void choose_cluster(struct route_decision *d, const struct l7_msg *m, str
 		d->cluster = SLICE_NONE;
 }
 
+struct slice route_virtual_cluster(const struct mesh_vhost *vh, const struct l7_msg *m,
+				   struct arena *a)
+{
+	for (uint32_t i = 0; i < vh->n_virtual_clusters; i++)
+		if (route_headers_are_match(vh->virtual_clusters[i].headers,
+					    vh->virtual_clusters[i].n_headers, m, a))
+			return vh->virtual_clusters[i].name;
+	return SLICE_NONE;
+}
+
 void route_match(const struct mesh_route_table *t, const struct l7_msg *m, struct arena *a,
 		 struct rng *rng, struct route_decision *ret_d)
 {
@@ -163,7 +195,7 @@ void route_match(const struct mesh_route_table *t, const struct l7_msg *m, struc
 
 	d.vhost = route_index_find(t, m->host, a);
 	if (d.vhost)
-		d.route = find_route(d.vhost, m, a, rng);
+		d.route = find_route(t, d.vhost, m, a, rng);
 	if (d.route && d.route->action == MESH_ROUTE_CLUSTER)
 		choose_cluster(&d, m, a, rng);
 	*ret_d = d;

@@ -66,6 +66,9 @@ void route_response_finalize(const struct route_decision *d, struct l7_msg *m,
  * @keep_original: sets x-envoy-original-host. */
 void route_host_auto(const struct route_decision *d, struct l7_msg *m, struct slice hostname,
 		     bool keep_original, struct arena *a);
+/* The name of the virtual cluster that the request belongs to; empty: to none. */
+struct slice route_virtual_cluster(const struct mesh_vhost *vh, const struct l7_msg *m,
+				   struct arena *a);
 /* The Location of a redirect. @scheme: of the request. */
 struct slice route_redirect_location(const struct mesh_redirect *r, const struct mesh_route *route,
 				     const struct l7_msg *m, struct slice scheme, struct arena *a);

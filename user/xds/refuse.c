@@ -58,7 +58,6 @@ static const struct {
 	{ V3("core") "SocketAddress", "resolver_name", 5 },
 	{ V3("route") "VirtualHost", "matcher", 21 },
 	{ V3("route") "RouteConfiguration", "vhds", 9 },
-	{ V3("route") "RouteConfiguration", "ignore_path_parameters_in_path_matching", 15 },
 	{ V3("route") "RouteConfiguration", "vhost_header", 18 },
 	{ V3("route") "Route", "filter_action", 17 },
 	{ V3("route") "RouteAction", "cluster_specifier_plugin", 37 },

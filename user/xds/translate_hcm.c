@@ -106,6 +106,7 @@ static int addresses(struct translate *t, const PB_HCM(HttpConnectionManager) * 
 	h->xff_trusted_hops = m->xff_num_trusted_hops;
 	h->skip_xff_append = m->skip_xff_append;
 	h->append_x_forwarded_port = m->append_x_forwarded_port;
+	h->add_user_agent = tr_bool(m->add_user_agent, false);
 	h->forward_proto = true;
 	h->has_internal_address_config = m->internal_address_config != NULL;
 	if (!m->internal_address_config)

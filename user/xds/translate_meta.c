@@ -2,6 +2,7 @@
 /* Metadata of routes as a flat list of values, for what looks them up by a path of keys. */
 #include <jansson.h>
 
+#include "l7/info.h"
 #include "xds/translate.h"
 
 #define META_MAX 256 /* values of one Metadata */
@@ -9,7 +10,7 @@
 
 struct values {
 	struct translate *t;
-	struct mesh_meta v[META_MAX];
+	struct l7_meta v[META_MAX];
 	uint32_t n;
 };
 
@@ -57,7 +58,7 @@ static json_t *to_json(const Google__Protobuf__Value *v, unsigned int depth)
 
 static struct slice join(struct translate *t, struct slice path, const char *key)
 {
-	return arena_printf(t->a, "%.*s%c%s", SLICE_ARG(path), MESH_META_SEP, key);
+	return arena_printf(t->a, "%.*s%c%s", SLICE_ARG(path), L7_META_SEP, key);
 }
 
 static int add_struct(struct values *x, struct slice path, const Google__Protobuf__Struct *s,
@@ -67,7 +68,7 @@ static int add_json(struct values *x, struct slice path, json_t *j)
 {
 	char *text = json_dumps(j, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
 
-	x->v[x->n++] = (struct mesh_meta){ .path = path, .text = tr_str(x->t, text) };
+	x->v[x->n++] = (struct l7_meta){ .path = path, .text = tr_str(x->t, text) };
 	free(text);
 	json_decref(j);
 	return 0;
@@ -81,13 +82,15 @@ static int add(struct values *x, struct slice path, const Google__Protobuf__Valu
 	if (x->n == META_MAX || depth > META_DEPTH_MAX)
 		return tr_fail(x->t, "more than %d values, or nested deeper than %d", META_MAX,
 			       META_DEPTH_MAX);
-	if (v && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE) {
-		x->v[x->n++] = (struct mesh_meta){ .path = path,
+	if (!v || v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE)
+		return 0; /* as if it were not there */
+	if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE) {
+		x->v[x->n++] = (struct l7_meta){ .path = path,
 						   .text = tr_str(x->t, v->string_value),
 						   .is_string = true };
 		return 0;
 	}
-	if (v && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
+	if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE)
 		rc = add_struct(x, path, v->struct_value, depth + 1);
 	if (rc == 0 && x->n == META_MAX)
 		return tr_fail(x->t, "more than %d values", META_MAX);
@@ -106,19 +109,23 @@ static int add_struct(struct values *x, struct slice path, const Google__Protobu
 	return 0;
 }
 
-int tr_metadata_values(struct translate *t, const PB_CORE(Metadata) * m, struct mesh_meta **ret_v,
+int tr_metadata_values(struct translate *t, const PB_CORE(Metadata) * m, struct l7_meta **ret_v,
 		       uint32_t *ret_n)
 {
 	struct values x = { .t = t };
 
 	for (size_t i = 0; i < m->n_filter_metadata; i++) {
-		int rc = add_struct(&x, tr_str(t, m->filter_metadata[i]->key),
-				    m->filter_metadata[i]->value, 0);
+		const Google__Protobuf__Struct *s = m->filter_metadata[i]->value;
+		struct slice name = tr_str(t, m->filter_metadata[i]->key);
+		int rc = add_struct(&x, name, s, 0);
+
+		if (rc == 0 && s && s->n_fields && x.n < META_MAX)
+			rc = add_json(&x, name, object_to_json(s, 0));
 
 		if (rc < 0)
 			return rc;
 	}
-	*ret_v = TR_ARRAY(t, struct mesh_meta, x.n);
+	*ret_v = TR_ARRAY(t, struct l7_meta, x.n);
 	*ret_n = x.n;
 	memcpy(*ret_v, x.v, x.n * sizeof(*x.v));
 	return 0;

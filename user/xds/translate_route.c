@@ -217,6 +217,28 @@ static int domains(struct translate *t, const PB_ROUTE(VirtualHost) * m, struct 
 	return 0;
 }
 
+static int virtual_cluster(struct translate *t, const PB_ROUTE(VirtualCluster) * m,
+			   struct mesh_virtual_cluster *c)
+{
+	int rc = tr_nonempty(t, "name", m->name);
+
+	c->name = tr_str(t, m->name);
+	return rc < 0 ? rc :
+			tr_header_matches(t, "headers", m->headers, m->n_headers, false,
+					  &c->headers, &c->n_headers);
+}
+
+static int virtual_clusters(struct translate *t, const PB_ROUTE(VirtualHost) * m,
+			    struct mesh_vhost *v)
+{
+	v->virtual_clusters = TR_ARRAY(t, struct mesh_virtual_cluster, m->n_virtual_clusters);
+	v->n_virtual_clusters = (uint32_t)m->n_virtual_clusters;
+	for (size_t i = 0; i < m->n_virtual_clusters; i++)
+		TR_IN_AT(t, "virtual_clusters", i,
+			 virtual_cluster(t, m->virtual_clusters[i], &v->virtual_clusters[i]));
+	return 0;
+}
+
 static int vhost_lists(struct translate *t, const PB_ROUTE(VirtualHost) * m,
 		       const struct table_ctx *x, struct mesh_vhost *v)
 {
@@ -227,6 +249,8 @@ static int vhost_lists(struct translate *t, const PB_ROUTE(VirtualHost) * m,
 	for (size_t i = 0; i < m->n_routes; i++)
 		TR_IN_AT(t, "routes", i, route(t, m->routes[i], x, &v->routes[i]));
 	rc = TR_MUTATIONS(t, m, &v->mutations);
+	if (rc == 0)
+		rc = virtual_clusters(t, m, v);
 	if (rc == 0)
 		rc = tr_mirrors(t, m->request_mirror_policies, m->n_request_mirror_policies,
 				&v->mirrors, &v->n_mirrors);
@@ -296,6 +320,7 @@ int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
 	int rc;
 
 	r->name = tr_str(t, m->name);
+	r->ignore_path_parameters = m->ignore_path_parameters_in_path_matching;
 	r->ignore_port_in_host = m->ignore_port_in_host_matching;
 	r->most_specific_wins = m->most_specific_header_mutations_wins;
 	r->internal_only = tr_strs(t, m->internal_only_headers, m->n_internal_only_headers, true);

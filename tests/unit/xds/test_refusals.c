@@ -306,8 +306,8 @@ static const struct bad route_cases[] = {
 	  "path_match_policy and connect_matcher is required" },
 	{ MATCH("prefix: /, path: /x"),
 	  "match.path: only one of \"prefix\" and \"path\" may be set" },
-	{ MATCH("prefix: /, dynamic_metadata: []"),
-	  "match: field \"dynamic_metadata\" of envoy.config.route.v3.RouteMatch is not supported "
+	{ MATCH("prefix: /, filter_state: []"),
+	  "match: field \"filter_state\" of envoy.config.route.v3.RouteMatch is not supported "
 	  "yet by this version" },
 	{ MATCH("prefix: /, headers: [{name: ''}]"),
 	  "match.headers[0]: name is required and may not be empty" },

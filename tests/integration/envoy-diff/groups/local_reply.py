@@ -91,9 +91,9 @@ def replies(name, config, more=()):
 
     for p in PATHS:
         if p == "limited":
-            logged(p, lambda t: [t.status("d", "/limited"), t.req("d", path="/limited")][1])
+            logged(p, lambda t: [t.status("d", "/limited", [("x-do", "status=201")]), t.req("d", path="/limited")][1])
             continue
-        one(p, path="/" + p, headers=[("x-do", "delay=400")] if p == "slow" else [])
+        one(p, path="/" + p, headers=[("x-do", {"slow": "delay=400", "up": "status=201"}[p])] if p in ("slow", "up") else [])
         if p not in ("slow", "up"):
             one(p + ".head", "HEAD", "/" + p)
             one(p + ".map", path="/" + p, headers=[("x-map", "1")])

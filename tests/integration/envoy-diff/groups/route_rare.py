@@ -102,3 +102,78 @@ XFF = {"mask25": "10.1.2.200", "mask12": "10.17.3.4", "mask6": "2001:db8::1:2:3:
 for n in MORE:
     headers = [("x-a", "one")] + ([("x-forwarded-for", XFF[n])] if n in XFF else [])
     g.case(n)(lambda t, n=n, h=headers: [t.status("r", "/" + n, h) for _ in range(3)])
+
+g = Group("route-parameters", CAT)
+g.cluster("b1")
+PARAMETERS = """
+- match: {path: /exact}
+  direct_response: {status: 200, body: {inline_string: exact}}
+- match: {safe_regex: {regex: "/r[0-9]+"}}
+  direct_response: {status: 200, body: {inline_string: regex}}
+- match: {path_separated_prefix: /sep}
+  route: {cluster: b1, prefix_rewrite: /new}
+- match: {prefix: /pre/x}
+  route: {cluster: b1, prefix_rewrite: /new}
+- match: {prefix: /re}
+  redirect: {prefix_rewrite: /to}
+- match: {prefix: /;}
+  direct_response: {status: 200, body: {inline_string: semicolon}}
+- match: {prefix: /}
+  direct_response: {status: 200, body: {inline_string: rest}}
+"""
+g.http("cut", PARAMETERS, route_config="ignore_path_parameters_in_path_matching: true\n")
+g.http("whole", PARAMETERS)
+for port in ("cut", "whole"):
+    for i, p in enumerate(("/exact", "/exact;a=1", "/exact;a=1?q", "/exact?q;a", "/exact;a/b", "/r12;x", "/sep;v=1", "/sep;v/more", "/sep/a;v=1?q=1;2", "/pre/x;a=1", "/pre;a=1/x", "/re;x=1/y?z", "/;", "/;x", "/%3Bx")):
+        g.get(f"{port}.{i}", port, p)
+
+g = Group("route-log-names", CAT)
+g.cluster("b1")
+FORMAT = "|".join(("%VIRTUAL_CLUSTER_NAME%", "%METADATA(ROUTE:f:text)%", "%METADATA(ROUTE:f:n)%", "%METADATA(ROUTE:f:b)%", "%METADATA(ROUTE:f:deep:x)%", "%METADATA(ROUTE:f:deep)%", "%METADATA(ROUTE:f:list)%", "%METADATA(ROUTE:f)%", "%METADATA(ROUTE:none)%", "%METADATA(ROUTE:f:text):3%", "%METADATA(CLUSTER:f:text)%", "%METADATA(DYNAMIC:f:text)%", "%DYNAMIC_METADATA(f:text)%", "%METADATA(ROUTE:f:half)%", "%METADATA(ROUTE:f:null)%"))
+LOG = """
+access_log:
+- name: f
+  typed_config:
+    "@type": @T@access_loggers.file.v3.FileAccessLog
+    path: "@tmp@/names.log"
+    log_format: {text_format_source: {inline_string: "FORMAT\\n"}}
+- name: f
+  typed_config:
+    "@type": @T@access_loggers.file.v3.FileAccessLog
+    path: "@tmp@/names.json"
+    log_format: {json_format: {vc: "%VIRTUAL_CLUSTER_NAME%", text: "%METADATA(ROUTE:f:text)%", n: "%METADATA(ROUTE:f:n)%", b: "%METADATA(ROUTE:f:b)%", deep: "%METADATA(ROUTE:f:deep)%", list: "%METADATA(ROUTE:f:list)%", both: "a %METADATA(ROUTE:f:n)%", none: "%METADATA(ROUTE:f:none)%"}}
+""".replace("FORMAT", FORMAT)
+VHOSTS = """
+- name: clusters
+  domains: [vc.test]
+  virtual_clusters:
+  - {name: posts, headers: [{name: ":method", string_match: {exact: POST}}, {name: ":path", string_match: {prefix: /p}}]}
+  - {name: users, headers: [{name: ":path", string_match: {safe_regex: {regex: "/users/[0-9]+"}}}]}
+  routes:
+  - match: {prefix: /direct}
+    direct_response: {status: 200}
+  - match: {prefix: /}
+    route: {cluster: b1}
+- name: all
+  domains: ['*']
+  routes:
+  - match: {prefix: /meta}
+    metadata: {filter_metadata: {f: {text: hello, n: 5, b: true, "null": null, deep: {x: inner, y: 1}, list: [1, two, {z: 3}]}, g: {}}}
+    route: {cluster: b1}
+    response_headers_to_add: [{header: {key: x-meta, value: "%METADATA(ROUTE:f:text)% %METADATA(ROUTE:f:n)%"}}]
+  - match: {prefix: /}
+    route: {cluster: b1}
+"""
+g.http("l", vhosts=VHOSTS, hcm=LOG)
+
+
+def named(case, *a, **kw):
+    @g.case(case)
+    def _(t):
+        had = [t.count_lines("names.log"), t.count_lines("names.json")]
+        r = t.req("l", *a, headers=[("x-do", "status=200")], **kw)
+        return [r, t.lines("names.log", skip=had[0]), t.lines("names.json", skip=had[1])]
+
+
+for i, (m, p, h) in enumerate((("POST", "/p/1", "vc.test"), ("GET", "/p/1", "vc.test"), ("GET", "/users/12", "vc.test"), ("GET", "/users/x", "vc.test"), ("GET", "/users/12?q", "vc.test"), ("POST", "/direct", "vc.test"), ("GET", "/plain", "h.test"), ("GET", "/meta", "h.test"))):
+    named(str(i), m, p, host=h)
