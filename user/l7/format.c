@@ -269,6 +269,11 @@ void l7_flags_text(uint32_t flags, bool long_names, struct buf *out)
 	};
 	bool any = false;
 
+	if (flags & L7_FLAG_URX_FIRST) {
+		buf_add_slice(out, slice_str(names[L7_FLAG_URX_BIT][long_names]));
+		flags &= ~L7_FLAG(URX);
+		any = true;
+	}
 	for (uint32_t i = 0; i < L7_FLAG_COUNT; i++) {
 		if (!(flags & (1u << i)))
 			continue;

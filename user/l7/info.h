@@ -31,6 +31,8 @@ enum l7_flag {
 	L7_FLAG_COUNT
 };
 #define L7_FLAG(id) (1u << L7_FLAG_##id##_BIT)
+/* Envoy names flags in the order in which they came: URX was set before the others. */
+#define L7_FLAG_URX_FIRST (1u << 31)
 
 /* One value of the metadata of a route. */
 struct l7_meta {

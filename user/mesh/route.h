@@ -138,6 +138,12 @@ struct mesh_redirect {
 	bool strip_query;
 };
 
+/* A header of an answer that says how long to wait. */
+struct mesh_retry_reset {
+	struct slice name; /* lower case */
+	bool is_time;	   /* seconds since 1970, else from now */
+};
+
 /* Milliseconds; has_x false: the default applies. */
 struct mesh_retry {
 	uint32_t on;	   /* bits MESH_RETRY_* */
@@ -151,6 +157,9 @@ struct mesh_retry {
 	uint32_t host_attempts;	  /* picks of a host for that; default 1 */
 	struct mesh_header_match *headers, *request_headers; /* retriable_* */
 	uint32_t n_headers, n_request_headers;
+	struct mesh_retry_reset *resets; /* rate_limited_retry_back_off */
+	uint32_t n_resets;
+	uint32_t reset_max_ms; /* a longer wait does not count */
 };
 enum {
 	MESH_RETRY_5XX = 1,
@@ -171,6 +180,11 @@ enum {
 	MESH_RETRY_GRPC_EXHAUSTED = 32768,
 	MESH_RETRY_GRPC_UNAVAILABLE = 65536
 };
+#define MESH_RETRY_GRPC 0x1f000
+
+/* The bit of one word of retry_on, 0 for others; the bits of a list with commas (mesh/retry.c). */
+uint32_t mesh_retry_bit(struct slice word);
+uint32_t mesh_retry_on(struct slice list);
 
 /* envoy.config.route.v3.RouteAction.RequestMirrorPolicy */
 struct mesh_mirror {
@@ -197,6 +211,13 @@ struct mesh_hash_policy {
 	uint32_t ttl_s; /* 0: for the session */
 	struct slice path, attributes; /* COOKIE: path; "; name=value" ... */
 	bool is_terminal;
+};
+
+/* How much of a request is kept for other tries. */
+struct mesh_body_limit {
+	bool has_max;	  /* request_body_buffer_limit */
+	bool has_request; /* per_request_buffer_limit_bytes; only where nobody says max */
+	uint64_t max, request;
 };
 
 /* envoy.config.route.v3.CookieMatcher */
@@ -245,6 +266,7 @@ struct mesh_route {
 	bool has_max_stream;	  /* max_stream_ms is said; 0: none */
 	uint32_t max_stream_ms;	  /* overrides the manager's max_stream_duration */
 	struct mesh_retry *retry; /* NULL: none */
+	struct mesh_body_limit body_limit;
 	struct mesh_mirror *mirrors;
 	uint32_t n_mirrors; /* of the route; else the virtual host's, else the table's */
 	struct mesh_hash_policy *hashes;
@@ -285,6 +307,7 @@ struct mesh_vhost {
 	struct mesh_rl_descriptor_source *rate_limits;
 	uint32_t n_rate_limits;
 	struct mesh_retry *retry;
+	struct mesh_body_limit body_limit;
 	struct mesh_mirror *mirrors;
 	uint32_t n_mirrors;
 	bool include_attempt_count;		/* x-envoy-attempt-count in the request */

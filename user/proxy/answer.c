@@ -6,6 +6,8 @@
 
 #include "proxy/conn_msg.h"
 #include "proxy/istio.h"
+#include "proxy/mirror.h"
+#include "proxy/retry.h"
 #include "proxy/stream.h"
 #include "proxy/uconn.h"
 
@@ -39,8 +41,11 @@ static bool must_collect(const struct stream *st)
 	return st->c->writer && st->c->writer != st;
 }
 
-/* Passes the head through the hops from @h down to the client, then encodes it. */
-static void send_head(struct stream *st, struct hop *h, bool end, bool from_upstream)
+/*
+ * Passes the head through the hops from @h down to the client, then encodes it. false: a hop tries
+ * once more instead.
+ */
+static bool send_head(struct stream *st, struct hop *h, bool end, bool from_upstream)
 {
 	struct conn *c = st->c;
 	uint64_t now = io_now(st->w->io);
@@ -53,19 +58,24 @@ static void send_head(struct stream *st, struct hop *h, bool end, bool from_upst
 		at->info.response = &st->resp;
 		at->info.status = st->resp.status;
 		at->info.response_first_ns = now;
-		if (from_upstream || i != hop_index(st, h))
+		if (from_upstream || i != hop_index(st, h)) {
+			if (at->retry && retry_after_answer(st, at, end, from_upstream))
+				return false;
 			at->mgr->response(st, at);
+		}
 		response_filters(at);
 		at->mgr->response_out(st, at);
 		at->info.status = st->resp.status;
 	}
+	if (st->has_retry)
+		retry_accepted(st);
 	st->resp_started = true;
 	st->resp.id = st->id;
 	conn_msg_before_response(c, st);
 	if (must_collect(st)) {
 		st->collects = true;
 		l7_msg_keep(&st->resp, st->arena);
-		return;
+		return true;
 	}
 	out = io_stream_out(c->io);
 	before = buf_len(out);
@@ -75,6 +85,7 @@ static void send_head(struct stream *st, struct hop *h, bool end, bool from_upst
 	if (!end && c->codec->multiplexed)
 		c->writer = st;
 	io_stream_flush(c->io);
+	return true;
 }
 
 /* ---- one writer at a time -------------------------------------------------------------------- */
@@ -118,7 +129,7 @@ static int collect(struct stream *st, struct slice data)
 	if (stream_keep(st, &st->held, data))
 		return 0;
 	uncollect(st);
-	stream_reply(st, L7_REPLY_OVERLOAD, L7_FLAG(OM), "overload", "overload");
+	stream_refuse(st, L7_REPLY_OVERLOAD, L7_FLAG(OM), "overload", "overload");
 	return 0;
 }
 
@@ -191,6 +202,10 @@ int stream_up_head(struct stream *st, struct l7_msg *m, bool end)
 {
 	uint64_t now = io_now(st->w->io);
 
+	if (unlikely(st->mirror != NULL)) {
+		mirror_up_head(st, m, end);
+		return 0;
+	}
 	st->resp = *m;
 	st->bytes.up_head_rx = m->props_bytes;
 	st->bytes.up_rx = m->frame_bytes;
@@ -202,8 +217,7 @@ int stream_up_head(struct stream *st, struct l7_msg *m, bool end)
 			in->upstream_last_rx_ns = now;
 	}
 	stream_touch(st);
-	send_head(st, stream_hop(st), end, true);
-	if (st->ended)
+	if (!send_head(st, stream_hop(st), end, true) || st->ended)
 		return 0;
 	if (is_switching(st))
 		switch_protocols(st);
@@ -234,6 +248,8 @@ int stream_up_body(struct stream *st, struct slice data)
 	struct buf *out;
 	size_t before;
 
+	if (unlikely(st->mirror != NULL))
+		return 0;
 	stream_touch(st);
 	st->bytes.up_rx += data.len; /* a serial codec says it better at the end */
 	response_body_filters(st, data, false);
@@ -263,6 +279,10 @@ int stream_up_end(struct stream *st, struct l7_props *trailers)
 	struct buf *out;
 	size_t before;
 
+	if (unlikely(st->mirror != NULL)) {
+		mirror_up_end(st);
+		return 0;
+	}
 	for (uint32_t i = 0; i < st->n_hops; i++) {
 		st->hops[i].info.trailers = trailers;
 		st->hops[i].info.upstream_last_rx_ns = now;
@@ -289,7 +309,7 @@ int stream_up_end(struct stream *st, struct l7_props *trailers)
 
 void stream_up_drained(struct stream *st)
 {
-	if (!st->down_reading_stopped || st->c->closed)
+	if (!st->down_reading_stopped || st->mirror || st->c->closed)
 		return;
 	st->down_reading_stopped = false;
 	io_stream_read_start(st->c->io);
@@ -313,7 +333,8 @@ void stream_answer(struct stream *st, struct hop *h, struct slice body, bool end
 {
 	struct conn *c = st->c;
 
-	send_head(st, h, end && !body.len, false);
+	if (!send_head(st, h, end && !body.len, false))
+		return;
 	if (body.len) {
 		for (uint32_t i = 0; i <= hop_index(st, h) && !st->is_head; i++)
 			st->hops[i].info.bytes_sent += body.len;
@@ -342,7 +363,7 @@ void stream_reply_full(struct stream *st, struct hop *h, struct l7_reply *r, uin
 		return;
 	}
 	h->mgr->reply(st, h, r);
-	if (st->ended)
+	if (st->ended || !st->local_reply) /* over, or another hop tries once more */
 		return;
 	st->resp_end = true;
 	uconn_unwant(st);
@@ -360,6 +381,14 @@ void stream_reply(struct stream *st, enum l7_reply_code code, uint32_t flags, co
 	stream_reply_full(st, stream_hop(st), &r, flags);
 }
 
+void stream_refuse(struct stream *st, enum l7_reply_code code, uint32_t flags, const char *details,
+		   const char *body)
+{
+	if (st->has_retry)
+		retry_stop(st, 0);
+	stream_reply(st, code, flags, details, body);
+}
+
 /* ---- failures -------------------------------------------------------------------------------- */
 
 /* Blanks as Envoy's logs have them. @s lies in an arena. */
@@ -375,14 +404,20 @@ static struct slice reset_body(struct stream *st, const char *reason)
 {
 	return arena_printf(
 		st->arena,
-		"upstream connect error or disconnect/reset before headers. reset reason: %s",
-		reason);
+		"upstream connect error or disconnect/reset before headers. %sreset reason: %s",
+		retry_is_again(stream_hop(st)) ? "retried and the latest " : "", reason);
 }
 
 void stream_up_failed(struct stream *st, uint32_t flags, const char *reason, const char *failure)
 {
 	struct l7_reply r = { .code = L7_REPLY_UPSTREAM_RESET };
 
+	if (st->mirror) {
+		mirror_up_failed(st, 503);
+		return;
+	}
+	if (stream_hop(st)->retry && retry_after_reset(st, flags))
+		return;
 	if (flags & L7_FLAG(UO)) {
 		r.code = L7_REPLY_OVERLOAD;
 		l7_props_init(&r.props, st->arena);
@@ -405,6 +440,10 @@ void stream_up_reset(struct stream *st, uint32_t flags, const char *details)
 {
 	struct hop *h = stream_hop(st);
 
+	if (st->mirror) {
+		mirror_up_failed(st, flags & L7_FLAG(UPE) ? 502 : 503);
+		return;
+	}
 	if (st->upgraded) {
 		finish(st);
 		return;
@@ -419,6 +458,8 @@ void stream_up_reset(struct stream *st, uint32_t flags, const char *details)
 		stream_reset(st, flags, NULL);
 		return;
 	}
+	if ((flags & L7_FLAG(UPE)) && h->retry && retry_after_reset(st, flags))
+		return;
 	if (flags & L7_FLAG(UPE)) {
 		struct l7_reply r = {
 			.code = L7_REPLY_BAD_GATEWAY,
@@ -479,7 +520,21 @@ void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, 
 	istio_count_request(st->w, &ev);
 }
 
-static void hop_end(struct hop *h)
+void stream_hop_let_go(struct hop *h)
+{
+	if (h->host) {
+		h->host->lb.active--;
+		upstream_host_put(h->host);
+	}
+	if (h->counted_active)
+		upstream_give(h->cluster->shared, UPSTREAM_REQUESTS);
+	if (h->counted_up)
+		stats_dec(h->st->w->stats, h->cluster->shared->stats.rq_active);
+	h->host = NULL;
+	h->counted_active = h->counted_up = false;
+}
+
+void stream_hop_end(struct hop *h)
 {
 	struct stream *st = h->st;
 	struct worker *w = st->w;
@@ -492,14 +547,9 @@ static void hop_end(struct hop *h)
 		if (h->filters[i].ops->end)
 			h->filters[i].ops->end(&h->ctx[i]);
 	hop_log_end(h);
-	if (h->host) {
-		h->host->lb.active--;
-		upstream_host_put(h->host);
-	}
-	if (h->counted_active)
-		upstream_give(h->cluster->shared, UPSTREAM_REQUESTS);
-	if (h->counted_up)
-		stats_dec(w->stats, h->cluster->shared->stats.rq_active);
+	if (h->retry)
+		retry_end(h);
+	stream_hop_let_go(h);
 	/* Cluster, view and pod stay to the end of the turn (stream_recycle): this may be the last
 	 * stream that knows them, and callers that are on their way here still look at them. */
 }
@@ -512,6 +562,8 @@ void stream_end(struct stream *st)
 	if (st->ended)
 		return;
 	st->ended = true;
+	if (st->mirrors)
+		mirror_detach(st);
 	io_timer_cancel(w->io, &st->route_timer);
 	io_timer_cancel(w->io, &st->idle_timer);
 	io_timer_cancel(w->io, &st->filter_timer);
@@ -528,7 +580,7 @@ void stream_end(struct stream *st)
 	if (st->down_reading_stopped && !c->closed)
 		io_stream_read_start(c->io);
 	for (uint32_t i = st->n_hops; i-- > 0;)
-		hop_end(&st->hops[i]);
+		stream_hop_end(&st->hops[i]);
 	list_del(&st->held_node);
 	if (c->writer == st)
 		c->writer = NULL;

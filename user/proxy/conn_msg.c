@@ -165,10 +165,10 @@ static void msg_fault(struct conn *c, const struct codec_fault *f)
 		if (st->resp_started)
 			stream_reset(st, L7_FLAG(DPE), f->details);
 		else
-			stream_reply(st, f->code, L7_FLAG(DPE), f->details,
-				     f->code == L7_REPLY_HEADERS_TOO_LARGE ?
-					     "Request Header Fields Too Large" :
-					     "Bad Request");
+			stream_refuse(st, f->code, L7_FLAG(DPE), f->details,
+				      f->code == L7_REPLY_HEADERS_TOO_LARGE ?
+					      "Request Header Fields Too Large" :
+					      "Bad Request");
 		return;
 	}
 	if (c->chain->kind == MESH_NET_HTTP)

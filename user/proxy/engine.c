@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine seen from the main thread: start, stop, publish, listening sockets, pods. */
 #include "proxy/engine.h"
+#include "proxy/mirror.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -513,6 +514,7 @@ static void forget_pod(struct worker *w, void *arg)
 		if (c->pod == pod)
 			conn_close(c, true);
 	}
+	mirrors_end(w, pod);
 	/* Its number may be given to another pod: nothing made in its namespace may stay pooled. */
 	for (uint32_t i = 0; w->snap && i < w->snap->n_all; i++)
 		wview_each(w->snap->all[i], k)

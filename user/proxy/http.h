@@ -9,6 +9,10 @@
 
 /* Checks and rewrites a request that enters @h. false: it was answered. */
 bool http_request_in(struct stream *st, struct hop *h);
+/* Is the request of @h, just routed, to be repeated? retry_http.c */
+void http_retry_begin(struct stream *st, struct hop *h);
+/* Tells the upstream how long its answer may take. */
+void http_expect_timeout(struct stream *st, struct hop *h);
 /* The text that @f makes, %LOCAL_REPLY_BODY% being @body; in @a. */
 struct slice http_format_body(const struct mesh_body_format *f, struct l7_info *in,
 			      struct slice body, struct arena *a);

@@ -4,6 +4,8 @@
  * and answers. What it does to request headers on entry is in http_request.c.
  */
 #include "proxy/http.h"
+#include "proxy/mirror.h"
+#include "proxy/retry.h"
 
 #include <errno.h>
 
@@ -95,6 +97,9 @@ static void finalize_reply(struct stream *st, struct hop *h)
 		return;
 	h->info.status = 0;
 	h->info.response = &st->resp;
+	if (h->info.attempts && h->http.vhost->include_attempt_count_in_response)
+		l7_props_set(&st->resp.props, L7_KEY_X_ENVOY_ATTEMPT_COUNT,
+			     arena_u64(st->arena, h->info.attempts));
 	route_response_finalize(&h->http, &st->resp, &h->info, st->arena);
 }
 
@@ -248,8 +253,11 @@ static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *
 		reply_as_grpc(st, body);
 		body = SLICE_NONE;
 	}
-	if (h->cluster)
+	if (h->cluster && !retry_is_waiting(h)) {
 		upstream_charge(h->cluster, UPSTREAM_ALL, status);
+		upstream_charge(h->cluster, h->is_internal ? UPSTREAM_INTERNAL : UPSTREAM_EXTERNAL,
+				status);
+	}
 	stream_answer(st, h, body, true);
 }
 
@@ -469,16 +477,33 @@ static void remove_asked(struct stream *st)
 		l7_props_remove_name(&st->req.props, slice_str(names[i]));
 }
 
+/* That of one try, if there is one, and never more than what is left of all. */
+void http_expect_timeout(struct stream *st, struct hop *h)
+{
+	uint64_t ms = h->retry && h->retry->p.per_try_ms ? h->retry->p.per_try_ms : h->timeout_ms;
+	uint64_t left = h->timeout_ms;
+
+	if (retry_is_again(h) && left && st->req_end) {
+		uint64_t gone = (io_now(st->w->io) - h->info.request_end_ns) / 1000000;
+
+		left = gone < left ? left - gone : 1;
+	}
+	if (left && left < ms)
+		ms = left;
+	if (ms && !hp(h)->conf->suppress_envoy_headers)
+		l7_props_set(&st->req.props, L7_KEY_X_ENVOY_EXPECTED_TIMEOUT,
+			     arena_u64(st->arena, ms));
+}
+
 static void set_timeout(struct stream *st, struct hop *h)
 {
 	uint64_t ms = header_timeout(st, default_timeout(h->http.route));
 
+	h->timeout_ms = ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+	http_retry_begin(st, h);
 	if (h->is_internal)
 		remove_asked(st);
-	h->timeout_ms = ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
-	if (ms && !hp(h)->conf->suppress_envoy_headers)
-		l7_props_set(&st->req.props, L7_KEY_X_ENVOY_EXPECTED_TIMEOUT,
-			     arena_u64(st->arena, ms));
+	http_expect_timeout(st, h);
 }
 
 static bool http_route(struct stream *st, struct hop *h)
@@ -522,15 +547,69 @@ static bool http_route(struct stream *st, struct hop *h)
 	return true;
 }
 
+/* "name:80" -> "name-shadow:80" */
+static struct slice shadow_host(struct stream *st)
+{
+	struct slice host = st->req.host;
+	const char *colon = host.len ? memrchr(host.ptr, ':', host.len) : NULL;
+	size_t at = colon && !memchr(colon, ']', (size_t)(host.ptr + host.len - colon)) ?
+			    (size_t)(colon - host.ptr) :
+			    host.len;
+
+	return arena_join(st->arena,
+			  (struct slice[]){ slice_first(host, at), SLICE("-shadow"),
+					    slice_skip(host, at) },
+			  3);
+}
+
+static void mirror_to(struct stream *st, struct hop *h, const struct mesh_mirror *m)
+{
+	struct slice cluster = m->cluster;
+	struct l7_prop *p;
+
+	if (m->fraction < 1000000 && rng_below(&st->w->rng, 1000000) >= m->fraction)
+		return;
+	if (!cluster.len) {
+		p = l7_props_find(&st->req.props, m->cluster_header);
+		if (!p || !p->value.len)
+			return;
+		cluster = p->value;
+	}
+	mirror_begin(st, h, cluster,
+		     m->host_rewrite.len ? m->host_rewrite :
+		     m->keep_host	 ? st->req.host :
+					   shadow_host(st));
+}
+
+/* Copies for other clusters: as the route says, else the virtual host, else the table. */
+static void mirror(struct stream *st, struct hop *h)
+{
+	const struct route_decision *d = &h->http;
+	uint32_t n = d->route->n_mirrors;
+	const struct mesh_mirror *v = d->route->mirrors;
+
+	if (!n) {
+		n = d->vhost->n_mirrors;
+		v = d->vhost->mirrors;
+	}
+	if (!n) {
+		n = d->table->n_mirrors;
+		v = d->table->mirrors;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		mirror_to(st, h, &v[i]);
+}
+
 static void http_forward(struct stream *st, struct hop *h, const struct upstream_host *host)
 {
+	if (h->http.vhost->include_attempt_count)
+		l7_props_set(&st->req.props, L7_KEY_X_ENVOY_ATTEMPT_COUNT, SLICE("1"));
 	route_request_finalize(&h->http, &st->req, &h->info, st->arena,
 			       !hp(h)->conf->suppress_envoy_headers);
 	route_host_auto(&h->http, &st->req, host->lb.hostname, !hp(h)->conf->suppress_envoy_headers,
 			st->arena);
 	h->info.upstream_protocol = SLICE("HTTP/1.1");
-	if (h->http.vhost->include_attempt_count)
-		l7_props_set(&st->req.props, L7_KEY_X_ENVOY_ATTEMPT_COUNT, SLICE("1"));
+	mirror(st, h);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -569,7 +648,8 @@ static void http_response(struct stream *st, struct hop *h)
 			     arena_u64(st->arena,
 				       (io_now(st->w->io) - h->info.request_end_ns) / 1000000));
 	if (h->http.vhost->include_attempt_count_in_response)
-		l7_props_set(p, L7_KEY_X_ENVOY_ATTEMPT_COUNT, SLICE("1"));
+		l7_props_set(p, L7_KEY_X_ENVOY_ATTEMPT_COUNT,
+			     arena_u64(st->arena, h->info.attempts));
 	route_response_finalize(&h->http, &st->resp, &h->info, st->arena);
 }
 

@@ -134,6 +134,7 @@ struct worker {
 	struct list dead;	/* conns to free at the end of the turn */
 	struct list dead_uconns;
 	struct list pods;	/* struct wpod: epods known here */
+	struct list mirrors;	/* streams that copy others: see mirror.h */
 	struct list free_streams;
 	struct list dead_streams; /* recycled at the end of the turn */
 	uint32_t n_free_streams;

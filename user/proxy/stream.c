@@ -5,13 +5,15 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "proxy/mirror.h"
+#include "proxy/retry.h"
 #include "proxy/uconn.h"
 
 static void on_filter_timer(struct io_timer *t);
 
 /* ---- birth ----------------------------------------------------------------------------------- */
 
-static struct stream *stream_alloc(struct worker *w)
+struct stream *stream_alloc(struct worker *w)
 {
 	struct list *n = list_pop(&w->free_streams);
 	struct stream *st;
@@ -39,6 +41,8 @@ static void stream_recycle(struct stream *st)
 	}
 	if (st->netns_ref)
 		epod_unref(st->netns_ref);
+	if (st->has_retry)
+		retry_release(st);
 	buf_done(&st->held);
 	if (w->n_free_streams >= STREAM_FREE_MAX) {
 		arena_done(&own);
@@ -305,7 +309,8 @@ static bool hop_cluster(struct stream *st, struct hop *h)
 		stream_reply_full(st, h, &r, L7_FLAG(NC));
 		return false;
 	}
-	h->cluster = upstream_cluster_ref(k);
+	if (!h->cluster) /* else another try */
+		h->cluster = upstream_cluster_ref(k);
 	h->info.cluster = k->conf->name;
 	h->info.cluster_stat_name = k->conf->stat_name;
 	if (!upstream_take(k->shared, UPSTREAM_REQUESTS)) {
@@ -328,20 +333,23 @@ static bool hop_host(struct stream *st, struct hop *h)
 	if (k->conf->kind == MESH_CLUSTER_ORIGINAL_DST)
 		h->host = upstream_original_dst(k, dst);
 	else
-		h->host = upstream_pick(k);
+		h->host = h->retry ? retry_pick(h) : upstream_pick(k);
+	h->info.attempts++;
 	if (!h->host) {
 		struct l7_reply r = { .code = L7_REPLY_NO_UPSTREAM,
 				      .body = SLICE("no healthy upstream"),
 				      .details = SLICE("no_healthy_upstream") };
 
 		stats_inc(st->w->stats, k->shared->stats.cx_none_healthy);
-		h->info.attempts++; /* as Envoy counts */
 		stream_reply_full(st, h, &r, L7_FLAG(UH));
 		return false;
 	}
 	h->host->lb.active++;
 	/* Formats in request headers are evaluated before an upstream is known, as in Envoy. */
-	h->mgr->forward(st, h, h->host);
+	if (retry_is_again(h))
+		h->retry->p.again(st, h);
+	else
+		h->mgr->forward(st, h, h->host);
 	h->info.upstream_remote = h->host->lb.addr;
 	h->info.upstream_hostname = h->host->lb.hostname;
 	h->info.has_upstream = true;
@@ -391,6 +399,8 @@ static bool hop_shortcut(struct stream *st, struct hop *h)
 	v = worker_view(st->w, local->id);
 	chain = local_inbound(st, h, local, v);
 	if (chain) {
+		if (h->retry)
+			retry_through(h);
 		hop_begin(st, chain, v, local);
 		return true;
 	}
@@ -412,27 +422,31 @@ static void arm_route_timer(struct stream *st)
 	}
 }
 
+/* Up to the router. false: it waits, or was answered. */
+static bool hop_enter(struct stream *st, struct hop *h)
+{
+	if (h->at == 0 && !h->mgr->request(st, h))
+		return false;
+	return hop_request_filters(h) && h->mgr->route(st, h);
+}
+
 void stream_run(struct stream *st)
 {
 	for (;;) {
 		struct hop *h = stream_hop(st);
 
-		if (h->at == 0 && !h->mgr->request(st, h))
+		if (!retry_is_again(h) && !hop_enter(st, h))
 			return;
-		if (!hop_request_filters(h))
-			return;
-		if (!h->mgr->route(st, h) || !hop_cluster(st, h) || !hop_host(st, h))
+		if (!hop_cluster(st, h) || !hop_host(st, h))
 			return;
 		if (!hop_shortcut(st, h))
 			break;
 	}
-	if (st->req_end)
-		arm_route_timer(st); /* waiting for a connection counts */
-	for (uint32_t i = 0; i < st->n_hops; i++) {
+	if (st->req_end && !io_timer_is_armed(&st->route_timer))
+		arm_route_timer(st); /* waiting for a connection counts, and so do other tries */
+	for (uint32_t i = 0; i < st->n_hops; i++)
 		st->hops[i].info.pool_asked_ns = io_now(st->w->io);
-		st->hops[i].info.attempts++;
-	}
-	uconn_want(st, stream_hop(st)->host);
+	uconn_want(st, stream_hop(st)->host, st->c->codec);
 }
 
 /* ---- up -------------------------------------------------------------------------------------- */
@@ -450,7 +464,7 @@ static void up_end(struct stream *st)
 		st->hops[i].info.upstream_last_tx_ns = io_now(st->w->io);
 }
 
-void stream_up_ready(struct stream *st, struct uconn *u)
+static void up_ready(struct stream *st, struct uconn *u)
 {
 	/* A chunked request stays one, also when nothing was in it. */
 	bool chunked = st->c->chain->kind == MESH_NET_HTTP && st->req.body_len < 0;
@@ -467,6 +481,8 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 		in->upstream_connected_ns = u->connected_ns;
 		in->upstream_connection_id = u->id;
 		in->has_upstream_local = io_stream_local(u->io, &in->upstream_local) == 0;
+		if (st->hops[i].counted_up)
+			continue; /* another try of the hop behind it */
 		st->hops[i].host->rq_total++;
 		st->hops[i].counted_up = true;
 		stats_inc(st->w->stats, st->hops[i].cluster->shared->stats.rq_total);
@@ -477,6 +493,8 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 	u->codec->encode_head(u->cstate, &st->req, whole, out);
 	st->bytes.up_head_tx = st->req.props_bytes;
 	st->head_up = true;
+	if (stream_hop(st)->retry)
+		retry_started(stream_hop(st));
 	stream_waited(st);
 	if (whole) {
 		st->end_up = true;
@@ -485,7 +503,8 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 	}
 	if (buf_len(&st->body)) {
 		u->codec->encode_body(u->cstate, st->up_id, buf_slice(&st->body), out);
-		stream_drop(st, &st->body);
+		if (!st->keeps_body)
+			stream_drop(st, &st->body);
 	}
 	st->bytes.up_tx += buf_len(out) - before;
 	if (st->req_end && !whole)
@@ -500,6 +519,14 @@ void stream_up_ready(struct stream *st, struct uconn *u)
 		uconn_release(st, true);
 		stream_end(st);
 	}
+}
+
+void stream_up_ready(struct stream *st, struct uconn *u)
+{
+	if (unlikely(st->mirror != NULL))
+		mirror_up_ready(st, u);
+	else
+		up_ready(st, u);
 }
 
 /* ---- downstream events ----------------------------------------------------------------------- */
@@ -524,7 +551,7 @@ static bool hop_needs_request(const struct hop *h)
 {
 	const struct route_decision *d = &h->http;
 
-	if (h->logs->n)
+	if (h->logs->n || h->retry)
 		return true;
 	if (d->route && (d->route->mutations.response.n_add || d->vhost->mutations.response.n_add ||
 			 d->table->mutations.response.n_add || d->weighted))
@@ -552,7 +579,7 @@ static void keep_request(struct stream *st)
 	st->kept = st->waiting = st->req.raw.len;
 	st->c->waiting += st->waiting;
 	if (!conn_hold(st->c, st->kept))
-		stream_reply(st, L7_REPLY_OVERLOAD, L7_FLAG(OM), "overload", "overload");
+		stream_refuse(st, L7_REPLY_OVERLOAD, L7_FLAG(OM), "overload", "overload");
 }
 
 void stream_waited(struct stream *st)
@@ -596,8 +623,10 @@ bool stream_keep(struct stream *st, struct buf *b, struct slice data)
 
 static bool hold_body(struct stream *st, struct slice data)
 {
+	if (st->keeps_body && !retry_body(st, data.len))
+		return false;
 	if (!stream_keep(st, &st->body, data)) {
-		stream_reply(st, L7_REPLY_OVERLOAD, L7_FLAG(OM), "overload", "overload");
+		stream_refuse(st, L7_REPLY_OVERLOAD, L7_FLAG(OM), "overload", "overload");
 		return false;
 	}
 	if (buf_len(&st->body) >= STREAM_HELD_MAX && !st->down_reading_stopped) {
@@ -635,12 +664,16 @@ static int on_body(void *owner, uint64_t id, struct slice data)
 	stream_touch(st);
 	if (!body_filters(st, data, false))
 		return event_result(c);
+	if (st->mirrors)
+		mirror_body(st, data);
 	if (!st->head_up) {
 		hold_body(st, data);
 		return event_result(c);
 	}
 	if (!st->up)
 		return event_result(c);
+	if (st->keeps_body)
+		retry_copy_body(st, data);
 	out = uconn_out(st->up);
 	before = buf_len(out);
 	st->up->codec->encode_body(st->up->cstate, st->up_id, data, out);
@@ -682,12 +715,16 @@ static int on_end(void *owner, uint64_t id, struct l7_props *trailers)
 		st->hops[i].info.request_end_ns = io_now(st->w->io);
 	if (!body_filters(st, SLICE_NONE, true))
 		return event_result(c);
+	if (st->mirrors)
+		mirror_request_end(st);
 	if (st->head_up && st->up) {
 		up_end(st);
 		uconn_flush(st->up);
 	}
-	if (stream_hop(st)->host)
+	if (stream_hop(st)->host || retry_is_waiting(stream_hop(st)))
 		arm_route_timer(st);
+	if (st->has_retry)
+		retry_request_end(st);
 	return event_result(c);
 }
 

@@ -17,6 +17,8 @@
 struct uconn;
 struct stream;
 struct hop;
+struct retry; /* proxy/retry.h */
+struct mirror; /* proxy/mirror.h */
 
 /* What one kind of connection manager does with messages. Every member is required. */
 struct manager {
@@ -63,6 +65,7 @@ struct hop {
 	uint64_t upstream_start_ns;
 	bool counted_active; /* in the cluster's requests */
 	bool counted_up;     /* in its statistics */
+	struct retry *retry; /* NULL: one try is all */
 	struct route_decision http;
 	struct route_rpc_decision rpc;
 	uint32_t timeout_ms; /* of the route; 0 = none */
@@ -76,6 +79,13 @@ struct stream_bytes {
 	uint64_t down_rx; /* multiplexed; a serial codec knows it */
 	uint64_t down_tx, up_tx, up_rx;
 	uint32_t down_head_rx, down_head_tx, up_head_rx, up_head_tx;
+};
+
+/* What a try that is over referred to: it goes when nobody can look at it any more. */
+struct stream_old {
+	struct upstream_cluster *cluster;
+	struct wview *view;
+	struct epod *pod, *netns;
 };
 
 struct stream {
@@ -94,7 +104,10 @@ struct stream {
 	struct upstream_pool *pool; /* waits in its pending list */
 	struct epod *netns; /* where its upstream connection is made; referenced by a hop or by: */
 	struct epod *netns_ref;	    /* a pod of this node that is no hop; referenced */
-	struct buf body;	    /* request body held until it can go up */
+	struct stream_old old;
+	struct mirror *mirror;	/* not NULL: a copy of another request, without client */
+	struct stream *mirrors; /* copies of this one, while it is not whole */
+	struct buf body;	    /* request body held until it can go up, or for other tries */
 	struct buf held;	    /* answer's body while another one is being written */
 	struct list held_node;	    /* conn->held: whole, waits for its turn */
 	struct l7_props *req_trailers;
@@ -120,6 +133,8 @@ struct stream {
 	bool down_reading_stopped;
 	bool ended;
 	bool timed_out;
+	bool has_retry;	 /* some hop has a struct retry */
+	bool keeps_body; /* for other tries, although it went up */
 };
 
 /* Events of the downstream codec; owner is the conn. */
@@ -134,6 +149,9 @@ bool stream_down_drained(struct stream *st);
 void stream_reply(struct stream *st, enum l7_reply_code code, uint32_t flags, const char *details,
 		  const char *body);
 void stream_reply_full(struct stream *st, struct hop *h, struct l7_reply *r, uint32_t flags);
+/* The same as stream_reply, for what no further try would make better. */
+void stream_refuse(struct stream *st, enum l7_reply_code code, uint32_t flags, const char *details,
+		   const char *body);
 
 /* @st waits for an upstream no more: its client may send others. */
 void stream_waited(struct stream *st);
@@ -159,6 +177,13 @@ int stream_up_end(struct stream *st, struct l7_props *trailers);
 /* Before the head of the answer: a reset gives 503, after it the client is reset too. */
 void stream_up_reset(struct stream *st, uint32_t flags, const char *details);
 void stream_up_drained(struct stream *st);
+
+/* Logs and counts the end of @h, and lets go of its host. */
+void stream_hop_end(struct hop *h);
+/* Gives back the host of @h, and what it counts there. */
+void stream_hop_let_go(struct hop *h);
+/* A cleared stream of @w. */
+struct stream *stream_alloc(struct worker *w);
 
 /* Counts the end of @st in @h by Istio's metrics, when a pod stands behind it. */
 void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, uint32_t status);

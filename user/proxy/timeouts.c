@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A stream's time-outs: of the route, of silence, of the whole request, of the whole stream. */
-#include "proxy/stream.h"
+#include "proxy/retry.h"
 
 void stream_on_route_timer(struct io_timer *t)
 {
@@ -8,7 +8,9 @@ void stream_on_route_timer(struct io_timer *t)
 	struct hop *h = stream_hop(st);
 
 	st->timed_out = true;
-	if (h->cluster)
+	if (st->has_retry)
+		retry_stop(st, st->hops[0].timeout_ms ? 0 : 1);
+	if (h->cluster && !retry_is_waiting(h))
 		stats_inc(st->w->stats, h->cluster->shared->stats.rq_timeout);
 	if (st->resp_started) {
 		h->info.details = SLICE("response_timeout");
@@ -30,7 +32,7 @@ void stream_on_request_timer(struct io_timer *t)
 	if (st->resp_started)
 		stream_reset(st, 0, "request_overall_timeout");
 	else
-		stream_reply(st, L7_REPLY_TIMEOUT_REQUEST, 0, "request_overall_timeout",
+		stream_refuse(st, L7_REPLY_TIMEOUT_REQUEST, 0, "request_overall_timeout",
 			     "request timeout");
 }
 
@@ -45,7 +47,7 @@ void stream_on_life_timer(struct io_timer *t)
 		st->hops[0].info.details = SLICE("max_duration_timeout");
 		stream_reset(st, 0, "max_duration_timeout");
 	} else {
-		stream_reply(st, st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST, 0,
+		stream_refuse(st, st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST, 0,
 			     "max_duration_timeout", "downstream duration timeout");
 	}
 }
@@ -76,6 +78,6 @@ void stream_on_idle_timer(struct io_timer *t)
 	if (st->resp_started)
 		stream_reset(st, L7_FLAG(SI), "stream_idle_timeout");
 	else
-		stream_reply(st, st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST,
+		stream_refuse(st, st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST,
 			     L7_FLAG(SI), "stream_idle_timeout", "stream timeout");
 }

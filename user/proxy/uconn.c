@@ -84,7 +84,7 @@ static int on_interim(void *owner, struct l7_msg *m)
 
 	/* As Envoy: 100 was ours to give, unless the manager leaves that to the upstream; others
 	 * are dropped. */
-	if (!st || m->status != 100 || !http_passes_continue(st))
+	if (!st || st->mirror || m->status != 100 || !http_passes_continue(st))
 		return 0;
 	st->c->codec->encode_interim(st->c->cstate, m, io_stream_out(st->c->io));
 	io_stream_flush(st->c->io);
@@ -670,9 +670,8 @@ static void wait_in(struct upstream_pool *p, struct stream *st)
 	stats_inc(st->w->stats, k->shared->stats.rq_pending_active);
 }
 
-void uconn_want(struct stream *st, struct upstream_host *host)
+void uconn_want(struct stream *st, struct upstream_host *host, const struct codec *codec)
 {
-	const struct codec *codec = st->c->codec;
 	struct epod *netns = st->netns;
 	struct upstream_pool *p = upstream_pool_get(host, netns->id, codec);
 	struct uconn *u = pool_find(p, codec->multiplexed);

@@ -37,8 +37,9 @@ struct uconn {
 	bool is_over_limit; /* made although the cluster had no room: not counted there */
 };
 
-/* Gets a connection of @host, made in st->netns, for @st: at once (stream_up_ready) or later. */
-void uconn_want(struct stream *st, struct upstream_host *host);
+/* Gets a connection of @host that speaks @codec, made in st->netns, for @st: at once
+ * (stream_up_ready) or later. */
+void uconn_want(struct stream *st, struct upstream_host *host, const struct codec *codec);
 /* @st leaves the queue of its pool. */
 void uconn_unwant(struct stream *st);
 /* @st is done with its connection. @whole: the answer was read completely and the request sent. */

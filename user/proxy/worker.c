@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One worker: its thread, what happens at the end of a turn, its view of the configuration. */
 #include "proxy/worker.h"
+#include "proxy/mirror.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -122,6 +123,7 @@ static void worker_init(struct worker *w)
 {
 	list_init(&w->listens);
 	list_init(&w->conns);
+	list_init(&w->mirrors);
 	list_init(&w->ready);
 	list_init(&w->dead);
 	list_init(&w->dead_uconns);
@@ -150,6 +152,7 @@ static void worker_done(struct worker *w)
 	}
 	while (!list_is_empty(&w->conns))
 		conn_close(list_entry(w->conns.next, struct conn, node), false);
+	mirrors_end(w, NULL);
 	on_turn(w);
 	wsnap_free(w->snap);
 	w->snap = NULL;

@@ -45,7 +45,7 @@ static struct upstream_codes *codes_get(struct upstream_shared *s, enum upstream
 static stat_id code_id(struct upstream_shared *s, enum upstream_origin o, stat_id *cell,
 		       const char *fmt, uint32_t v)
 {
-	static const char *const prefix[] = { "", "external.", "internal." };
+	static const char *const prefix[] = { "", "external.", "internal.", "retry." };
 	char name[32];
 	stat_id id = __atomic_load_n(cell, __ATOMIC_RELAXED);
 
@@ -68,6 +68,8 @@ void upstream_charge(struct upstream_cluster *c, enum upstream_origin origin, ui
 	if (status < 100 || status >= CODES)
 		return;
 	t = codes_get(s, origin);
+	if (origin == UPSTREAM_RETRIED)
+		stats_inc(c->stats, code_id(s, origin, &t->class[0], "completed", 0));
 	stats_inc(c->stats, code_id(s, origin, &t->code[status], "%u", status));
 	stats_inc(c->stats, code_id(s, origin, &t->class[status / 100], "%uxx", status / 100));
 }

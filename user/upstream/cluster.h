@@ -42,10 +42,14 @@
 	X(rq_cancelled, COUNTER, "upstream_rq_cancelled") X(rq_timeout, COUNTER, "upstream_rq_timeout") \
 	X(rq_maintenance, COUNTER, "upstream_rq_maintenance_mode") \
 	X(rq_per_try_timeout, COUNTER, "upstream_rq_per_try_timeout") \
+	X(rq_per_try_idle_timeout, COUNTER, "upstream_rq_per_try_idle_timeout") \
 	X(rq_rx_reset, COUNTER, "upstream_rq_rx_reset") X(rq_tx_reset, COUNTER, "upstream_rq_tx_reset") \
 	X(rq_retry, COUNTER, "upstream_rq_retry") X(rq_retry_success, COUNTER, "upstream_rq_retry_success") \
 	X(rq_retry_overflow, COUNTER, "upstream_rq_retry_overflow") \
 	X(rq_retry_limit_exceeded, COUNTER, "upstream_rq_retry_limit_exceeded") \
+	X(rq_retry_exponential, COUNTER, "upstream_rq_retry_backoff_exponential") \
+	X(rq_retry_ratelimited, COUNTER, "upstream_rq_retry_backoff_ratelimited") \
+	X(rq_abandoned, COUNTER, "retry_or_shadow_abandoned") \
 	X(lb_healthy_panic, COUNTER, "lb_healthy_panic") \
 	X(membership_change, COUNTER, "membership_change") \
 	X(update_success, COUNTER, "update_success") X(update_failure, COUNTER, "update_failure") \
@@ -69,7 +73,7 @@ struct upstream_shared {
 	struct upstream_stats stats;
 	_Atomic uint32_t connections, pending, requests, retries;
 	/* Counters of single status codes, registered when first seen. */
-	struct upstream_codes *_Atomic codes[3];
+	struct upstream_codes *_Atomic codes[4];
 	/* What the newest worker took its hosts from: each change is counted by the first. */
 	const void *_Atomic members;
 };
@@ -84,8 +88,9 @@ void upstream_give(struct upstream_shared *s, enum upstream_limit what);
 struct upstream_cluster;
 struct upstream_pool;
 
-/* Whose answers: all, those to requests from outside, from inside (x-envoy-internal). */
-enum upstream_origin { UPSTREAM_ALL, UPSTREAM_EXTERNAL, UPSTREAM_INTERNAL };
+/* Whose answers: all, those to requests from outside, from inside (x-envoy-internal); those that
+ * another try followed. */
+enum upstream_origin { UPSTREAM_ALL, UPSTREAM_EXTERNAL, UPSTREAM_INTERNAL, UPSTREAM_RETRIED };
 /* Counts an answer: "upstream_rq_503", "upstream_rq_5xx", for UPSTREAM_ALL also rq_completed. */
 void upstream_charge(struct upstream_cluster *c, enum upstream_origin origin, uint32_t status);
 void upstream_shared_done(struct upstream_shared *s);

@@ -266,6 +266,9 @@ int tr_net_rbac(struct translate *t, const ProtobufCMessage *m, struct mesh_net_
 
 /* ---- translate_retry.c -------------------------------------------------------------------------
  */
+/* request_body_buffer_limit and per_request_buffer_limit_bytes; NULL: not said. */
+void tr_body_limit(const Google__Protobuf__UInt64Value *max,
+		   const Google__Protobuf__UInt32Value *request, struct mesh_body_limit *l);
 int tr_retry(struct translate *t, const PB_ROUTE(RetryPolicy) * m, struct mesh_retry **ret_r);
 int tr_mirrors(struct translate *t, PB_ROUTE(RouteAction__RequestMirrorPolicy) * *v, size_t n,
 	       struct mesh_mirror **ret_v, uint32_t *ret_n);

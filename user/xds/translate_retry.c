@@ -5,6 +5,7 @@
 
 #define PREVIOUS_HOSTS "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 #define HOST_ATTEMPTS_MAX 1000
+#define RESET_MAX_MS 300000 /* a longer wait that an answer asks for does not count */
 #define COOKIE_ATTRIBUTES_MAX 64
 #define K_HASH(x) K_ROUTE(ROUTE_ACTION__HASH_POLICY__POLICY_SPECIFIER_##x)
 
@@ -24,36 +25,6 @@ int tr_regex_subst(struct translate *t, const PB_MATCHER(RegexMatchAndSubstitute
 
 /* ---- retries --------------------------------------------------------------------------------- */
 
-static uint32_t retry_bit(struct slice word)
-{
-	static const struct {
-		const char *word;
-		uint32_t bit;
-	} words[] = {
-		{ "5xx", MESH_RETRY_5XX },
-		{ "gateway-error", MESH_RETRY_GATEWAY },
-		{ "reset", MESH_RETRY_RESET },
-		{ "connect-failure", MESH_RETRY_CONNECT },
-		{ "refused-stream", MESH_RETRY_REFUSED },
-		{ "retriable-4xx", MESH_RETRY_4XX },
-		{ "retriable-status-codes", MESH_RETRY_CODES },
-		{ "reset-before-request", MESH_RETRY_RESET_BEFORE_REQUEST },
-		{ "retriable-headers", MESH_RETRY_HEADERS },
-		{ "envoy-ratelimited", MESH_RETRY_ENVOY_RATELIMITED },
-		{ "http3-post-connect-failure", MESH_RETRY_HTTP3 },
-		{ "cancelled", MESH_RETRY_GRPC_CANCELLED },
-		{ "deadline-exceeded", MESH_RETRY_GRPC_DEADLINE },
-		{ "internal", MESH_RETRY_GRPC_INTERNAL },
-		{ "resource-exhausted", MESH_RETRY_GRPC_EXHAUSTED },
-		{ "unavailable", MESH_RETRY_GRPC_UNAVAILABLE },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (slice_is_equal(word, slice_str(words[i].word)))
-			return words[i].bit;
-	return 0;
-}
-
 static int back_off(struct translate *t, const PB_ROUTE(RetryPolicy__RetryBackOff) * m,
 		    struct mesh_retry *r)
 {
@@ -70,6 +41,36 @@ static int back_off(struct translate *t, const PB_ROUTE(RetryPolicy__RetryBackOf
 	if (rc == 0 && m->max_interval && r->max_ms < r->base_ms)
 		return tr_fail(t, "max_interval must be at least base_interval");
 	return rc;
+}
+
+static int rate_limited(struct translate *t,
+			const PB_ROUTE(RetryPolicy__RateLimitedRetryBackOff) * m,
+			struct mesh_retry *r)
+{
+	if (!m->n_reset_headers)
+		return tr_fail(t, "reset_headers may not be empty");
+	r->resets = TR_ARRAY(t, struct mesh_retry_reset, m->n_reset_headers);
+	r->n_resets = (uint32_t)m->n_reset_headers;
+	for (size_t i = 0; i < m->n_reset_headers; i++) {
+		const PB_ROUTE(RetryPolicy__ResetHeader) *h = m->reset_headers[i];
+
+		if (tr_nonempty(t, "reset_headers.name", h->name) < 0)
+			return -EINVAL;
+		r->resets[i].name = tr_lower(t, h->name);
+		r->resets[i].is_time = h->format ==
+				       K_ROUTE(RETRY_POLICY__RESET_HEADER_FORMAT__UNIX_TIMESTAMP);
+	}
+	return tr_ms(t, "max_interval", m->max_interval, RESET_MAX_MS, &r->reset_max_ms);
+}
+
+void tr_body_limit(const Google__Protobuf__UInt64Value *max,
+		   const Google__Protobuf__UInt32Value *request, struct mesh_body_limit *l)
+{
+	*l = (struct mesh_body_limit){ .has_max = max != NULL, .has_request = request != NULL };
+	if (max)
+		l->max = max->value;
+	if (request)
+		l->request = request->value;
 }
 
 /* Which hosts a retry may go to. */
@@ -107,7 +108,7 @@ int tr_retry(struct translate *t, const PB_ROUTE(RetryPolicy) * m, struct mesh_r
 
 	while (rest.ptr && rest.len) {
 		struct slice word = slice_trim(slice_split(&rest, ','));
-		uint32_t bit = retry_bit(word);
+		uint32_t bit = mesh_retry_bit(word);
 
 		r->on |= bit;
 		/* Istio puts numbers there too; Envoy takes them for codes. */
@@ -137,6 +138,9 @@ int tr_retry(struct translate *t, const PB_ROUTE(RetryPolicy) * m, struct mesh_r
 		return rc;
 	if (m->retry_back_off)
 		TR_IN(t, "retry_back_off", back_off(t, m->retry_back_off, r));
+	if (m->rate_limited_retry_back_off)
+		TR_IN(t, "rate_limited_retry_back_off",
+		      rate_limited(t, m->rate_limited_retry_back_off, r));
 	*ret_r = r;
 	return 0;
 }

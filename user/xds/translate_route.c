@@ -194,6 +194,8 @@ static int route(struct translate *t, const PB_ROUTE(Route) * m, const struct ta
 		rc = tr_nonempty(t, "decorator.operation", m->decorator->operation);
 	}
 	r->stat_prefix = tr_str(t, m->stat_prefix);
+	tr_body_limit(m->request_body_buffer_limit, m->per_request_buffer_limit_bytes,
+		      &r->body_limit);
 	if (rc == 0 && m->metadata)
 		TR_IN(t, "metadata", tr_metadata_values(t, m->metadata, &r->metadata,
 							&r->n_metadata));
@@ -280,6 +282,8 @@ static int vhost(struct translate *t, const PB_ROUTE(VirtualHost) * m, const str
 			MESH_TLS_NONE;
 	v->include_attempt_count = m->include_request_attempt_count;
 	v->include_attempt_count_in_response = m->include_attempt_count_in_response;
+	tr_body_limit(m->request_body_buffer_limit, m->per_request_buffer_limit_bytes,
+		      &v->body_limit);
 	rc = domains(t, m, v);
 	if (rc == 0 && m->retry_policy)
 		TR_IN(t, "retry_policy", tr_retry(t, m->retry_policy, &v->retry));
