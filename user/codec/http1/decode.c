@@ -18,7 +18,8 @@ static int fail(struct http1 *c, enum http1_fault f)
 static bool is_whole_head(const struct http1 *c)
 {
 	return c->side == CODEC_SERVER && c->head_done && c->rx == RX_HEAD &&
-	       (c->fault == HTTP1_FAULT_NO_HOST || c->fault == HTTP1_FAULT_FRAGMENT);
+	       (c->fault == HTTP1_FAULT_NO_HOST || c->fault == HTTP1_FAULT_FRAGMENT ||
+		c->fault == HTTP1_FAULT_QUERY_TYPE);
 }
 
 int http1_fault(const struct http1 *c, struct codec_fault *ret_fault)

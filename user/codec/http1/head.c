@@ -51,7 +51,10 @@ static enum http1_fault check_request_line(struct http1 *c, struct slice line,
 		version = SLICE("HTTP/1.0");
 	if (!read_version(c, version))
 		return HTTP1_FAULT_CODEC;
-	if (!exact)
+	c->is_query = slice_is_equal(method, SLICE("QUERY"));
+	if (c->is_query)
+		method = SLICE("POST");
+	if (!exact || c->is_query)
 		*ret_line = arena_printf(c->arena, "%.*s %.*s %.*s\r\n", SLICE_ARG(method),
 					 SLICE_ARG(target), SLICE_ARG(version));
 	return HTTP1_OK;
@@ -383,6 +386,8 @@ enum http1_fault http1_head_request(struct http1 *c)
 	if (c->http10 && !c->opts.accept_http10)
 		return HTTP1_FAULT_VERSION;
 	c->peer10 = c->http10;
+	if (c->is_query)
+		c->m.method = SLICE("QUERY");
 	c->is_head = slice_is_equal(c->m.method, SLICE("HEAD"));
 	c->is_connect = slice_is_equal(c->m.method, SLICE("CONNECT"));
 	f = read_props(c, &h);
@@ -390,6 +395,8 @@ enum http1_fault http1_head_request(struct http1 *c)
 		f = frame_request(c, &h);
 	if (!f)
 		f = read_target(c, &h);
+	if (!f && c->is_query && !l7_props_value(&c->m.props, L7_KEY_CONTENT_TYPE).len)
+		f = HTTP1_FAULT_QUERY_TYPE;
 	if (f)
 		return f;
 	if (!c->m.scheme.len)

@@ -68,6 +68,7 @@ bool http1_is_value(struct slice s);
 	X(UNDERSCORE, 400, "http1.unexpected_underscore") \
 	X(VERSION, 426, "low_version") \
 	X(NO_HOST, 400, "missing_host_header") \
+	X(QUERY_TYPE, 400, "query_missing_content_type") \
 	X(HOST, 400, "http.invalid_authority") \
 	X(FRAGMENT, 400, "path_normalization_failed") \
 	X(NOMINATED, 400, "http1.connection_header_rejected") \
@@ -130,6 +131,7 @@ struct http1 {
 	bool rx_done;	      /* the peer's message is whole */
 	bool peer10;	      /* server: the request was HTTP/1.0 */
 	bool is_head, is_connect, is_upgrade; /* what the request was */
+	bool is_query; /* server: a method that llhttp does not know, read as POST */
 	bool keep;	      /* the peer allows another message */
 	bool closing;	      /* we cannot take another one */
 	bool draining;	      /* server: the next answer announces that it is the last */
