@@ -111,6 +111,21 @@ class Sandbox:
         with open(os.path.join(folder, "cpu.stat"), encoding="ascii") as f:
             return int(re.search(r"usage_usec (\d+)", f.read())[1])
 
+    @contextlib.contextmanager
+    def inside(self, group):
+        """This process is in @group meanwhile: what it connects in a pod is captured where that is below skiffd's cgroup."""
+        def move(path):
+            for mount in {self.v2, self.cpu_mount}:
+                with open(os.path.join(mount, path, "cgroup.procs"), "w", encoding="ascii") as f:
+                    f.write("0")
+        with open("/proc/self/cgroup", encoding="ascii") as f:
+            home = {line.split(":")[1]: line.strip().split(":", 2)[2].lstrip("/") for line in f}
+        move(group)
+        try:
+            yield
+        finally:
+            move(home.get("", ""))
+
     # ---- processes -----------------------------------------------------------------------------
 
     def _child(self, netns, group, uid, mask):
@@ -283,7 +298,7 @@ class Skiffd:
     what runs in the cgroup @group (and below) of the sandbox, and is itself in @group/@part.
     """
 
-    def __init__(self, box, config, name="skiffd", group=None, part="skiffd", seconds=20):
+    def __init__(self, box, config, name="skiffd", group=None, part="skiffd", seconds=20, wait=True):
         self.box, self.name = box, name
         self.socket = os.path.join(box.dir, f"{name}.sock")
         self.pin_dir = os.path.join(BPFFS, f"{box.name}-{name}".replace(".", "_"))
@@ -294,7 +309,13 @@ class Skiffd:
         self.file = box.write(f"{name}.yaml", self.config)
         box.pins.append(self.pin_dir)
         self.child = box.spawn([os.path.join(BUILD, "skiffd"), "--config", self.file], group=self.group, log=f"{name}.log")
-        wait_until(name, self.is_ready, seconds, self.child)
+        wait_until(name, self.is_ready if wait else self.is_there, seconds, self.child)
+
+    def is_there(self):
+        try:
+            return admin_get(self.socket, "/ready")[0] > 0
+        except OSError:
+            return False
 
     def is_ready(self):
         try:

@@ -64,7 +64,7 @@ int agent_new(struct skiffd_config *conf, bool with_pods, struct agent **ret_a, 
 	sigset_t set;
 
 	a->conf = conf;
-	a->watch = -1;
+	a->watch = a->folder = -1;
 	list_init(&a->pods);
 	list_init(&a->rules);
 	list_init(&a->tasks);
@@ -230,6 +230,7 @@ int agent_start(struct agent *a, struct err *e)
 	r = agent_publish(a, e);
 	if (r < 0)
 		return r;
+	agent_records_read(a);
 	heart_start(a);
 	forget_others(a);
 	wait_for_names(a);
@@ -409,6 +410,10 @@ int agent_run(struct agent *a)
 			run_tasks(a);
 		if (fds[2].revents & POLLIN)
 			agent_watch_event(a);
+		if (a->folder_changed) {
+			a->folder_changed = false;
+			agent_records_read(a);
+		}
 		if (fds[3].revents & POLLIN)
 			datapath_events_read(a->dp, log_event, a);
 	}

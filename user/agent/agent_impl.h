@@ -50,6 +50,9 @@ struct agent_pod {
 	uint64_t check_at_ms; /* are the pods of a shared view still equal? 0: no need */
 	char *refusal;        /* why the engine did not take the last set; NULL */
 	char *xds_said;       /* who it is to the control plane */
+	char *record; /* its file in the pod folder; NULL: none */
+	uint64_t record_stamp;
+	bool has_record; /* while the folder is read: the file is there */
 	bool from_file; /* the configuration names it; skiffctl's pods stay at a reload */
 	/* while reloading */
 	struct mesh_view *next_view;
@@ -100,6 +103,8 @@ struct agent {
 	int wake; /* eventfd */
 	int signals; /* signalfd */
 	int watch; /* inotify */
+	int folder;         /* watch of the pod folder; -1: none */
+	bool folder_changed;
 	uint64_t reload_at; /* monotonic ms; a change of files settles first; 0 = none */
 	uint64_t reloads, reloads_refused;
 	uint64_t event_second; /* of event_lines */
@@ -257,6 +262,14 @@ json_t *agent_dump(struct agent *a, const struct agent_pod *pod, bool with_endpo
 /* ---- status.c ---- */
 /* docs/contract-admin.md, GET /xds. */
 json_t *agent_status(struct agent *a);
+
+/* ---- records.c ---- */
+/* Brings what the pod folder says into service; troubles are logged. */
+void agent_records_read(struct agent *a);
+/* Keeps a pod that was added by hand; 0 also without a folder. */
+int agent_record_write(struct agent *a, struct agent_pod *p, struct slice json, struct err *e);
+/* A pod that was removed by hand does not come back. */
+void agent_record_remove(const struct agent_pod *p);
 
 /* ---- watch.c ---- */
 int agent_watch_start(struct agent *a, struct err *e);

@@ -63,6 +63,7 @@ void agent_pod_free(struct agent_pod *p)
 	mesh_view_unref(p->view);
 	mesh_view_unref(p->next_view);
 	free(p->refusal);
+	free(p->record);
 	arena_done(&p->arena);
 	free(p);
 }

@@ -36,6 +36,18 @@ static void list_pods(struct agent *a, void *arg)
 	c->status = 200;
 }
 
+/* In the mesh or not at all: a pod that a restart would lose is not taken. */
+static int keep_pod(struct agent *a, const struct skiffd_pod *conf, struct slice json,
+		    struct err *e)
+{
+	struct err ignored;
+	int r = agent_record_write(a, agent_pod_find(a, conf->namespace_, conf->name), json, e);
+
+	if (r < 0)
+		agent_pod_drop(a, conf->namespace_, conf->name, &ignored);
+	return r;
+}
+
 static void add_pod(struct agent *a, void *arg)
 {
 	struct pod_call *c = arg;
@@ -46,6 +58,8 @@ static void add_pod(struct agent *a, void *arg)
 
 	if (r == 0)
 		r = agent_pod_add(a, &pod, &e);
+	if (r == 0)
+		r = keep_pod(a, &pod, c->req->body, &e);
 	c->status = r < 0 ? admin_error(c->reply, status_of(r), "%s", e.text) :
 			    admin_text(c->reply, 200, "OK");
 	arena_done(&arena);
@@ -56,6 +70,7 @@ static void remove_pod(struct agent *a, void *arg)
 	struct pod_call *c = arg;
 	const char *name = admin_query(c->req, "name");
 	const char *ns = admin_query(c->req, "namespace");
+	const struct agent_pod *pod;
 	struct err e;
 	int r;
 
@@ -63,6 +78,9 @@ static void remove_pod(struct agent *a, void *arg)
 		c->status = admin_error(c->reply, 400, "?name= is missing");
 		return;
 	}
+	pod = agent_pod_find(a, ns && *ns ? ns : NULL, name);
+	if (pod)
+		agent_record_remove(pod);
 	r = agent_pod_drop(a, ns && *ns ? ns : NULL, name, &e);
 	c->status = r < 0 ? admin_error(c->reply, status_of(r), "%s", e.text) :
 			    admin_text(c->reply, 200, "OK");

@@ -31,6 +31,8 @@ static void watch_path(struct agent *a, const char *path)
 static void watch_all(struct agent *a)
 {
 	watch_path(a, a->conf->path);
+	if (a->conf->pod_folder)
+		a->folder = inotify_add_watch(a->watch, a->conf->pod_folder, EVENTS);
 	for (uint32_t i = 0; i < a->conf->n_resources; i++)
 		watch_path(a, a->conf->resources[i]);
 	list_for_each(n, &a->pods) {
@@ -73,7 +75,9 @@ void agent_watch_event(struct agent *a)
 		for (char *p = buf; p < buf + n;) {
 			const struct inotify_event *ev = (const void *)p;
 
-			if (is_ours(a, ev))
+			if (ev->wd == a->folder)
+				a->folder_changed = true;
+			else if (is_ours(a, ev))
 				a->reload_at = clock_mono_ns() / NSEC_PER_MSEC + SETTLE_MS;
 			p += sizeof(*ev) + ev->len;
 		}
