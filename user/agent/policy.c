@@ -352,6 +352,22 @@ static int plan(struct agent *a, struct agent_rules **next, struct err *e)
 	return 0;
 }
 
+/* Most changes are about routes: what the kernel has stays as it is. */
+static bool is_same(const struct agent_rules *a, const struct agent_rules *b)
+{
+	if (!a || !b || a->n != b->n)
+		return a == b;
+	for (size_t i = 0; i < a->n; i++) {
+		const struct datapath_rule *x = &a->v[i], *y = &b->v[i];
+
+		if (x->direction != y->direction || x->verdict != y->verdict ||
+		    x->bits != y->bits || x->service != y->service ||
+		    !addr_is_equal(&x->addr, &y->addr))
+			return false;
+	}
+	return true;
+}
+
 /* Writes the pods whose rules changed; they own what they have then. */
 static int write_pods(struct agent *a, struct agent_rules **next, struct err *e)
 {
@@ -364,8 +380,8 @@ static int write_pods(struct agent *a, struct agent_rules **next, struct err *e)
 
 		if (!pod->in_kernel || (rules == was && !pod->rules_changed))
 			continue;
-		pod->rules_changed = true; /* until all of it is there */
-		r = pod_write(a, pod, rules, e);
+		pod->rules_changed |= !is_same(rules, was); /* until all of it is there */
+		r = pod->rules_changed ? pod_write(a, pod, rules, e) : 0;
 		if (r < 0)
 			return err_prefix(e, r, "pod %s/%s", pod->conf.namespace_, pod->conf.name);
 		pod->rules = rules;

@@ -138,7 +138,8 @@ static void swap(struct agent_pod *p)
 	p->next_view = v;
 	p->phase = p->next_phase;
 	p->next_phase = phase;
-	agent_policy_touch(p);
+	if (p->phase != phase)
+		agent_policy_touch(p);
 }
 
 /* The engine has its view: connections that waited are taken up. */

@@ -96,6 +96,41 @@ static void everything(void **state)
 	skiffd_config_free(c);
 }
 
+static void control_plane(void **state)
+{
+	struct skiffd_config *c =
+		take("xds: {servers: ['a:1', '[::1]:2'], mode: sotw, tls: {ca_file: ca.pem}, "
+		     "token_file: /t, metadata: {b: 1, a: [x]}, hold_timeout: 500ms, "
+		     "locality: r/z}\n"
+		     "pods: [{name: a, netns: x}, {name: b, netns: y, xds: false}]\n");
+	struct arena a = { 0 };
+	struct skiffd_xds *x;
+	char want[128];
+
+	(void)state;
+	x = skiffd_xds_copy(&a, c->xds);
+	assert_true(c->pods[0].xds && !c->pods[1].xds);
+	assert_true(skiffd_xds_is_same(x, c->xds) && !skiffd_xds_is_same(x, NULL));
+	skiffd_config_free(c);
+	assert_int_equal(x->n_servers, 2);
+	assert_string_equal(x->servers[1], "[::1]:2");
+	assert_int_equal(x->mode, SKIFFD_XDS_SOTW);
+	assert_true(x->tls);
+	snprintf(want, sizeof(want), "%s/ca.pem", dir);
+	assert_string_equal(x->ca_file, want);
+	assert_string_equal(x->token_file, "/t");
+	assert_string_equal(x->metadata, "{\"a\":[\"x\"],\"b\":1}");
+	assert_string_equal(x->locality, "r/z");
+	assert_null(x->network);
+	assert_int_equal(x->hold_timeout_ms, 500);
+	assert_int_equal(x->fetch_timeout_ms, SKIFFD_FETCH_MS);
+	c = take("xds: {server: 'a:1'}\n");
+	assert_false(c->xds->tls);
+	assert_false(skiffd_xds_is_same(x, c->xds));
+	skiffd_config_free(c);
+	arena_done(&a);
+}
+
 static void pods(void **state)
 {
 	struct skiffd_config *c =
@@ -211,6 +246,23 @@ static const struct bad bad_files[] = {
 	{ "pods: [{name: a, netns: x, policy: [{destination: 1.1.1.1/40, verdict: l7}]}]",
 	  "pods[0].policy[0].destination: an IP address or prefix is needed here, such as "
 	  "\"10.0.0.0/8\"" },
+	{ "xds: {}",
+	  "xds: server is missing, such as \"istiod.istio-system.svc:15010\"" },
+	{ "xds: {server: istiod}",
+	  "xds.server: an address with port is needed here, such as "
+	  "\"istiod.istio-system.svc:15010\"" },
+	{ "xds: {server: 'a:1', servers: ['b:1']}",
+	  "xds.servers: server and servers are one thing: give one of them" },
+	{ "xds: {server: 'a:1', token_file: t}",
+	  "xds: token_file is sent over TLS only: add tls, such as tls: {ca_file: root-cert.pem}" },
+	{ "xds: {server: 'a:1', tls: {cert_file: c}}",
+	  "xds.tls: cert_file and key_file go together" },
+	{ "xds: {server: 'a:1', hold_timeout: soon}",
+	  "xds.hold_timeout: a time is needed here, such as \"15s\" or \"500ms\"" },
+	{ "xds: {server: 'a:1', hold_timeout: 2h}",
+	  "xds.hold_timeout: a time is needed here, such as \"15s\" or \"500ms\"" },
+	{ "xds: {server: 'a:1', fetch_timeout: 3601}",
+	  "xds.fetch_timeout: must be at most an hour" },
 	{ "static_resources: {}\nadmin: {address: {socket_address: {address: x, port_value: 1}}}\n",
 	  "admin.address.socket_address: address and port_value are needed here" },
 };
@@ -273,7 +325,7 @@ int main(void)
 		cmocka_unit_test(defaults), cmocka_unit_test(everything),
 		cmocka_unit_test(pods),     cmocka_unit_test(bootstrap),
 		cmocka_unit_test(errors),   cmocka_unit_test(missing),
-		cmocka_unit_test(one_pod),
+		cmocka_unit_test(one_pod),  cmocka_unit_test(control_plane),
 	};
 	int rc;
 
