@@ -500,7 +500,8 @@ static void set_timeout(struct stream *st, struct hop *h)
 	uint64_t ms = header_timeout(st, default_timeout(h->http.route));
 
 	h->timeout_ms = ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
-	http_retry_begin(st, h);
+	if (unlikely(h->http.route->retry || h->http.vhost->retry || h->is_internal))
+		http_retry_begin(st, h);
 	if (h->is_internal)
 		remove_asked(st);
 	http_expect_timeout(st, h);
@@ -609,7 +610,9 @@ static void http_forward(struct stream *st, struct hop *h, const struct upstream
 	route_host_auto(&h->http, &st->req, host->lb.hostname, !hp(h)->conf->suppress_envoy_headers,
 			st->arena);
 	h->info.upstream_protocol = SLICE("HTTP/1.1");
-	mirror(st, h);
+	if (unlikely(h->http.route->n_mirrors || h->http.vhost->n_mirrors ||
+		     h->http.table->n_mirrors))
+		mirror(st, h);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */

@@ -230,8 +230,6 @@ void http_retry_begin(struct stream *st, struct hop *h)
 	struct http_retry *x;
 	struct retry_policy p;
 
-	if (!c && !h->is_internal)
-		return;
 	fill(h, c, &p);
 	if (h->is_internal) {
 		p.on |= asked_bits(st);

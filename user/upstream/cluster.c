@@ -42,7 +42,7 @@ static struct upstream_codes *codes_get(struct upstream_shared *s, enum upstream
 }
 
 /* Registering twice gives the same id: a race does no harm. */
-static stat_id code_id(struct upstream_shared *s, enum upstream_origin o, stat_id *cell,
+static inline stat_id code_id(struct upstream_shared *s, enum upstream_origin o, stat_id *cell,
 		       const char *fmt, uint32_t v)
 {
 	static const char *const prefix[] = { "", "external.", "internal.", "retry." };
@@ -58,6 +58,12 @@ static stat_id code_id(struct upstream_shared *s, enum upstream_origin o, stat_i
 	return id;
 }
 
+__attribute__((cold, noinline)) static void charge_retried(struct upstream_cluster *c,
+							   struct upstream_codes *t)
+{
+	stats_inc(c->stats, code_id(c->shared, UPSTREAM_RETRIED, &t->class[0], "completed", 0));
+}
+
 void upstream_charge(struct upstream_cluster *c, enum upstream_origin origin, uint32_t status)
 {
 	struct upstream_shared *s = c->shared;
@@ -68,8 +74,8 @@ void upstream_charge(struct upstream_cluster *c, enum upstream_origin origin, ui
 	if (status < 100 || status >= CODES)
 		return;
 	t = codes_get(s, origin);
-	if (origin == UPSTREAM_RETRIED)
-		stats_inc(c->stats, code_id(s, origin, &t->class[0], "completed", 0));
+	if (unlikely(origin == UPSTREAM_RETRIED))
+		charge_retried(c, t);
 	stats_inc(c->stats, code_id(s, origin, &t->code[status], "%u", status));
 	stats_inc(c->stats, code_id(s, origin, &t->class[status / 100], "%uxx", status / 100));
 }
