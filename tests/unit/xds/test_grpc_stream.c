@@ -461,7 +461,7 @@ static void test_streams_wait_for_their_turn(void **state)
 	t_until(w.io, w.cl.ups);
 	for (int i = 0; i < 5; i++) {
 		t_open(&w.cl, &x[i]);
-		grpc_stream_send(x[i].st, slice_of("01234" + i, 1));
+		grpc_stream_send(x[i].st, slice_of(&"01234"[i], 1));
 	}
 	call(&w, 1);
 	t_for_ms(w.io, 30);
