@@ -136,8 +136,9 @@ static void *serve_one(void *arg)
 
 	free(arg);
 	if (strcmp(s.mode, "echo") == 0) {
-		while ((n = recv(s.fd, buf, sizeof(buf), 0)) > 0)
-			write_all(s.fd, buf, (size_t)n);
+		/* EAGAIN: docs/contract-bpf.md, "Known limits". */
+		while ((n = recv(s.fd, buf, sizeof(buf), 0)) > 0 || (n < 0 && errno == EAGAIN))
+			write_all(s.fd, buf, n > 0 ? (size_t)n : 0);
 		shutdown(s.fd, SHUT_WR);
 	} else {
 		while (strcmp(s.mode, "stall") == 0 && !go)
