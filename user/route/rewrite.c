@@ -242,7 +242,11 @@ struct slice route_redirect_location(const struct mesh_redirect *r, const struct
 
 	if (r->port)
 		snprintf(port, sizeof(port), ":%u", r->port);
-	return arena_join(a, (struct slice[]){ to, SLICE("://"), host, slice_str(port), path }, 5);
+	return arena_join(a,
+			  (struct slice[]){ to, SLICE("://"), host, slice_str(port),
+					    path.len && path.ptr[0] != '/' ? SLICE("/") : SLICE(""),
+					    path },
+			  6);
 }
 
 struct slice route_tls_location(const struct l7_msg *m, struct arena *a)
