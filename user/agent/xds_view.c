@@ -107,6 +107,54 @@ static void refuse(struct agent_pod *p, const char *why)
 	p->refusal = xstrdup(why);
 }
 
+/* ---- listeners that everything goes through --------------------------------------------------- */
+
+static bool is_published(const struct ads_node *n, struct slice listener)
+{
+	struct mesh_part *const *parts;
+	uint32_t count;
+
+	parts = ads_node_parts(n, &count);
+	for (uint32_t i = 0; i < count; i++)
+		if (parts[i]->kind == MESH_PART_LISTENER &&
+		    slice_is_equal(parts[i]->name, listener))
+			return true;
+	return false;
+}
+
+struct catcher {
+	const struct ads_node *node;
+	char *why;
+};
+
+/* Istio's names of the listeners with use_original_dst. */
+static void catcher_rejected(void *arg, struct slice name, const char *reason)
+{
+	struct catcher *c = arg;
+
+	if (c->why || (!slice_is_equal(name, SLICE("virtualInbound")) &&
+		       !slice_is_equal(name, SLICE("virtualOutbound"))))
+		return;
+	if (!is_published(c->node, name))
+		c->why = xasprintf("listener %.*s was rejected: %s", SLICE_ARG(name), reason);
+}
+
+/*
+ * Was one of them rejected, with no earlier version in force? Without it what it decides would
+ * pass untouched, authorization included: such a set is none.
+ */
+static bool lacks_catcher(struct agent_pod *p)
+{
+	struct catcher c = { .node = p->xds };
+
+	ads_node_each_rejected(p->xds, MESH_PART_LISTENER, catcher_rejected, &c);
+	if (!c.why)
+		return false;
+	refuse(p, c.why);
+	free(c.why);
+	return true;
+}
+
 /* Fills next_view of a pod that is due. */
 static void build(struct agent_xds *x, struct agent_pod *p)
 {
@@ -114,8 +162,10 @@ static void build(struct agent_xds *x, struct agent_pod *p)
 	struct err e;
 	uint32_t n;
 
-	p->next_view = view_of_equal(x, p);
 	p->is_alone = false;
+	if (lacks_catcher(p))
+		return;
+	p->next_view = view_of_equal(x, p);
 	if (p->next_view)
 		return;
 	parts = ads_node_parts(p->xds, &n);
