@@ -107,7 +107,7 @@ static void refuse(struct agent_pod *p, const char *why)
 	p->refusal = xstrdup(why);
 }
 
-/* ---- listeners that everything goes through --------------------------------------------------- */
+/* ---- listeners that everything goes through -------------------------------------------------- */
 
 static bool is_published(const struct ads_node *n, struct slice listener)
 {
