@@ -93,6 +93,9 @@ struct slice slice_split(struct slice *s, char sep);
 /* Reads a decimal number without sign. 0, -EINVAL for no or other characters, -ERANGE. */
 int slice_to_u64(struct slice s, uint64_t *ret_v);
 
+/* Only well-formed UTF-8: no surrogates, nothing longer than it need be. */
+bool slice_is_utf8(struct slice s);
+
 /* A NUL-terminated heap copy. */
 char *slice_dup(struct slice s);
 
