@@ -250,6 +250,7 @@ static void loader_init(struct loader *l, struct xds_report *report, struct err 
 	*l = (struct loader){ .clusters = json_object() };
 	protojson_init(&l->t.pj, &l->arena, report, e);
 	l->t.pj.refuse = xds_refuse_unknown;
+	l->t.pj.room = SIZE_MAX;
 	l->t.clusters = l->clusters;
 }
 

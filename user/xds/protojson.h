@@ -19,6 +19,7 @@
 
 #define PROTOJSON_DEPTH_MAX 100     /* messages within messages */
 #define PROTOJSON_WIRE_MAX 67108864 /* bytes of one packed message */
+#define PROTOJSON_MEMORY_MAX (512u << 20) /* bytes that messages of the wire may take unpacked */
 
 /* One reading: where messages go, where we are, who decides about unknown fields. */
 struct protojson {
@@ -27,6 +28,9 @@ struct protojson {
 	struct xds_report *report; /* for unknown fields; may be NULL */
 	struct err *err;
 	unsigned int depth;
+	/* Bytes that messages of the wire may still take; SIZE_MAX: whoever wrote them is trusted.
+	 */
+	size_t room;
 	/*
 	 * Refuses an unknown field of message @d: answers why, or NULL to go on (it is then written
 	 * to the report). @name is NULL on the wire, @number is 0 in JSON. May be NULL: goes on.

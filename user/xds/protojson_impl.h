@@ -47,10 +47,6 @@ json_t *struct_write(const Google__Protobuf__Struct *s, unsigned int depth);
 char *base64_write(struct arena *a, const uint8_t *p, size_t n);
 int base64_read(struct arena *a, struct slice text, ProtobufCBinaryData *ret_b); /* 0, -EINVAL */
 
-/* Walks packed bytes: nesting, form, unknown fields. 0 or negative with err set. */
-int wire_check(struct protojson *pj, const ProtobufCMessageDescriptor *d, const uint8_t *p,
-	       size_t n);
-
 /* Deals with one unknown field. 0: go on. */
 int unknown_field(struct protojson *pj, const ProtobufCMessageDescriptor *d, const char *name,
 		  uint32_t number);

@@ -8,7 +8,9 @@
 
 void protojson_init(struct protojson *pj, struct arena *a, struct xds_report *report, struct err *e)
 {
-	*pj = (struct protojson){ .arena = a, .report = report, .err = e };
+	*pj = (struct protojson){
+		.arena = a, .report = report, .err = e, .room = PROTOJSON_MEMORY_MAX
+	};
 	xds_path_init(&pj->path, "");
 }
 

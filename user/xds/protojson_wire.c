@@ -7,8 +7,9 @@
 
 #include "xds/protojson_impl.h"
 #include "xds/registry.h"
+#include "xds/wire.h"
 
-#define FIELD_NUMBER_MAX 536870911u /* as protobuf says */
+#define FIELD_BYTES 64 /* protobuf-c's note of a field, a pointer to it, an arena's rounding */
 
 static void *alloc_in_arena(void *a, size_t n)
 {
@@ -26,97 +27,68 @@ ProtobufCAllocator protojson_allocator(struct arena *a)
 	return (ProtobufCAllocator){ alloc_in_arena, free_nothing, a };
 }
 
-/* A varint at @p; returns its bytes, 0 when it is cut or too long. */
-static size_t varint_read(const uint8_t *p, size_t n, uint64_t *ret_v)
-{
-	uint64_t v = 0;
+static int wire_check(struct protojson *pj, const ProtobufCMessageDescriptor *d, struct slice s);
 
-	for (size_t i = 0; i < n && i < 10; i++) {
-		v |= (uint64_t)(p[i] & 127) << (7 * i);
-		if (!(p[i] & 128)) {
-			*ret_v = v;
-			return i + 1;
-		}
-	}
+/* What unpacking takes, at most, for one more message or field of @n bytes. */
+static int take_room(struct protojson *pj, size_t n)
+{
+	if (n > pj->room)
+		return protojson_fail(pj, -E2BIG, "unpacked it takes more than %u MiB of memory",
+				      PROTOJSON_MEMORY_MAX >> 20);
+	pj->room -= n;
 	return 0;
 }
 
-struct wire_field {
-	uint32_t number;
-	unsigned int type; /* wire type */
-	const uint8_t *data;
-	size_t len;  /* of data */
-	size_t used; /* with the tag */
-};
-
-/* Takes one field off @p. 0 or -EINVAL. */
-static int wire_next(const uint8_t *p, size_t n, struct wire_field *ret_f)
+static int text_check(struct protojson *pj, const struct wire_item *i)
 {
-	uint64_t tag, v = 0;
-	size_t at = varint_read(p, n, &tag), len;
-
-	if (!at || tag >> 3 == 0 || tag >> 3 > FIELD_NUMBER_MAX)
-		return -EINVAL;
-	switch (tag & 7) {
-	case 0:
-		len = varint_read(p + at, n - at, &v);
-		if (!len)
-			return -EINVAL;
-		break;
-	case 1: len = 8; break;
-	case 5: len = 4; break;
-	case 2:
-		len = varint_read(p + at, n - at, &v);
-		if (!len || v > n - at - len)
-			return -EINVAL;
-		at += len;
-		len = v;
-		break;
-	default: /* groups are gone since proto3 */ return -EINVAL;
-	}
-	if (len > n - at)
-		return -EINVAL;
-	*ret_f = (struct wire_field){ (uint32_t)(tag >> 3), tag & 7, p + at, len, at + len };
+	if (!slice_is_utf8(i->data))
+		return protojson_fail(pj, -EINVAL, "the text is no UTF-8");
+	if (slice_find(i->data, '\0') >= 0)
+		return protojson_fail(pj, -EINVAL, "the text has a NUL byte");
 	return 0;
 }
 
 static int wire_field_check(struct protojson *pj, const ProtobufCMessageDescriptor *d,
-			    const struct wire_field *w, size_t *counts)
+			    const struct wire_item *i, size_t *counts)
 {
-	const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(d, w->number);
+	const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(d, i->number);
+	bool is_message = f && f->type == PROTOBUF_C_TYPE_MESSAGE && i->type == WIRE_BYTES;
+	int rc = take_room(pj, FIELD_BYTES + (is_message ? 0 : i->data.len));
 	size_t mark;
-	int rc;
 
+	if (rc < 0)
+		return rc;
 	if (!f)
-		return unknown_field(pj, d, NULL, w->number);
-	if (f->type != PROTOBUF_C_TYPE_MESSAGE || w->type != 2)
+		return unknown_field(pj, d, NULL, i->number);
+	if (!is_message && (f->type != PROTOBUF_C_TYPE_STRING || i->type != WIRE_BYTES))
 		return 0;
 	mark = f->label == PROTOBUF_C_LABEL_REPEATED ?
 		       xds_path_push_at(&pj->path, f->name, counts[f - d->fields]++) :
 		       xds_path_push(&pj->path, f->name);
-	rc = wire_check(pj, f->descriptor, w->data, w->len);
+	rc = is_message ? wire_check(pj, f->descriptor, i->data) : text_check(pj, i);
 	if (rc == 0)
 		xds_path_pop(&pj->path, mark);
 	return rc;
 }
 
-int wire_check(struct protojson *pj, const ProtobufCMessageDescriptor *d, const uint8_t *p,
-	       size_t n)
+/* Walks packed bytes: nesting, form, texts, unknown fields. 0 or negative with err set. */
+static int wire_check(struct protojson *pj, const ProtobufCMessageDescriptor *d, struct slice s)
 {
-	size_t *counts = arena_array(pj->arena, size_t, d->n_fields + 1);
-	struct wire_field w;
-	int rc = 0;
+	size_t counted = (d->n_fields + 1) * sizeof(size_t), *counts;
+	int rc = take_room(pj, d->sizeof_message + counted);
+	struct wire_item i;
 
+	if (rc < 0)
+		return rc;
 	if (pj->depth >= PROTOJSON_DEPTH_MAX)
 		return protojson_fail(pj, -E2BIG, "nested deeper than %d", PROTOJSON_DEPTH_MAX);
 	pj->depth++;
-	while (n && rc == 0) {
-		if (wire_next(p, n, &w) < 0)
+	counts = arena_zalloc(pj->arena, counted);
+	for (; s.len && rc == 0; s = slice_skip(s, i.used)) {
+		if (wire_item_next(s, &i) < 0)
 			return protojson_fail(pj, -EINVAL, "the bytes are not a message of type %s",
 					      d->name);
-		rc = wire_field_check(pj, d, &w, counts);
-		p += w.used;
-		n -= w.used;
+		rc = wire_field_check(pj, d, &i, counts);
 	}
 	pj->depth--;
 	return rc;
@@ -132,7 +104,7 @@ int protojson_unpack(struct protojson *pj, const ProtobufCMessageDescriptor *d, 
 	if (bytes.len > PROTOJSON_WIRE_MAX)
 		return protojson_fail(pj, -E2BIG, "the message is over %d bytes",
 				      PROTOJSON_WIRE_MAX);
-	rc = wire_check(pj, d, (const uint8_t *)bytes.ptr, bytes.len);
+	rc = wire_check(pj, d, bytes);
 	if (rc < 0)
 		return rc;
 	m = protobuf_c_message_unpack(d, &alloc, bytes.len,
@@ -211,7 +183,7 @@ const char *protojson_any_type(struct protojson *pj, const ProtobufCMessage *any
 	const ProtobufCMessageDescriptor *d = registry_find(slice_str(a->type_url));
 	const Google__Protobuf__Struct *value;
 	const char *url = a->type_url;
-	struct protojson quiet = { .arena = pj->arena };
+	struct protojson quiet = { .arena = pj->arena, .room = PROTOJSON_MEMORY_MAX };
 	ProtobufCMessage *m;
 
 	if (d && type_is_typed_struct(d->name) &&

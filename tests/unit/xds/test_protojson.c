@@ -337,6 +337,62 @@ static void bad_wire(void **state)
 	}
 }
 
+/* Texts are UTF-8 without a NUL, as protobuf demands and as JSON needs; bytes are anything. */
+static void texts_on_wire(void **state)
+{
+	static const struct {
+		uint8_t bytes[8];
+		size_t len;
+		const char *why;
+	} cases[] = {
+		{ { 0x0a, 2, 'l', 0xff }, 4, "name: the text is no UTF-8" },
+		{ { 0x0a, 2, 0xc0, 0x80 }, 4, "name: the text is no UTF-8" },
+		{ { 0x0a, 3, 'l', 0, 'x' }, 5, "name: the text has a NUL byte" },
+		{ { 0x1a, 4, 0x3a, 2, 'l', 0xc3 }, 6,
+		  "filter_chains[0].name: the text is no UTF-8" },
+	};
+	static const uint8_t any[] = { 0x12, 2, 0xff, 0 };
+	ProtobufCMessage *m = NULL;
+	struct fixture f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		begin(&f);
+		assert_int_equal(protojson_unpack(&f.pj, type(LISTENER),
+						  slice_of(cases[i].bytes, cases[i].len), &m),
+				 -EINVAL);
+		assert_string_equal(f.e.text, cases[i].why);
+		end(&f);
+	}
+	begin(&f);
+	assert_int_equal(protojson_unpack(&f.pj, &google__protobuf__any__descriptor,
+					  slice_of(any, sizeof(any)), &m),
+			 0);
+	end(&f);
+}
+
+/* Two bytes become a struct of hundreds: what a message takes is bounded, not only its bytes. */
+static void many_on_wire(void **state)
+{
+	size_t n = PROTOJSON_MEMORY_MAX / sizeof(Envoy__Config__Listener__V3__FilterChain) + 1;
+	char *bytes = malloc(2 * n);
+	ProtobufCMessage *m = NULL;
+	struct fixture f;
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		memcpy(bytes + 2 * i, "\x1a", 2); /* filter_chains {} */
+	begin(&f);
+	assert_int_equal(protojson_unpack(&f.pj, type(LISTENER), slice_of(bytes, 2 * n), &m),
+			 -E2BIG);
+	assert_non_null(strstr(f.e.text, "takes more than 512 MiB of memory"));
+	end(&f);
+	begin(&f);
+	assert_int_equal(protojson_unpack(&f.pj, type(LISTENER), slice_of(bytes, 2000), &m), 0);
+	end(&f);
+	free(bytes);
+}
+
 /* ---- depth ----------------------------------------------------------------------------------- */
 
 static void deep_json(void **state)
@@ -420,6 +476,7 @@ int main(void)
 		cmocka_unit_test(maps_and_any),    cmocka_unit_test(bytes),
 		cmocka_unit_test(unknown_in_json), cmocka_unit_test(unknown_on_wire),
 		cmocka_unit_test(bad_wire),        cmocka_unit_test(deep_json),
+		cmocka_unit_test(texts_on_wire),   cmocka_unit_test(many_on_wire),
 		cmocka_unit_test(deep_wire),       cmocka_unit_test(typed_struct_on_wire),
 	};
 
