@@ -114,7 +114,8 @@ struct ads *ads_node_ads(const struct ads_node *n);
  * node.
  */
 struct mesh_part *const *ads_node_parts(const struct ads_node *n, uint32_t *ret_n);
-/* A number that two nodes share when their published sets are the same (contents, not order). */
+/* A number that two nodes share when their published sets are the same (contents, not order). O(1).
+ */
 uint64_t ads_node_fingerprint(const struct ads_node *n);
 /* Has ready() been due at least once (a set is published)? */
 bool ads_node_is_ready(const struct ads_node *n);

@@ -51,6 +51,15 @@ static void resource_release(struct ads_node *n, struct xds_resource *r)
 	}
 }
 
+/*
+ * Its share of the fingerprint. Sums do not depend on the order; the factor keeps equal hashes from
+ * cancelling out.
+ */
+static uint64_t print_of(const struct xds_resource *r)
+{
+	return r ? (r->hash | 1) * 0x9e3779b97f4a7c15ull : 0;
+}
+
 void ads_entry_activate(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
 {
 	struct xds_resource *old = e->cur;
@@ -59,6 +68,7 @@ void ads_entry_activate(struct ads_node *n, struct ads_sub *s, struct ads_entry 
 		ads_names_add(&n->moved, e->name);
 	else
 		n->structure_changed = true;
+	n->fingerprint += print_of(e->next) - print_of(old);
 	e->cur = resource_hold(n, e->next);
 	resource_release(n, old);
 }
@@ -70,6 +80,7 @@ void ads_entry_drop(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
 
 	if (cur && s->kind != MESH_PART_ENDPOINTS)
 		n->structure_changed = true;
+	n->fingerprint -= print_of(cur);
 	ads_table_del(&s->table, e);
 	resource_release(n, next);
 	resource_release(n, cur);

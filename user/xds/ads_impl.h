@@ -109,6 +109,7 @@ struct ads_node {
 	int grpc_status;
 	char *error;
 	struct ads_names moved; /* EDS names with other endpoints since the last turn */
+	uint64_t fingerprint;   /* sum over the published set */
 	struct ads_sub subs[MESH_PART_KINDS];
 };
 

@@ -41,15 +41,7 @@ struct mesh_part *const *ads_node_parts(const struct ads_node *n, uint32_t *ret_
 
 uint64_t ads_node_fingerprint(const struct ads_node *n)
 {
-	uint64_t sum = 0;
-
-	/* Sums do not depend on the order; the factor keeps equal hashes from cancelling out. */
-	for (unsigned int k = 0; k < MESH_PART_KINDS; k++)
-		for (uint32_t i = 0; i < n->subs[k].table.n; i++)
-			if (n->subs[k].table.v[i].cur)
-				sum += (n->subs[k].table.v[i].cur->hash | 1) *
-				       0x9e3779b97f4a7c15ull;
-	return sum;
+	return n->fingerprint;
 }
 
 static const char *text_or_empty(const char *s)

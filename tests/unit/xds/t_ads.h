@@ -440,12 +440,29 @@ static int part_cmp(const void *x, const void *y)
 						     1;
 }
 
+static void add_print(void *sum, const struct ads_item *item)
+{
+	if (item->published)
+		*(uint64_t *)sum += (item->published->hash | 1) * 0x9e3779b97f4a7c15ull;
+}
+
+/* What the node keeps in step with its set is what the set as it is now comes to. */
+static void check_fingerprint(const struct ads_node *n)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int k = 0; k < MESH_PART_KINDS; k++)
+		ads_node_each(n, (enum mesh_part_kind)k, add_print, &sum);
+	assert_int_equal(ads_node_fingerprint(n), sum);
+}
+
 static inline const char *t_set_of(struct ads_node *n)
 {
 	struct mesh_part *const *all, *v[1000];
 	uint32_t many;
 	int kind = -1;
 
+	check_fingerprint(n);
 	all = ads_node_parts(n, &many);
 	must(many < ARRAY_LEN(v));
 	*t.set = '\0';
