@@ -251,11 +251,11 @@ void ads_stream_message(struct ads_node *n, struct slice bytes)
 {
 	struct err e = { "" };
 
-	n->attempts = 0;
 	if (n->proto->message(n, bytes, &e) < 0) {
 		stream_fail(n, -1, e.text);
 		return;
 	}
+	n->attempts = 0;
 	if (!n->stream_answered) {
 		n->stream_answered = true;
 		ads_node_changed(n);

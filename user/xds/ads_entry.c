@@ -64,13 +64,26 @@ void ads_entry_activate(struct ads_node *n, struct ads_sub *s, struct ads_entry 
 {
 	struct xds_resource *old = e->cur;
 
-	if (s->kind == MESH_PART_ENDPOINTS)
-		ads_names_add(&n->moved, e->name);
-	else
+	/* The first set is told as a whole. */
+	if (s->kind != MESH_PART_ENDPOINTS)
 		n->structure_changed = true;
+	else if (n->is_ready)
+		ads_names_add(&n->moved, e->name);
 	n->fingerprint += print_of(e->next) - print_of(old);
 	e->cur = resource_hold(n, e->next);
 	resource_release(n, old);
+}
+
+static void rejected_forget(struct ads_node *n, struct ads_sub *s, const struct xds_name *name)
+{
+	for (uint32_t i = 0; i < s->n_rejected; i++) {
+		if (s->rejected[i].name != name)
+			continue;
+		xds_name_unref(ads_store(n), s->rejected[i].name);
+		free(s->rejected[i].reason);
+		s->rejected[i] = s->rejected[--s->n_rejected];
+		return;
+	}
 }
 
 void ads_entry_drop(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
@@ -81,6 +94,9 @@ void ads_entry_drop(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
 	if (cur && s->kind != MESH_PART_ENDPOINTS)
 		n->structure_changed = true;
 	n->fingerprint -= print_of(cur);
+	/* Of clusters and listeners the control plane has one of this name, though a bad one. */
+	if (!ads_kind_is_wildcard(s->kind))
+		rejected_forget(n, s, name);
 	ads_table_del(&s->table, e);
 	resource_release(n, next);
 	resource_release(n, cur);
@@ -187,18 +203,6 @@ struct ads_sub *ads_sub_find(struct ads_node *n, struct slice type_url)
 	return NULL;
 }
 
-static void rejected_forget(struct ads_node *n, struct ads_sub *s, const struct xds_name *name)
-{
-	for (uint32_t i = 0; i < s->n_rejected; i++) {
-		if (s->rejected[i].name != name)
-			continue;
-		xds_name_unref(ads_store(n), s->rejected[i].name);
-		free(s->rejected[i].reason);
-		s->rejected[i] = s->rejected[--s->n_rejected];
-		return;
-	}
-}
-
 static void rejected_add(struct ads_node *n, struct ads_sub *s, struct slice text,
 			 const char *reason)
 {
@@ -227,7 +231,8 @@ static void update_reject(struct ads_node *n, struct ads_sub *s, struct slice na
 		s->changed = true;
 	}
 	ads_verdict_add(v, name, "%s", reason);
-	rejected_add(n, s, name, reason);
+	if (e || ads_kind_is_wildcard(s->kind))
+		rejected_add(n, s, name, reason);
 }
 
 static void version_set(struct ads_node *n, struct ads_entry *e, struct slice version)

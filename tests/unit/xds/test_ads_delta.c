@@ -179,6 +179,44 @@ static void test_bytes_that_are_no_message(void **state)
 	t_end();
 }
 
+/* A server that answers with garbage each time is not asked again at once for ever. */
+static void test_garbage_backs_off(void **state)
+{
+	(void)state;
+	start_whole();
+	for (unsigned int i = 1; i <= 3; i++) {
+		ads_stream_message(t.n, SLICE("\xff\xff\xff"));
+		assert_int_equal(t.n->attempts, i);
+		t_wait(20);
+		assert_int_equal(t.opened, i + 1);
+	}
+	*t.requests = '\0';
+	t_delta(MESH_PART_CLUSTER, "n5", "a =2 eds:a", "");
+	assert_int_equal(t.n->attempts, 0);
+	t_end();
+}
+
+/* What was refused is no trouble any more when nobody wants it, and none when nobody asked. */
+static void test_rejected_goes_with_its_users(void **state)
+{
+	struct ads_type_status s;
+
+	(void)state;
+	start_whole();
+	t_delta(MESH_PART_ROUTES, "n5", "r bad, other bad", "");
+	assert_sent("RDS nack n5 (r: it is bad; other: it is bad)");
+	ads_node_type_status(t.n, MESH_PART_ROUTES, &s);
+	assert_int_equal(s.rejected, 1);
+	assert_false(s.is_in_sync);
+	t_delta(MESH_PART_LISTENER, "n6", "l", "");
+	assert_events("ready");
+	assert_sent("LDS ack n6; RDS -r");
+	ads_node_type_status(t.n, MESH_PART_ROUTES, &s);
+	assert_int_equal(s.rejected, 0);
+	assert_true(s.is_in_sync);
+	t_end();
+}
+
 static void test_reconnect_tells_versions(void **state)
 {
 	struct ads_status s;
@@ -266,6 +304,8 @@ int main(void)
 		cmocka_unit_test(test_twice_in_one_response),
 		cmocka_unit_test(test_wrong_contents),
 		cmocka_unit_test(test_bytes_that_are_no_message),
+		cmocka_unit_test(test_garbage_backs_off),
+		cmocka_unit_test(test_rejected_goes_with_its_users),
 		cmocka_unit_test(test_reconnect_tells_versions),
 		cmocka_unit_test(test_time_to_live),
 		cmocka_unit_test(test_many_names),
