@@ -137,6 +137,12 @@ static int start_workers(struct engine *e, struct err *err)
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_barrier_wait(&e->turning);
+	return 0;
+}
+
+/* What the workers have to say after their start. */
+static int start_result(const struct engine *e, struct err *err)
+{
 	for (unsigned int i = 0; i < e->n_workers; i++)
 		if (e->workers[i].start_result < 0) {
 			*err = e->workers[i].start_err;
@@ -145,36 +151,15 @@ static int start_workers(struct engine *e, struct err *err)
 	return 0;
 }
 
-int engine_new(const struct engine_opts *opts, struct engine **ret_e, struct err *err)
+static void end_workers(struct engine *e)
 {
-	struct engine *e = xcalloc(1, sizeof(*e));
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	int r;
-
-	e->opts = *opts;
-	default_limits(&e->opts.limits);
-	e->n_workers = opts->workers ? opts->workers : (unsigned int)(cpus > 0 ? cpus : 1);
-	if (e->n_workers > ENGINE_WORKERS_MAX)
-		e->n_workers = ENGINE_WORKERS_MAX;
-	e->workers = xcalloc(e->n_workers, sizeof(*e->workers));
-	e->host = epod_new(0, -1);
-	e->stats = stats_set_new();
-	list_init(&e->pods);
-	list_init(&e->ports);
-	pthread_mutex_init(&e->names_lock, NULL);
-	pthread_mutex_init(&e->snap_lock, NULL);
-	find_local_address(e);
-	r = start_workers(e, err);
-	if (r < 0) {
-		/* A worker that failed has ended already; the others have nothing yet. */
-		for (unsigned int i = 0; i < e->n_workers; i++)
-			if (e->workers[i].io)
-				io_stop(e->workers[i].io);
-		return r;
-	}
-	stats_source_add(clusters_stats, e);
-	*ret_e = e;
-	return 0;
+	for (unsigned int i = 0; i < e->n_workers; i++)
+		if (e->workers[i].start_result == 0)
+			io_stop(e->workers[i].io);
+	/* No worker frees its loop while it is being told to stop. */
+	pthread_barrier_wait(&e->turning);
+	for (unsigned int i = 0; i < e->n_workers; i++)
+		pthread_join(e->workers[i].thread, NULL);
 }
 
 /* The listeners of a pod that was never served: no worker knows them. */
@@ -207,24 +192,9 @@ static void free_ports(struct engine *e)
 	}
 }
 
-static void nothing(struct worker *w, void *arg)
+/* What is left when the workers have ended. */
+static void engine_delete(struct engine *e)
 {
-	(void)w;
-	(void)arg;
-}
-
-void engine_free(struct engine *e)
-{
-	if (!e)
-		return;
-	stats_source_remove(e);
-	engine_on_all(e, nothing, NULL); /* what was posted before has run */
-	for (unsigned int i = 0; i < e->n_workers; i++)
-		io_stop(e->workers[i].io);
-	pthread_barrier_wait(
-		&e->turning); /* no worker frees its loop while it is being told to stop */
-	for (unsigned int i = 0; i < e->n_workers; i++)
-		pthread_join(e->workers[i].thread, NULL);
 	free_ports(e);
 	psnap_unref(e->snap);
 	ptable_slots_free(e);
@@ -240,6 +210,55 @@ void engine_free(struct engine *e)
 	pthread_mutex_destroy(&e->snap_lock);
 	free(e->workers);
 	free(e);
+}
+
+int engine_new(const struct engine_opts *opts, struct engine **ret_e, struct err *err)
+{
+	struct engine *e = xcalloc(1, sizeof(*e));
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	int r;
+
+	e->opts = *opts;
+	default_limits(&e->opts.limits);
+	e->n_workers = opts->workers ? opts->workers : (unsigned int)(cpus > 0 ? cpus : 1);
+	if (e->n_workers > ENGINE_WORKERS_MAX)
+		e->n_workers = ENGINE_WORKERS_MAX;
+	e->workers = xcalloc(e->n_workers, sizeof(*e->workers));
+	e->host = epod_new(0, -1);
+	e->stats = stats_set_new();
+	list_init(&e->pods);
+	list_init(&e->ports);
+	pthread_mutex_init(&e->names_lock, NULL);
+	pthread_mutex_init(&e->snap_lock, NULL);
+	find_local_address(e);
+	r = start_workers(e, err);
+	if (r < 0)
+		return r; /* those that were made wait for the others, and the process ends */
+	r = start_result(e, err);
+	if (r < 0) {
+		end_workers(e);
+		engine_delete(e);
+		return r;
+	}
+	stats_source_add(clusters_stats, e);
+	*ret_e = e;
+	return 0;
+}
+
+static void nothing(struct worker *w, void *arg)
+{
+	(void)w;
+	(void)arg;
+}
+
+void engine_free(struct engine *e)
+{
+	if (!e)
+		return;
+	stats_source_remove(e);
+	engine_on_all(e, nothing, NULL); /* what was posted before has run */
+	end_workers(e);
+	engine_delete(e);
 }
 
 unsigned int engine_workers(const struct engine *e)

@@ -184,11 +184,11 @@ void *worker_main(void *arg)
 		io_set_busy_poll(w->io, w->e->opts.busy_poll_us);
 	}
 	pthread_barrier_wait(&w->e->turning);
-	if (w->start_result < 0)
-		return NULL;
-	io_run(w->io);
+	if (w->start_result == 0)
+		io_run(w->io);
 	pthread_barrier_wait(&w->e->turning);
-	worker_done(w);
+	if (w->start_result == 0)
+		worker_done(w);
 	io_free(w->io);
 	stats_set_free(w->stats);
 	return NULL;
