@@ -65,5 +65,10 @@ void agent_call(struct agent *a, void (*fn)(struct agent *a, void *arg), void *a
 void agent_admin_routes(struct agent *a, struct admin *admin);
 enum admin_state agent_state(void *a);
 const struct mesh_snapshot *agent_snapshot(const struct agent *a);
+/*
+ * What is in force for the pod "NAMESPACE/NAME" or "NAME" (the first of that name), until the next
+ * change; NULL: there is no such pod, or it has no configuration yet. Main thread.
+ */
+const struct mesh_view *agent_pod_view(struct agent *a, const char *pod);
 
 #endif

@@ -171,22 +171,35 @@ static unsigned int get_bpf(void *ctx, const struct admin_request *req, struct a
 	return call(ctx, req, reply, do_bpf);
 }
 
-/* The pod of ?pod=NAMESPACE/NAME or NAME; NULL after having answered. */
+/* NAMESPACE/NAME or NAME. */
+static struct agent_pod *named_pod(struct agent *a, const char *name)
+{
+	const char *slash = strchr(name, '/');
+	char *ns = slash ? slice_dup(slice_of(name, (size_t)(slash - name))) : NULL;
+	struct agent_pod *p = agent_pod_find(a, ns, slash ? slash + 1 : name);
+
+	free(ns);
+	return p;
+}
+
+const struct mesh_view *agent_pod_view(struct agent *a, const char *pod)
+{
+	const struct agent_pod *p = named_pod(a, pod);
+
+	return p ? p->view : NULL;
+}
+
+/* The pod of ?pod=; NULL after having answered. */
 static struct agent_pod *asked_pod(struct agent *a, struct pod_call *c)
 {
-	const char *name = admin_query(c->req, "pod"), *slash;
+	const char *name = admin_query(c->req, "pod");
 	struct agent_pod *p;
-	char *ns = NULL;
 
 	if (!name || !*name) {
 		c->status = admin_error(c->reply, 400, "?pod= is missing");
 		return NULL;
 	}
-	slash = strchr(name, '/');
-	if (slash)
-		ns = slice_dup(slice_of(name, (size_t)(slash - name)));
-	p = agent_pod_find(a, ns, slash ? slash + 1 : name);
-	free(ns);
+	p = named_pod(a, name);
 	if (!p)
 		c->status = admin_error(c->reply, 404, "no pod %s here (skiffctl pod list)", name);
 	return p;

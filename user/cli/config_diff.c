@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* skiffctl config diff: what one pod has and another has not, or what changed since a dump. */
 #include <getopt.h>
+#include <limits.h>
+#include <sys/stat.h>
 
 #include "cli/cli_impl.h"
 
@@ -15,6 +17,14 @@ struct diff {
 
 /* ---- dumps ----------------------------------------------------------------------------------- */
 
+static bool is_file(const char *what)
+{
+	struct stat st;
+
+	return strcmp(what, "-") == 0 || (stat(what, &st) == 0 && !S_ISDIR(st.st_mode)) ||
+	       *what == '/' || *what == '.';
+}
+
 /* A dump that was saved, or the one of the pod @what now. NULL: said why. */
 static json_t *dump_of(struct cli *c, const char *what)
 {
@@ -22,7 +32,7 @@ static json_t *dump_of(struct cli *c, const char *what)
 	json_error_t why;
 	json_t *j;
 
-	if (strcmp(what, "-") == 0 || strchr(what, '.')) {
+	if (is_file(what)) {
 		j = strcmp(what, "-") ? json_load_file(what, 0, &why) : json_loadf(stdin, 0, &why);
 		if (!j)
 			cli_fail(c, CLI_FAILED, "%s: %s (line %d)", what, why.text, why.line);
@@ -74,24 +84,40 @@ static json_t *resources_of(const json_t *dump)
 	const char *key;
 	size_t i, k;
 
-	json_array_foreach(json_object_get(dump, "configs"), i, config)
+	json_array_foreach(json_object_get(dump, "configs"), i, config) {
+		take(out, config); /* of --resource */
 		json_object_foreach(config, key, list)
-			json_array_foreach(list, k, o)
-				take(out, o);
+			/* Tables inside listeners are compared with them. */
+			if (strcmp(key, "static_route_configs") != 0)
+				json_array_foreach(list, k, o)
+					take(out, o);
+	}
 	return out;
 }
 
 /* ---- differences ----------------------------------------------------------------------------- */
 
-static void say(struct diff *d, const char *mark, const char *path, const json_t *v)
+static void say_resource(struct diff *d)
 {
-	char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-
 	if (!d->said)
 		fprintf(d->c->env->out, "%s\n", d->resource);
 	d->said = true;
 	d->found++;
 	fputs("  ", d->c->env->out);
+}
+
+static void say_moved(struct diff *d, const char *path)
+{
+	say_resource(d);
+	cli_paint(d->c, CLI_YELLOW, 0, "~");
+	fprintf(d->c->env->out, " %s: the order is another\n", path);
+}
+
+static void say(struct diff *d, const char *mark, const char *path, const json_t *v)
+{
+	char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	say_resource(d);
 	cli_paint(d->c, *mark == '-' ? CLI_RED : CLI_GREEN, 0, mark);
 	fprintf(d->c->env->out, " %s: %s\n", path, text ? text : "");
 	free(text);
@@ -126,18 +152,99 @@ static void compare_objects(struct diff *d, const char *path, const json_t *a, c
 			compare_member(d, path, key, NULL, v, depth);
 }
 
+/* By what an element is found in the other list: its name, an endpoint's address; "": nothing. */
+static void identity(const json_t *o, char *text, size_t n)
+{
+	const json_t *at = json_object_get(o, "endpoint");
+
+	at = json_object_get(json_object_get(at, "address"), "socket_address");
+	if (at)
+		snprintf(text, n, "%s:%lld", text_of(at, "address"),
+			 (long long)json_integer_value(json_object_get(at, "port_value")));
+	else
+		snprintf(text, n, "%s", text_of(o, "name"));
+}
+
+static bool is_alike(const json_t *a, const json_t *b)
+{
+	char x[NAME_MAX + 1], y[NAME_MAX + 1];
+
+	identity(a, x, sizeof(x));
+	identity(b, y, sizeof(y));
+	return *x && strcmp(x, y) == 0;
+}
+
+/*
+ * Which element of @b belongs to each of @a: the same one, else one that is called the same, else
+ * (both have no name) the one at its place. Places + 1; 0: none.
+ */
+static void match_arrays(const json_t *a, const json_t *b, size_t *pair, bool *taken)
+{
+	size_t na = json_array_size(a), nb = json_array_size(b), first = 0;
+	char x[NAME_MAX + 1], y[NAME_MAX + 1];
+
+	for (; first < na && first < nb &&
+	       json_equal(json_array_get(a, first), json_array_get(b, first));
+	     first++) {
+		pair[first] = first + 1;
+		taken[first] = true;
+	}
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = first; i < na; i++)
+			for (size_t k = first; k < nb && !pair[i]; k++) {
+				const json_t *v = json_array_get(a, i), *w = json_array_get(b, k);
+
+				if (taken[k] || !(pass ? is_alike(v, w) : json_equal(v, w)))
+					continue;
+				pair[i] = k + 1;
+				taken[k] = true;
+			}
+	for (size_t i = first; i < na && i < nb; i++) {
+		identity(json_array_get(a, i), x, sizeof(x));
+		identity(json_array_get(b, i), y, sizeof(y));
+		if (pair[i] || taken[i] || *x || *y)
+			continue;
+		pair[i] = i + 1;
+		taken[i] = true;
+	}
+}
+
+static void compare_element(struct diff *d, const char *path, size_t i, const json_t *a,
+			    const json_t *b, int depth)
+{
+	char name[NAME_MAX + 1], key[NAME_MAX + 4];
+
+	identity(a ? a : b, name, sizeof(name));
+	if (*name)
+		snprintf(key, sizeof(key), "[%s]", name);
+	else
+		snprintf(key, sizeof(key), "[%zu]", i);
+	compare_member(d, path, key, a, b, depth);
+}
+
 static void compare_arrays(struct diff *d, const char *path, const json_t *a, const json_t *b,
 			   int depth)
 {
-	size_t n = json_array_size(a) > json_array_size(b) ? json_array_size(a) :
-							     json_array_size(b);
+	size_t na = json_array_size(a), nb = json_array_size(b), last = 0;
+	size_t *pair = xcalloc(na + 1, sizeof(*pair));
+	bool *taken = xcalloc(nb + 1, sizeof(*taken));
+	bool moved = false;
 
-	for (size_t i = 0; i < n; i++) {
-		char key[32];
+	match_arrays(a, b, pair, taken);
+	for (size_t i = 0; i < na; i++) {
+		const json_t *other = pair[i] ? json_array_get(b, pair[i] - 1) : NULL;
 
-		snprintf(key, sizeof(key), "[%zu]", i);
-		compare_member(d, path, key, json_array_get(a, i), json_array_get(b, i), depth);
+		compare_element(d, path, i, json_array_get(a, i), other, depth);
+		moved |= pair[i] && pair[i] < last;
+		last = pair[i] ? pair[i] : last;
 	}
+	for (size_t k = 0; k < nb; k++)
+		if (!taken[k])
+			compare_element(d, path, k, NULL, json_array_get(b, k), depth);
+	if (moved)
+		say_moved(d, path);
+	free(pair);
+	free(taken);
 }
 
 static void compare(struct diff *d, const char *path, const json_t *a, const json_t *b, int depth)
@@ -211,10 +318,11 @@ static const char help[] =
 	"Prints what differs between the configurations of two pods, or between one that was\n"
 	"saved and the one in force: resources that only one has, and the fields that differ.\n"
 	"\n"
-	"  A, B  a pod (NAMESPACE/NAME, or NAME), or a file with a dump: a name with a dot, or -\n"
-	"        for standard input\n"
+	"  A, B  a pod (NAMESPACE/NAME, or NAME), or a file with a dump, or - for standard input\n"
 	"\n"
-	"Lines with - are of A, with + of B. Exit status 0: nothing differs, 1: something does.\n"
+	"Lines with - are of A, with + of B, with ~ of lists whose order is another: elements are\n"
+	"compared by their names. A dump of an Envoy may be one of the two; it has fields that\n"
+	"this version does not know. Exit status 0: nothing differs, 1: something does.\n"
 	"\n"
 	"Examples:\n"
 	"  skiffctl config dump --pod default/web --include-eds > before.json\n"

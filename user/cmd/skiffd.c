@@ -105,57 +105,46 @@ struct text_call {
 	struct server *s;
 	const struct admin_request *req;
 	struct admin_reply *reply;
+	void (*text)(struct engine *e, const struct mesh_view *only, struct buf *out);
+	void (*json)(struct engine *e, const struct mesh_view *only, struct buf *out);
+	unsigned int status;
 };
 
-static bool wants_json(const struct admin_request *req)
-{
-	const char *f = admin_query(req, "format");
-
-	return f && strcmp(f, "json") == 0;
-}
-
-static void do_clusters(struct agent *a, void *arg)
+/* Of the pod of ?pod=, or of everything. */
+static void do_text(struct agent *a, void *arg)
 {
 	struct text_call *c = arg;
+	const char *format = admin_query(c->req, "format"), *pod = admin_query(c->req, "pod");
+	bool as_json = format && strcmp(format, "json") == 0;
+	const struct mesh_view *only = pod ? agent_pod_view(a, pod) : NULL;
 
-	(void)a;
-	if (!wants_json(c->req)) {
-		engine_clusters_text(c->s->engine, &c->reply->body);
+	if (pod && !only) {
+		c->status = admin_error(c->reply, 404, "no pod %s with a configuration here", pod);
 		return;
 	}
-	engine_clusters_json(c->s->engine, &c->reply->body);
-	c->reply->type = ADMIN_JSON;
-}
-
-static void do_listeners(struct agent *a, void *arg)
-{
-	struct text_call *c = arg;
-
-	(void)a;
-	if (!wants_json(c->req)) {
-		engine_listeners_text(c->s->engine, &c->reply->body);
-		return;
-	}
-	engine_listeners_json(c->s->engine, &c->reply->body);
-	c->reply->type = ADMIN_JSON;
+	(as_json ? c->json : c->text)(c->s->engine, only, &c->reply->body);
+	if (as_json)
+		c->reply->type = ADMIN_JSON;
+	c->status = 200;
 }
 
 static unsigned int get_clusters(void *ctx, const struct admin_request *req,
 				 struct admin_reply *reply)
 {
-	struct text_call c = { ctx, req, reply };
+	struct text_call c = { ctx, req, reply, engine_clusters_text, engine_clusters_json, 503 };
 
-	agent_call(c.s->agent, do_clusters, &c);
-	return 200;
+	agent_call(c.s->agent, do_text, &c);
+	return c.status;
 }
 
 static unsigned int get_listeners(void *ctx, const struct admin_request *req,
 				  struct admin_reply *reply)
 {
-	struct text_call c = { ctx, req, reply };
+	struct text_call c = { ctx, req, reply, engine_listeners_text, engine_listeners_json,
+			       503 };
 
-	agent_call(c.s->agent, do_listeners, &c);
-	return 200;
+	agent_call(c.s->agent, do_text, &c);
+	return c.status;
 }
 
 struct explain_call {
@@ -211,9 +200,9 @@ static const struct admin_route routes[] = {
 	{ "GET", SKIFF_PATH_EXPLAIN, true, get_explain,
 	  "what would become of a request (?pod=&method=&url=)" },
 	{ "GET", SKIFF_PATH_CLUSTERS, false, get_clusters,
-	  "clusters and their hosts (?format=json)" },
+	  "clusters and their hosts (?pod=&format=json)" },
 	{ "GET", SKIFF_PATH_LISTENERS, false, get_listeners,
-	  "listeners and their addresses (?format=json)" },
+	  "listeners and their addresses (?pod=&format=json)" },
 };
 
 static enum admin_state state(void *ctx)

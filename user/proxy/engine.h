@@ -93,10 +93,13 @@ void engine_drain(struct engine *e, bool inbound_only);
 unsigned int engine_workers(const struct engine *e);
 const char *engine_io_name(const struct engine *e);
 
-/* Texts for the admin port (Envoy's shapes). Main thread. */
-void engine_clusters_text(struct engine *e, struct buf *out);
-void engine_clusters_json(struct engine *e, struct buf *out);
-void engine_listeners_text(struct engine *e, struct buf *out);
-void engine_listeners_json(struct engine *e, struct buf *out);
+/*
+ * Texts for the admin port (Envoy's shapes): of @only, which should be in force, or of all views
+ * (NULL). Main thread.
+ */
+void engine_clusters_text(struct engine *e, const struct mesh_view *only, struct buf *out);
+void engine_clusters_json(struct engine *e, const struct mesh_view *only, struct buf *out);
+void engine_listeners_text(struct engine *e, const struct mesh_view *only, struct buf *out);
+void engine_listeners_json(struct engine *e, const struct mesh_view *only, struct buf *out);
 
 #endif

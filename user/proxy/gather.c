@@ -72,12 +72,14 @@ static struct gathered *entry(struct gather *g, const struct mesh_cluster *c, co
 }
 
 /* The cluster's number; it is entered when it is not there. */
-static uint32_t cluster_order(struct gather *g, const struct mesh_cluster *c, bool *ret_new)
+static uint32_t cluster_order(struct gather *g, const struct mesh_cluster *c, bool is_sent)
 {
-	struct gathered *o = entry(g, c, NULL, ret_new);
+	bool is_new;
+	struct gathered *o = entry(g, c, NULL, &is_new);
 
-	if (*ret_new)
+	if (is_new)
 		o->order = g->n_clusters++;
+	o->is_sent |= is_sent;
 	return o->order;
 }
 
@@ -100,16 +102,19 @@ static void add_endpoint(struct gather *g, const struct mesh_cluster *c, uint32_
 	o->hostname = arena_slice(&g->arena, e->hostname);
 	o->weight = e->weight ? e->weight : 1;
 	o->priority = e->priority;
+	o->meta = e->meta;
 	o->healthy = is_healthy(e->health);
 }
 
 static void add_view(struct gather *g, const struct mesh_view *v)
 {
+	if (g->only && v != g->only)
+		return;
 	for (uint32_t i = 0; v && i < v->n_clusters; i++) {
 		const struct mesh_cluster *c = mesh_view_cluster_at(v, i);
 		struct mesh_endpoints eps = mesh_view_endpoints(v, i);
-		bool is_new;
-		uint32_t order = cluster_order(g, c, &is_new);
+		/* Views of files keep what they were read from. */
+		uint32_t order = cluster_order(g, c, !v->config_json.len);
 
 		for (uint32_t k = 0; k < eps.n; k++)
 			add_endpoint(g, c, order, &eps.v[k]);
@@ -148,8 +153,7 @@ static void gather_view(struct gather *g, const struct wview *v)
 {
 	wview_each(v, k)
 	{
-		bool is_new;
-		uint32_t order = cluster_order(g, k->c->conf, &is_new);
+		uint32_t order = cluster_order(g, k->c->conf, false);
 
 		list_for_each(n, &k->c->hosts)
 			add_host(g, list_entry(n, struct upstream_host, node), order);
@@ -162,7 +166,8 @@ static void gather_worker(struct worker *w, void *arg)
 
 	pthread_mutex_lock(&t->lock);
 	for (uint32_t i = 0; w->snap && i < w->snap->n_all; i++)
-		gather_view(t->g, w->snap->all[i]);
+		if (!t->g->only || w->snap->all[i]->pv->mesh == t->g->only)
+			gather_view(t->g, w->snap->all[i]);
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -178,11 +183,12 @@ static int by_cluster(const void *a, const void *b)
 	return memcmp(&x->addr, &y->addr, sizeof(x->addr));
 }
 
-void gather_hosts(struct engine *e, struct gather *g)
+void gather_hosts(struct engine *e, const struct mesh_view *only, struct gather *g)
 {
 	struct gather_task t = { g, PTHREAD_MUTEX_INITIALIZER };
 	const struct mesh_snapshot *s = gather_snapshot(e);
 
+	g->only = only;
 	add_view(g, s ? s->host : NULL);
 	for (uint32_t i = 0; s && i < s->n_pods; i++)
 		add_view(g, s->pods[i].view);

@@ -12,7 +12,7 @@ static void host_line(struct buf *out, const struct gathered *g, const char *add
 		   (unsigned long long)v);
 }
 
-static void cluster_text(struct buf *out, const struct mesh_cluster *c)
+static void cluster_text(struct buf *out, const struct mesh_cluster *c, bool is_sent)
 {
 	const struct mesh_thresholds *t = &c->limits;
 	int n = (int)c->name.len;
@@ -30,12 +30,21 @@ static void cluster_text(struct buf *out, const struct mesh_cluster *c)
 		   t->max_pending_requests);
 	buf_printf(out, "%.*s::high_priority::max_requests::%u\n", n, s, t->max_requests);
 	buf_printf(out, "%.*s::high_priority::max_retries::%u\n", n, s, t->max_retries);
-	buf_printf(out, "%.*s::added_via_api::false\n", n, s);
+	buf_printf(out, "%.*s::added_via_api::%s\n", n, s, is_sent ? "true" : "false");
+}
+
+static const char *const places[] = { "region", "zone", "sub_zone" };
+
+/* What the host says of places[@i]; empty: nothing. */
+static struct slice place_of(const struct gathered *g, size_t i)
+{
+	if (!g->meta)
+		return SLICE_NONE;
+	return i == 0 ? g->meta->region : i == 1 ? g->meta->zone : g->meta->sub_zone;
 }
 
 static void host_text(struct buf *out, const struct gathered *g)
 {
-	static const char *const places[] = { "region", "zone", "sub_zone" };
 	char addr[ADDR_TEXT_MAX];
 
 	addr_format(&g->addr, addr);
@@ -54,7 +63,8 @@ static void host_text(struct buf *out, const struct gathered *g)
 		   g->healthy ? "healthy" : "/failed_eds_health");
 	host_line(out, g, addr, "weight", g->weight);
 	for (size_t i = 0; i < ARRAY_LEN(places); i++)
-		buf_printf(out, "%.*s::%s::%s::\n", SLICE_ARG(g->cluster->name), addr, places[i]);
+		buf_printf(out, "%.*s::%s::%s::%.*s\n", SLICE_ARG(g->cluster->name), addr,
+			   places[i], SLICE_ARG(place_of(g, i)));
 	buf_printf(out, "%.*s::%s::canary::false\n", SLICE_ARG(g->cluster->name), addr);
 	buf_printf(out, "%.*s::%s::success_rate::-1\n", SLICE_ARG(g->cluster->name), addr);
 	buf_printf(out, "%.*s::%s::local_origin_success_rate::-1\n", SLICE_ARG(g->cluster->name),
@@ -62,14 +72,14 @@ static void host_text(struct buf *out, const struct gathered *g)
 	host_line(out, g, addr, "priority", g->priority);
 }
 
-void engine_clusters_text(struct engine *e, struct buf *out)
+void engine_clusters_text(struct engine *e, const struct mesh_view *only, struct buf *out)
 {
 	struct gather all = { 0 };
 
-	gather_hosts(e, &all);
+	gather_hosts(e, only, &all);
 	for (size_t i = 0; i < all.n; i++) {
 		if (i == 0 || all.v[i].order != all.v[i - 1].order)
-			cluster_text(out, all.v[i].cluster);
+			cluster_text(out, all.v[i].cluster, all.v[i].is_sent);
 		if (!all.v[i].is_empty)
 			host_text(out, &all.v[i]);
 	}
@@ -100,27 +110,76 @@ static json_t *json_stat(const char *name, uint64_t v, bool gauge)
 	return o;
 }
 
+static json_t *json_text(struct slice s)
+{
+	json_t *j = json_stringn(s.ptr ? s.ptr : "", s.len);
+
+	return j ? j : json_string("?");
+}
+
 static json_t *json_host(const struct gathered *g)
 {
-	json_t *o = json_object();
+	json_t *o = json_object(), *where = json_object();
 	json_t *stats = json_array();
 
 	json_array_append_new(stats, json_stat("cx_connect_fail", g->cx_fail, false));
 	json_array_append_new(stats, json_stat("cx_total", g->cx_total, false));
 	json_array_append_new(stats, json_stat("rq_error", g->rq_error, false));
 	json_array_append_new(stats, json_stat("rq_success", g->rq_success, false));
+	json_array_append_new(stats, json_stat("rq_timeout", 0, false));
 	json_array_append_new(stats, json_stat("rq_total", g->rq_total, false));
 	json_array_append_new(stats, json_stat("cx_active", g->cx_active, true));
 	json_array_append_new(stats, json_stat("rq_active", g->rq_active, true));
+	json_array_append_new(stats, json_stat("rq_pending_active", 0, true));
 	json_object_set_new(o, "address", json_addr(&g->addr));
 	json_object_set_new(o, "stats", stats);
 	json_object_set_new(o, "health_status",
 			    g->healthy ? json_pack("{s:s}", "eds_health_status", "HEALTHY") :
 					 json_pack("{s:s}", "eds_health_status", "UNHEALTHY"));
 	json_object_set_new(o, "weight", json_integer(g->weight));
-	json_object_set_new(o, "locality", json_object());
+	for (size_t i = 0; i < ARRAY_LEN(places); i++)
+		if (place_of(g, i).len)
+			json_object_set_new(where, places[i], json_text(place_of(g, i)));
+	json_object_set_new(o, "locality", where);
+	if (g->priority)
+		json_object_set_new(o, "priority", json_integer(g->priority));
 	if (g->hostname.len)
-		json_object_set_new(o, "hostname", json_stringn(g->hostname.ptr, g->hostname.len));
+		json_object_set_new(o, "hostname", json_text(g->hostname));
+	return o;
+}
+
+/* One set of limits serves all priorities. */
+static json_t *json_limits(const struct mesh_thresholds *t)
+{
+	json_t *list = json_array();
+
+	for (int high = 0; high < 2; high++) {
+		json_t *o = json_object();
+
+		if (high)
+			json_object_set_new(o, "priority", json_string("HIGH"));
+		json_object_set_new(o, "max_connections", json_integer(t->max_connections));
+		json_object_set_new(o, "max_pending_requests",
+				    json_integer(t->max_pending_requests));
+		json_object_set_new(o, "max_requests", json_integer(t->max_requests));
+		json_object_set_new(o, "max_retries", json_integer(t->max_retries));
+		json_array_append_new(list, o);
+	}
+	return json_pack("{s:o}", "thresholds", list);
+}
+
+/* Without its hosts. */
+static json_t *json_cluster(const struct gathered *g)
+{
+	const struct mesh_cluster *c = g->cluster;
+	json_t *o = json_pack("{s:o, s:[], s:o, s:o}", "name", json_text(c->name), "host_statuses",
+			      "circuit_breakers", json_limits(&c->limits), "observability_name",
+			      json_text(c->name));
+
+	if (g->is_sent)
+		json_object_set_new(o, "added_via_api", json_true());
+	if (c->service_name.len)
+		json_object_set_new(o, "eds_service_name", json_text(c->service_name));
 	return o;
 }
 
@@ -134,22 +193,18 @@ static void print_json(json_t *root, struct buf *out)
 	json_decref(root);
 }
 
-void engine_clusters_json(struct engine *e, struct buf *out)
+void engine_clusters_json(struct engine *e, const struct mesh_view *only, struct buf *out)
 {
 	json_t *list = json_array();
 	json_t *cluster = NULL;
 	struct gather all = { 0 };
 
-	gather_hosts(e, &all);
+	gather_hosts(e, only, &all);
 	for (size_t i = 0; i < all.n; i++) {
 		const struct gathered *g = &all.v[i];
 
 		if (i == 0 || g->order != all.v[i - 1].order) {
-			cluster = json_object();
-			json_object_set_new(cluster, "name",
-					    json_stringn(g->cluster->name.ptr,
-							 g->cluster->name.len));
-			json_object_set_new(cluster, "host_statuses", json_array());
+			cluster = json_cluster(g);
 			json_array_append_new(list, cluster);
 		}
 		if (!g->is_empty)
@@ -162,42 +217,73 @@ void engine_clusters_json(struct engine *e, struct buf *out)
 
 /* ---- listeners ------------------------------------------------------------------------------- */
 
-static void each_listener(struct engine *e, void (*fn)(void *arg, const struct mesh_listener *l),
-			  void *arg)
+struct each {
+	const struct mesh_view *only; /* NULL: all */
+	void (*fn)(void *arg, const struct mesh_listener *l, const struct addr *at);
+	void *arg;
+};
+
+/* A listener has a line for each of its addresses. */
+static void each_address(const struct each *x, const struct mesh_view *v)
+{
+	for (uint32_t i = 0; v && (!x->only || v == x->only) && i < v->n_listeners; i++) {
+		const struct mesh_listener *l = mesh_view_listener_at(v, i);
+
+		x->fn(x->arg, l, &l->addr);
+		for (uint32_t k = 0; k < l->n_more; k++)
+			x->fn(x->arg, l, &l->more[k]);
+	}
+}
+
+/* Pods that share the view that is asked for are one. */
+static void each_listener(struct engine *e, const struct each *x)
 {
 	const struct mesh_snapshot *s = gather_snapshot(e);
 
-	for (uint32_t i = 0; s && s->host && i < s->host->n_listeners; i++)
-		fn(arg, mesh_view_listener_at(s->host, i));
+	if (x->only) {
+		each_address(x, x->only);
+		return;
+	}
+	each_address(x, s ? s->host : NULL);
 	for (uint32_t p = 0; s && p < s->n_pods; p++)
-		for (uint32_t i = 0; s->pods[p].view && i < s->pods[p].view->n_listeners; i++)
-			fn(arg, mesh_view_listener_at(s->pods[p].view, i));
+		each_address(x, s->pods[p].view);
 }
 
-static void listener_text(void *arg, const struct mesh_listener *l)
+static void listener_text(void *arg, const struct mesh_listener *l, const struct addr *at)
 {
 	char addr[ADDR_TEXT_MAX];
 
-	addr_format(&l->addr, addr);
+	addr_format(at, addr);
 	buf_printf(arg, "%.*s::%s\n", SLICE_ARG(l->name), addr);
 }
 
-void engine_listeners_text(struct engine *e, struct buf *out)
+void engine_listeners_text(struct engine *e, const struct mesh_view *only, struct buf *out)
 {
-	each_listener(e, listener_text, out);
+	each_listener(e, &(struct each){ only, listener_text, out });
 }
 
-static void listener_json(void *arg, const struct mesh_listener *l)
+/* Further addresses follow their first one. */
+static void listener_json(void *arg, const struct mesh_listener *l, const struct addr *at)
 {
-	json_array_append_new(arg,
-			      json_pack("{s:o,s:o}", "name", json_stringn(l->name.ptr, l->name.len),
-					"local_address", json_addr(&l->addr)));
+	json_t *last = json_array_get(arg, json_array_size(arg) - 1), *more;
+
+	if (at == &l->addr) {
+		json_array_append_new(arg, json_pack("{s:o,s:o}", "name", json_text(l->name),
+						     "local_address", json_addr(at)));
+		return;
+	}
+	more = json_object_get(last, "additional_local_addresses");
+	if (!more) {
+		more = json_array();
+		json_object_set_new(last, "additional_local_addresses", more);
+	}
+	json_array_append_new(more, json_addr(at));
 }
 
-void engine_listeners_json(struct engine *e, struct buf *out)
+void engine_listeners_json(struct engine *e, const struct mesh_view *only, struct buf *out)
 {
 	json_t *list = json_array();
 
-	each_listener(e, listener_json, list);
+	each_listener(e, &(struct each){ only, listener_json, list });
 	print_json(json_pack("{s:o}", "listener_statuses", list), out);
 }

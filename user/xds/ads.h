@@ -165,6 +165,7 @@ void ads_node_each_rejected(const struct ads_node *n, enum mesh_part_kind kind,
 
 struct ads_item {
 	struct slice name, version;
+	uint32_t updated; /* wall clock, s: when its newest content came */
 	const struct xds_resource *published; /* NULL: none */
 	const struct xds_resource *warming;   /* the newer content that waits; NULL: none */
 };

@@ -6,11 +6,11 @@
 #include "xds/ads.h"
 
 /*
- * Appends to the array @configs one object each for bootstrap (the node), clusters, listeners,
- * routes, filters, secrets (names only) and, when @with_endpoints, endpoints. Fields that this
- * version does not know are not in it. @extra: members that each object gets ("skiff_pod"), or
- * NULL.
+ * Appends to the array @configs one object each for bootstrap (the node, and how it is connected:
+ * @server), listeners, clusters, routes, filters and secrets (names only); what was refused is
+ * there with its reason. Fields that this version does not know are not in it. @extra: members
+ * that each object gets ("skiff_pod"), or NULL.
  */
-void ads_node_dump(const struct ads_node *n, bool with_endpoints, json_t *extra, json_t *configs);
+void ads_node_dump(const struct ads_node *n, const char *server, json_t *extra, json_t *configs);
 
 #endif

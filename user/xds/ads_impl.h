@@ -39,6 +39,7 @@ struct ads_entry {
 	struct xds_resource *next, *cur;
 	uint32_t wants;    /* users of a named resource */
 	uint32_t deadline; /* ms of the loop's clock; wraps */
+	uint32_t updated;  /* wall clock, s: when next became what it is */
 	uint8_t flags, clock;
 };
 

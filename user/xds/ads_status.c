@@ -131,6 +131,7 @@ void ads_node_each(const struct ads_node *n, enum mesh_part_kind kind,
 		struct ads_item item = {
 			.name = xds_name_slice(t->v[i].name),
 			.version = xds_name_slice(t->v[i].version),
+			.updated = t->v[i].updated,
 			.published = t->v[i].cur,
 			.warming = t->v[i].next != t->v[i].cur ? t->v[i].next : NULL,
 		};

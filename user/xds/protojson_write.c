@@ -100,7 +100,15 @@ json_t *message_write(const ProtobufCMessage *m, unsigned int depth)
 	return o;
 }
 
-/* A TypedStruct is shown as the message that it stands for. */
+/*
+ * What stands for a message that this version does not know is shown as that message: the reader
+ * makes a TypedStruct of it. One that the control plane sent (udpa) is shown as what it is.
+ */
+static bool is_stand_in(const ProtobufCMessageDescriptor *d)
+{
+	return strcmp(d->name, "xds.type.v3.TypedStruct") == 0;
+}
+
 static json_t *typed_struct_write(const ProtobufCMessage *m, unsigned int depth)
 {
 	json_t *o = message_write(m, depth + 1), *value = json_object_get(o, "value"), *url, *out;
@@ -128,7 +136,7 @@ json_t *any_write(const Google__Protobuf__Any *any, unsigned int depth)
 	protojson_init(&pj, &a, NULL, NULL);
 	pj.depth = depth;
 	if (d && protojson_unpack(&pj, d, slice_of(any->value.data, any->value.len), &m) == 0) {
-		if (type_is_typed_struct(d->name)) {
+		if (is_stand_in(d)) {
 			out = typed_struct_write(m, depth);
 			goto out;
 		}

@@ -334,7 +334,7 @@ static bool is_shown(const char *text)
 	struct buf b = { 0 };
 	bool found;
 
-	engine_clusters_text(engine, &b);
+	engine_clusters_text(engine, NULL, &b);
 	buf_add_char(&b, '\0');
 	found = strstr(buf_slice(&b).ptr, text) != NULL;
 	buf_done(&b);
