@@ -9,6 +9,7 @@ struct ads_grpc {
 
 static void stream_message(struct grpc_stream *st, struct slice bytes)
 {
+	grpc_channel_prove(grpc_stream_channel(st));
 	ads_stream_message(grpc_stream_owner(st), bytes);
 }
 

@@ -146,6 +146,11 @@ bool grpc_channel_is_up(const struct grpc_channel *ch)
 	return ch->state == UP && !ch->kicked;
 }
 
+void grpc_channel_prove(struct grpc_channel *ch)
+{
+	ch->failed = 0;
+}
+
 void grpc_channel_info_get(const struct grpc_channel *ch, struct grpc_channel_info *ret_info)
 {
 	struct grpc_conn_count n = { 0 };

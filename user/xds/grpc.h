@@ -104,6 +104,9 @@ bool grpc_channel_is_up(const struct grpc_channel *ch);
 /* Ends the connection, if there is one, and begins anew; closed() and down() come later. */
 void grpc_channel_reconnect(struct grpc_channel *ch, const char *reason);
 
+/* The peer is of use: when this connection ends, the wait is that of a first failure. */
+void grpc_channel_prove(struct grpc_channel *ch);
+
 struct grpc_channel_info {
 	bool is_up;
 	const char *address; /* in use or tried last, "" at first; lives as long as the channel */

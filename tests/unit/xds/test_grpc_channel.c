@@ -212,6 +212,46 @@ static void test_lost_and_back(void **state)
 	finish(&w);
 }
 
+/* One round: a message comes, the connection ends; returns the ms until the next one is up. */
+static uint64_t ms_to_come_back(struct world *w, int round, bool proves)
+{
+	struct t_stream x = { 0 };
+	uint64_t lost;
+
+	w->sv.echo = true;
+	t_open(&w->cl, &x);
+	grpc_stream_send(x.st, SLICE("hello"));
+	t_until(w->io, x.messages == 1);
+	if (proves)
+		grpc_channel_prove(w->cl.ch);
+	t_conn_close(&w->sv.conns[round]);
+	t_until(w->io, w->cl.downs == round + 1);
+	lost = w->cl.down_at;
+	t_until(w->io, w->cl.ups == round + 2);
+	buf_done(&x.last);
+	return (clock_mono_ns() - lost) / NSEC_PER_MSEC;
+}
+
+/* A server that is restarted every now and then is not a server that is down. */
+static void test_waits_are_short_again_after_a_proof(void **state)
+{
+	struct grpc_opts o = { .n_addresses = 1, .backoff_min_ms = 20, .backoff_max_ms = 10000 };
+	const char *at;
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	at = w.sv.text;
+	o.addresses = &at;
+	t_client_start(&w.cl, w.io, &o);
+	t_until(w.io, w.cl.ups == 1);
+	for (int i = 0; i < 5; i++)
+		ms_to_come_back(&w, i, false);
+	/* The next one would be at least 640 ms long. */
+	assert_true(ms_to_come_back(&w, 5, true) < 400);
+	finish(&w);
+}
+
 static void test_goaway(void **state)
 {
 	struct t_stream x = { 0 };
@@ -512,6 +552,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_waits_longer_each_time),
 	cmocka_unit_test(test_server_comes_late),
 	cmocka_unit_test(test_lost_and_back),
+	cmocka_unit_test(test_waits_are_short_again_after_a_proof),
 	cmocka_unit_test(test_goaway),
 	cmocka_unit_test(test_not_http2),
 	cmocka_unit_test(test_breach_of_protocol),
