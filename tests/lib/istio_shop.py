@@ -20,6 +20,7 @@ import threading
 import time
 
 from istio import Istiod, Node
+from istio_fleet import Fleet
 from netns import Net
 from sandbox import BUILD, ROOT, Failed, Sandbox, Skiffd, admin_get, wait_until
 
@@ -254,10 +255,10 @@ spec:
 
 
 class Shop:
-    """The mesh. @config: files of Istio YAML beside its own; @more: how many other client pods (m0..) there are, for skiffd, too."""
+    """The mesh. @services: so many others of 5 endpoints (istio_fleet.py); @more: other client pods (m0..), for skiffd, too."""
 
-    def __init__(self, name="shop", more=0, config=None, env=()):
-        self.name, self.more, self.first, self.env, self.skiffd = name, more, config, dict(env), None
+    def __init__(self, name="shop", more=0, services=0, env=()):
+        self.name, self.more, self.services, self.env, self.skiffd = name, more, services, dict(env), None
 
     def __enter__(self):
         self.box = Sandbox(self.name).__enter__()
@@ -281,8 +282,8 @@ class Shop:
         self.group = self.box.group("pods")
         for name in SERVERS:
             self.serve(name)
-        self.istiod = Istiod(self.box, self.net.host4, self.first(self) if self.first else self.config(), {"enableAutoMtls": False},
-                             env=self.env).start()
+        own, fleet = self.config(), Fleet(self.services).config()
+        self.istiod = Istiod(self.box, self.net.host4, fleet or own, {"enableAutoMtls": False}, env=self.env, live=own if fleet else ()).start(120)
 
     @staticmethod
     def labels(name):
