@@ -34,7 +34,7 @@ class Edited:
     """The edited services. @servers: two addresses whose servers answer "one" and "two" at both ports."""
 
     def __init__(self, servers):
-        self.servers, self.n = servers, 0
+        self.servers, self.n = servers, dict.fromkeys(VIP, 0)
 
     def all(self):
         """{file: YAML} to begin with."""
@@ -42,7 +42,7 @@ class Edited:
 
     def make(self, kind):
         """The n-th version: (YAML, bytes that bring it, the answer that shows it)."""
-        n, both = self.n, [(a, f"v{i + 1}") for i, a in enumerate(self.servers)]
+        n, both = self.n[kind], [(a, f"v{i + 1}") for i, a in enumerate(self.servers)]
         which = n % 2
         if kind in ("endpoint", "tcp"):
             return service(kind, [both[which]]), self.servers[which], f"200 {('one', 'two')[which]}"
@@ -50,13 +50,15 @@ class Edited:
             text = (f"---\n{head('VirtualService', kind)}  hosts: [{kind}.{DOMAIN}]\n  http:\n"
                     f"  - directResponse: {{status: 200, body: {{string: mark-{n:06d}}}}}\n")
             return service(kind, both) + text, f"mark-{n:06d}", f"200 mark-{n:06d}"
-        text = (f"---\n{head('DestinationRule', kind)}  host: {kind}.{DOMAIN}\n  subsets: [{{name: sub-{n:06d}, labels: {{version: v{which + 1}}}}}]\n"
+        # The one before stays: endpoints of a subset that is gone are, for istiod, all of the service.
+        subsets = ", ".join(f"{{name: sub-{i:06d}, labels: {{version: v{i % 2 + 1}}}}}" for i in (n, n - 1) if i >= 0)
+        text = (f"---\n{head('DestinationRule', kind)}  host: {kind}.{DOMAIN}\n  subsets: [{subsets}]\n"
                 f"---\n{head('VirtualService', kind)}  hosts: [{kind}.{DOMAIN}]\n"
                 f"  http: [{{route: [{{destination: {{host: {kind}.{DOMAIN}, subset: sub-{n:06d}}}}}]}}]\n")
         return service(kind, both) + text, f"|sub-{n:06d}|", f"200 {('one', 'two')[which]}"
 
     def next(self, kind):
-        self.n += 1
+        self.n[kind] += 1
         return self.make(kind)
 
 
@@ -99,7 +101,7 @@ def measure(box, istiod, edited, tap, pod, group, count):
             tap.watch(word)
             began = time.monotonic_ns()
             istiod.write(f"edit-{kind}", text)
-            wait_until(f"the {kind} edit {edited.n}", lambda w=watch, a=answer, b=began: w.seen(a, b), 20, watch.child)
+            wait_until(f"the {kind} edit {edited.n[kind]}", lambda w=watch, a=answer, b=began: w.seen(a, b), 20, watch.child)
             at = watch.seen(answer, began)
             came = tap.last(word, at)
             if came:  # else its bytes were cut in two

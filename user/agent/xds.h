@@ -19,6 +19,7 @@ struct agent_xds {
 	uint64_t lkg_written_ns; /* wall clock; 0: there was none */
 	struct lkg_keeper *keeper;
 	uint64_t published_ms; /* monotonic: the last time that views were taken up */
+	uint32_t gather_ms;    /* so long until the next */
 	bool is_due;           /* some pod's is_due */
 };
 

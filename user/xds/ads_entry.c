@@ -262,7 +262,7 @@ void ads_entry_set(struct ads_node *n, struct ads_sub *s, struct ads_entry *e,
 	e->updated = (uint32_t)(clock_wall_ns() / NSEC_PER_SEC);
 	needs_count(n, r, 1);
 	resource_release(n, old);
-	if (s->kind == MESH_PART_ENDPOINTS)
+	if (s->kind == MESH_PART_ENDPOINTS && !ads_endpoints_wait(n, e))
 		ads_entry_activate(n, s, e);
 	else
 		s->changed = true;

@@ -215,6 +215,8 @@ void ads_sub_done(struct ads_node *n, struct ads_sub *s);
 
 /* Activates what is complete, publishes. Calls ops. */
 void ads_settle(struct ads_node *n);
+/* Are these endpoints those of a removed cluster that is still in use, and of nobody else? */
+bool ads_endpoints_wait(const struct ads_node *n, const struct ads_entry *e);
 
 /* ---- ads.c --------------------------------------------------------------------------------------
  */

@@ -6,9 +6,10 @@
  * Endpoints, filters and secrets need nothing and are taken at once. A cluster waits for its
  * endpoints; a route table for clusters that are there but wait themselves; a listener for its
  * route tables and filters. A removed cluster stays while published routes name it (linger_ms at
- * most), a removed listener while others wait: perhaps one of them takes its place. Nobody waits
- * for what was refused, does not exist, or was not answered within the fetch time-out, and nobody
- * for secrets: nothing is done with them yet.
+ * most) with the endpoints that it had: those that istiod still sends for a subset that is gone are
+ * the whole service's. A removed listener stays while others wait: perhaps one of them takes its
+ * place. Nobody waits for what was refused, does not exist, or was not answered within the fetch
+ * time-out, and nobody for secrets: nothing is done with them yet.
  */
 #include "xds/ads_impl.h"
 
@@ -82,6 +83,24 @@ static bool may_go(const struct ads_node *n, const struct ads_sub *s, const stru
 	return n->subs[MESH_PART_LISTENER].warming == 0;
 }
 
+static bool cluster_uses(const struct ads_entry *e, const struct xds_name *service)
+{
+	const struct mesh_part *p = e && e->cur ? e->cur->part : NULL;
+
+	for (uint32_t i = 0; p && i < p->n_refs; i++)
+		if (p->refs[i].kind == MESH_PART_ENDPOINTS &&
+		    slice_is_equal(p->refs[i].name, xds_name_slice(service)))
+			return true;
+	return false;
+}
+
+bool ads_endpoints_wait(const struct ads_node *n, const struct ads_entry *e)
+{
+	const struct ads_entry *c = ads_table_find(&n->subs[MESH_PART_CLUSTER].table, e->name);
+
+	return e->cur && e->wants == 1 && c && !c->next && cluster_uses(c, e->name);
+}
+
 /* Activates what is ready; counts what waits and what was removed. */
 static void sub_activate(struct ads_node *n, struct ads_sub *s)
 {
@@ -94,6 +113,8 @@ static void sub_activate(struct ads_node *n, struct ads_sub *s)
 			continue;
 		if (!e->next && ads_kind_is_wildcard(s->kind))
 			s->removed++;
+		else if (s->kind == MESH_PART_ENDPOINTS && ads_endpoints_wait(n, e))
+			s->warming++;
 		else if (!e->next || resource_is_ready(n, e->next))
 			ads_entry_activate(n, s, e);
 		else
@@ -152,17 +173,6 @@ static void complete_check(struct ads_node *n)
 
 /* ---- endpoints alone --------------------------------------------------------------------------
  */
-
-static bool cluster_uses(const struct ads_entry *e, const struct xds_name *service)
-{
-	const struct mesh_part *p = e && e->cur ? e->cur->part : NULL;
-
-	for (uint32_t i = 0; p && i < p->n_refs; i++)
-		if (p->refs[i].kind == MESH_PART_ENDPOINTS &&
-		    slice_is_equal(p->refs[i].name, xds_name_slice(service)))
-			return true;
-	return false;
-}
 
 static void endpoints_tell(struct ads_node *n, const struct xds_name *service)
 {

@@ -220,19 +220,28 @@ static struct xds_resource *resource_new(struct xds_store *s, enum mesh_part_kin
 	return r;
 }
 
+static struct xds_resource *resource_find(const struct xds_store *s, enum mesh_part_kind kind,
+					  struct slice bytes, uint64_t *ret_hash)
+{
+	*ret_hash = XXH3_64bits_withSeed(bytes.len ? bytes.ptr : "", bytes.len, kind);
+	return resource_look(s, kind, bytes, *ret_hash);
+}
+
 struct xds_resource *xds_store_get(struct xds_store *s, enum mesh_part_kind kind,
 				   struct slice value)
 {
-	struct xds_resource *r;
-	struct slice bytes;
+	struct slice bytes = value;
 	uint64_t hash;
+	/* Most contents have no map with two entries: they are known as they came. */
+	struct xds_resource *r = resource_find(s, kind, value, &hash);
 
-	buf_clear(&s->scratch);
-	buf_add_slice(&s->scratch, value);
-	xds_canonicalize(slice_str(xds_type_url(kind)), buf_ptr(&s->scratch), value.len);
-	bytes = buf_slice(&s->scratch);
-	hash = XXH3_64bits_withSeed(bytes.len ? bytes.ptr : "", bytes.len, kind);
-	r = resource_look(s, kind, bytes, hash);
+	if (!r) {
+		buf_clear(&s->scratch);
+		buf_add_slice(&s->scratch, value);
+		xds_canonicalize(slice_str(xds_type_url(kind)), buf_ptr(&s->scratch), value.len);
+		bytes = buf_slice(&s->scratch);
+		r = resource_find(s, kind, bytes, &hash);
+	}
 	if (!r)
 		return resource_new(s, kind, bytes, hash);
 	s->totals.hits++;

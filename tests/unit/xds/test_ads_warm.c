@@ -127,6 +127,37 @@ static void test_removed_cluster_stays_for_its_routes(void **state)
 	t_end();
 }
 
+/* What comes for it meanwhile is not for those who still use it. */
+static void test_removed_cluster_keeps_its_endpoints(void **state)
+{
+	(void)state;
+	start_whole(0, 0);
+	t_delta(MESH_PART_CLUSTER, "n", "b eds:b", "a");
+	t_delta(MESH_PART_ENDPOINTS, "n", "a =all", "");
+	assert_events("");
+	assert_set("CDS a; EDS a=1; LDS l; RDS r");
+	t_delta(MESH_PART_ENDPOINTS, "n", "b =2", "");
+	assert_events("ready");
+	assert_set("CDS a b; EDS a=1 b=2; LDS l; RDS r");
+	t_delta(MESH_PART_ROUTES, "n", "r =2 ~cds:b", "");
+	assert_events("ready");
+	assert_set("CDS b; EDS b=2; LDS l; RDS r=2");
+	t_end();
+}
+
+static void test_removed_cluster_that_comes_back_has_the_latest(void **state)
+{
+	(void)state;
+	start_whole(0, 0);
+	t_delta(MESH_PART_CLUSTER, "n", "", "a");
+	t_delta(MESH_PART_ENDPOINTS, "n", "a =2", "");
+	assert_events("");
+	t_delta(MESH_PART_CLUSTER, "n", "a eds:a", "");
+	assert_events("endpoints a=2");
+	assert_set("CDS a; EDS a=2; LDS l; RDS r");
+	t_end();
+}
+
 static void test_removed_cluster_does_not_stay_long(void **state)
 {
 	(void)state;
@@ -274,6 +305,8 @@ int main(void)
 		cmocka_unit_test(test_weak_needs_are_not_waited_for),
 		cmocka_unit_test(test_strong_filter_is_waited_for),
 		cmocka_unit_test(test_removed_cluster_stays_for_its_routes),
+		cmocka_unit_test(test_removed_cluster_keeps_its_endpoints),
+		cmocka_unit_test(test_removed_cluster_that_comes_back_has_the_latest),
 		cmocka_unit_test(test_removed_cluster_does_not_stay_long),
 		cmocka_unit_test(test_removed_cluster_comes_back),
 		cmocka_unit_test(test_listener_stays_until_its_successor_is_there),
