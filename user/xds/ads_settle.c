@@ -241,6 +241,9 @@ void ads_settle(struct ads_node *n)
 	sub_remove(n, &n->subs[MESH_PART_LISTENER]);
 	sub_remove(n, &n->subs[MESH_PART_CLUSTER]);
 	ads_node_flush(n);
+	/* Some waited for a cluster that has gone now. */
+	if (n->subs[MESH_PART_ENDPOINTS].warming)
+		sub_activate(n, &n->subs[MESH_PART_ENDPOINTS]);
 	complete_check(n);
 	if (n->is_complete || n->is_stale)
 		publish(n);

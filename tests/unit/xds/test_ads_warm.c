@@ -130,6 +130,8 @@ static void test_removed_cluster_stays_for_its_routes(void **state)
 /* What comes for it meanwhile is not for those who still use it. */
 static void test_removed_cluster_keeps_its_endpoints(void **state)
 {
+	struct ads_status s;
+
 	(void)state;
 	start_whole(0, 0);
 	t_delta(MESH_PART_CLUSTER, "n", "b eds:b", "a");
@@ -142,6 +144,8 @@ static void test_removed_cluster_keeps_its_endpoints(void **state)
 	t_delta(MESH_PART_ROUTES, "n", "r =2 ~cds:b", "");
 	assert_events("ready");
 	assert_set("CDS b; EDS b=2; LDS l; RDS r=2");
+	ads_node_status(t.n, &s);
+	assert_true(s.is_in_sync);
 	t_end();
 }
 
