@@ -92,6 +92,16 @@ static int marks_read(const struct tls_ctx *ctx, struct file_mark m[static N_FIL
 	return 0;
 }
 
+/* An encrypted key is none: OpenSSL would ask for the password and wait. */
+static int no_password(char *buf, int size, int writing, void *arg)
+{
+	(void)buf;
+	(void)size;
+	(void)writing;
+	(void)arg;
+	return -1;
+}
+
 static int load_cert(const struct tls_ctx *ctx, SSL_CTX *ssl, struct err *e)
 {
 	const char *cert = ctx->files[FILE_CERT], *key = ctx->files[FILE_KEY];
@@ -157,6 +167,7 @@ static int ssl_ctx_make(struct tls_ctx *ctx, SSL_CTX **ret_ssl, struct err *e)
 	SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
 	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_default_passwd_cb(ssl, no_password);
 	set_verify(ctx, ssl);
 	if (ctx->alpn_len && ctx->is_server)
 		SSL_CTX_set_alpn_select_cb(ssl, choose_alpn, ctx);

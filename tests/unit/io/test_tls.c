@@ -3,6 +3,7 @@
 #include "tests/unit/io/t_cert.h"
 
 #include <errno.h>
+#include <sys/wait.h>
 
 #include "io/tls.h"
 
@@ -339,6 +340,49 @@ static void test_bad_options(void **state)
 	}
 }
 
+/* The file of the key @name again, encrypted; free it. */
+static char *encrypted_key(const char *name)
+{
+	char *path = t_cert_path(&ca, name);
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_true(PEM_write_PrivateKey(f, key, EVP_aes_128_cbc(), (const unsigned char *)"word",
+					 4, NULL, NULL));
+	fclose(f);
+	EVP_PKEY_free(key);
+	return path;
+}
+
+/* Nobody is asked for a password, not even somebody who would know it: skiffd would wait for it. */
+static void test_encrypted_key(void **state)
+{
+	struct tls_opts o = { .cert_file = good_crt, .key_file = encrypted_key("encrypted.key") };
+	struct tls_ctx *ctx;
+	int in[2], status;
+	struct err e;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(in), 0);
+	assert_int_equal(write(in[1], "word\n", 5), 5);
+	close(in[1]);
+	child = fork();
+	if (child == 0) {
+		setsid(); /* no terminal: it would be asked before the standard input is */
+		dup2(in[0], 0);
+		_exit(tls_ctx_new(&o, &ctx, &e) < 0 && strstr(e.text, "encrypted.key") &&
+				      read(0, &status, 1) == 1 ?
+			      0 :
+			      1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close(in[0]);
+	free((char *)o.key_file);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_pieces_of_every_size),
 	cmocka_unit_test(test_names),
@@ -349,6 +393,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_tampered_record),
 	cmocka_unit_test(test_reload),
 	cmocka_unit_test(test_bad_options),
+	cmocka_unit_test(test_encrypted_key),
 };
 
 int main(void)
