@@ -4,6 +4,7 @@
  * xds/ads_dump.c, what files say as it was read; for both the endpoints that are in force.
  */
 #include "agent/agent_impl.h"
+#include "base/json.h"
 #include "xds/ads_dump.h"
 #include "xds/grpc.h"
 #include "xds/store.h"
@@ -15,13 +16,6 @@ struct group {
 	struct slice region, zone, sub_zone;
 	uint32_t priority, weight;
 };
-
-static json_t *text(struct slice s)
-{
-	json_t *j = json_stringn(s.ptr ? s.ptr : "", s.len);
-
-	return j ? j : json_string("?");
-}
 
 static json_t *add_config(json_t *configs, const char *type, json_t *extra)
 {
@@ -59,14 +53,15 @@ static json_t *metadata_json(const struct mesh_endpoint_meta *m)
 	for (uint32_t i = 0; m && i < m->n_match; i++) {
 		char *key = slice_dup(m->match[i].key);
 
-		json_object_set_new(match, key, text(m->match[i].value));
+		json_object_set_new(match, key, slice_json(m->match[i].value));
 		free(key);
 	}
 	if (json_object_size(match))
 		json_object_set(o, "envoy.transport_socket_match", match);
 	json_decref(match);
 	if (m && m->workload.len)
-		json_object_set_new(o, "istio", json_pack("{s:o}", "workload", text(m->workload)));
+		json_object_set_new(o, "istio",
+				    json_pack("{s:o}", "workload", slice_json(m->workload)));
 	if (json_object_size(o))
 		return json_pack("{s:o}", "filter_metadata", o);
 	json_decref(o);
@@ -82,7 +77,7 @@ static json_t *endpoint_json(const struct mesh_endpoint *e)
 	at = json_pack("{s:{s:{s:s, s:i}}, s:{}}", "address", "socket_address", "address", ip,
 		       "port_value", (int)e->addr.port, "health_check_config");
 	if (e->hostname.len)
-		json_object_set_new(at, "hostname", text(e->hostname));
+		json_object_set_new(at, "hostname", slice_json(e->hostname));
 	o = json_pack("{s:o, s:s, s:i}", "endpoint", at, "health_status", health_name(e->health),
 		      "load_balancing_weight", (int)(e->weight ? e->weight : 1));
 	if (metadata)
@@ -117,11 +112,11 @@ static json_t *group_json(const struct group *g)
 	json_t *where = json_object(), *o;
 
 	if (g->region.len)
-		json_object_set_new(where, "region", text(g->region));
+		json_object_set_new(where, "region", slice_json(g->region));
 	if (g->zone.len)
-		json_object_set_new(where, "zone", text(g->zone));
+		json_object_set_new(where, "zone", slice_json(g->zone));
 	if (g->sub_zone.len)
-		json_object_set_new(where, "sub_zone", text(g->sub_zone));
+		json_object_set_new(where, "sub_zone", slice_json(g->sub_zone));
 	o = json_pack("{s:o, s:[]}", "locality", where, "lb_endpoints");
 	if (g->weight)
 		json_object_set_new(o, "load_balancing_weight", json_integer(g->weight));
@@ -146,7 +141,8 @@ static json_t *assignment(const struct mesh_cluster *c, struct mesh_endpoints ep
 				      endpoint_json(&eps.v[i]));
 	}
 	o = json_pack("{s:s, s:o, s:{s:i}}", "@type", xds_type_url(MESH_PART_ENDPOINTS),
-		      "cluster_name", text(c->name), "policy", "overprovisioning_factor", 140);
+		      "cluster_name", slice_json(c->name), "policy", "overprovisioning_factor",
+		      140);
 	if (json_array_size(list))
 		json_object_set(o, "endpoints", list);
 	json_decref(list);

@@ -2,6 +2,7 @@
 /* What `skiffctl status` is told, as JSON. */
 #include "agent/agent_impl.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "xds/ads.h"
 #include "xds/grpc.h"
 
@@ -10,10 +11,10 @@ static json_t *server_json(const struct grpc_channel *ch)
 	struct grpc_channel_info info;
 
 	grpc_channel_info_get(ch, &info);
-	return json_pack("{s:s, s:b, s:f, s:s}", "server", info.address, "connected", info.is_up,
-			 "since_seconds",
+	return json_pack("{s:o, s:b, s:f, s:o}", "server", text_json(info.address), "connected",
+			 info.is_up, "since_seconds",
 			 (double)(clock_mono_ns() - info.since) / (double)NSEC_PER_SEC, "error",
-			 info.error);
+			 text_json(info.error));
 }
 
 /* What the control plane sent, and what became of it here. */
@@ -27,13 +28,13 @@ static json_t *node_json(const struct agent *a, const struct agent_pod *p)
 	json_t *o = ads_node_json(p->xds);
 	char *pod = xasprintf("%s/%s", p->conf.namespace_, p->conf.name);
 
-	json_object_set_new(o, "pod", json_string(pod));
+	json_object_set_new(o, "pod", text_json(pod));
 	json_object_set_new(o, "connections", json_string(phases[p->phase]));
 	if (ads_node_is_stale(p->xds))
 		json_object_set_new(o, "age_seconds",
 				    json_integer((json_int_t)agent_xds_disk_age(a)));
 	if (p->refusal)
-		json_object_set_new(o, "error", json_string(p->refusal));
+		json_object_set_new(o, "error", text_json(p->refusal));
 	free(pod);
 	return o;
 }
@@ -44,7 +45,7 @@ json_t *agent_status(struct agent *a)
 	json_t *o = json_object(), *nodes;
 
 	json_object_set_new(o, "version", json_integer(a->snap ? (json_int_t)a->snap->version : 0));
-	json_object_set_new(o, "error", json_string(a->last_error));
+	json_object_set_new(o, "error", text_json(a->last_error));
 	if (!ch)
 		return o;
 	nodes = json_array();

@@ -2,12 +2,8 @@
 /* Listener, chain, route, cluster, endpoints of a request that nobody sends. */
 #include "proxy/explain.h"
 
+#include "base/json.h"
 #include "route/route.h"
-
-static json_t *text(struct slice s)
-{
-	return json_stringn_nocheck(s.ptr, s.len);
-}
 
 static json_t *addr_text(const struct addr *a)
 {
@@ -25,7 +21,7 @@ static void set(json_t *o, const char *key, json_t *v)
 static void set_text(json_t *o, const char *key, struct slice s)
 {
 	if (s.len)
-		set(o, key, text(s));
+		set(o, key, slice_json(s));
 }
 
 /* ---- clusters -------------------------------------------------------------------------------- */
@@ -178,7 +174,7 @@ static const char *route(json_t *o, const struct mesh_view *v, const struct rout
 	set(o, "number", json_integer(place_of(d) + 1));
 	set(o, "of", json_integer(d->vhost->n_routes));
 	m = json_object();
-	set(m, path_kind(r->path_kind), text(r->path));
+	set(m, path_kind(r->path_kind), slice_json(r->path));
 	if (r->n_headers)
 		set(m, "headers", json_integer(r->n_headers));
 	if (r->n_queries)
@@ -283,7 +279,7 @@ static json_t *chain(const struct mesh_listener *l, const struct mesh_chain *c)
 	else
 		set(o, "number", json_integer(c - l->chains + 1));
 	for (uint32_t i = 0; i < c->n_filters; i++)
-		json_array_append_new(names, text(c->filters[i].name));
+		json_array_append_new(names, slice_json(c->filters[i].name));
 	set(o, "network_filters", names);
 	return o;
 }

@@ -2,6 +2,7 @@
 /* /clusters and /listeners, in Envoy's text and JSON forms, gathered from all workers. */
 #include <jansson.h>
 
+#include "base/json.h"
 #include "proxy/engine.h"
 #include "proxy/gather.h"
 
@@ -110,13 +111,6 @@ static json_t *json_stat(const char *name, uint64_t v, bool gauge)
 	return o;
 }
 
-static json_t *json_text(struct slice s)
-{
-	json_t *j = json_stringn(s.ptr ? s.ptr : "", s.len);
-
-	return j ? j : json_string("?");
-}
-
 static json_t *json_host(const struct gathered *g)
 {
 	json_t *o = json_object(), *where = json_object();
@@ -139,12 +133,12 @@ static json_t *json_host(const struct gathered *g)
 	json_object_set_new(o, "weight", json_integer(g->weight));
 	for (size_t i = 0; i < ARRAY_LEN(places); i++)
 		if (place_of(g, i).len)
-			json_object_set_new(where, places[i], json_text(place_of(g, i)));
+			json_object_set_new(where, places[i], slice_json(place_of(g, i)));
 	json_object_set_new(o, "locality", where);
 	if (g->priority)
 		json_object_set_new(o, "priority", json_integer(g->priority));
 	if (g->hostname.len)
-		json_object_set_new(o, "hostname", json_text(g->hostname));
+		json_object_set_new(o, "hostname", slice_json(g->hostname));
 	return o;
 }
 
@@ -172,14 +166,14 @@ static json_t *json_limits(const struct mesh_thresholds *t)
 static json_t *json_cluster(const struct gathered *g)
 {
 	const struct mesh_cluster *c = g->cluster;
-	json_t *o = json_pack("{s:o, s:[], s:o, s:o}", "name", json_text(c->name), "host_statuses",
+	json_t *o = json_pack("{s:o, s:[], s:o, s:o}", "name", slice_json(c->name), "host_statuses",
 			      "circuit_breakers", json_limits(&c->limits), "observability_name",
-			      json_text(c->name));
+			      slice_json(c->name));
 
 	if (g->is_sent)
 		json_object_set_new(o, "added_via_api", json_true());
 	if (c->service_name.len)
-		json_object_set_new(o, "eds_service_name", json_text(c->service_name));
+		json_object_set_new(o, "eds_service_name", slice_json(c->service_name));
 	return o;
 }
 
@@ -268,7 +262,7 @@ static void listener_json(void *arg, const struct mesh_listener *l, const struct
 	json_t *last = json_array_get(arg, json_array_size(arg) - 1), *more;
 
 	if (at == &l->addr) {
-		json_array_append_new(arg, json_pack("{s:o,s:o}", "name", json_text(l->name),
+		json_array_append_new(arg, json_pack("{s:o,s:o}", "name", slice_json(l->name),
 						     "local_address", json_addr(at)));
 		return;
 	}

@@ -7,6 +7,7 @@
 
 #include <time.h>
 
+#include "base/json.h"
 #include "xds/ads_impl.h"
 #include "xds/registry.h"
 
@@ -20,13 +21,6 @@ struct dump {
 	json_t *published, *warming;
 	char pushed[TIME_MAX]; /* the type's last push */
 };
-
-static json_t *text(struct slice s)
-{
-	json_t *j = json_stringn(s.ptr ? s.ptr : "", s.len);
-
-	return j ? j : json_string("?");
-}
 
 static void time_text(uint64_t ns, char t[TIME_MAX])
 {
@@ -56,7 +50,7 @@ static json_t *resource_json(const struct xds_resource *r)
 	arena_done(&a);
 	if (!json_is_object(j)) {
 		json_decref(j);
-		j = json_pack("{s:o}", "name", text(xds_name_slice(r->name)));
+		j = json_pack("{s:o}", "name", slice_json(xds_name_slice(r->name)));
 	}
 	json_object_set_new(j, "@type", json_string(url));
 	return j;
@@ -70,7 +64,7 @@ static json_t *entry(const struct dump *d, const struct ads_item *item,
 
 	time_text(item->updated * NSEC_PER_SEC, at);
 	if (item->version.len)
-		json_object_set_new(o, "version_info", text(item->version));
+		json_object_set_new(o, "version_info", slice_json(item->version));
 	json_object_set_new(o, d->member, resource_json(r));
 	json_object_set_new(o, "last_updated", json_string(at));
 	return o;
@@ -81,7 +75,7 @@ static void add_listener(const struct dump *d, const struct ads_item *item)
 {
 	json_t *o = json_object();
 
-	json_object_set_new(o, "name", text(item->name));
+	json_object_set_new(o, "name", slice_json(item->name));
 	if (item->published)
 		json_object_set_new(o, "active_state", entry(d, item, item->published));
 	if (item->warming)
@@ -101,7 +95,7 @@ static void add_item(void *arg, const struct ads_item *item)
 	if (item->published) {
 		o = entry(d, item, item->published);
 		if (d->kind == MESH_PART_SECRET)
-			json_object_set_new(o, "name", text(item->name));
+			json_object_set_new(o, "name", slice_json(item->name));
 		json_array_append_new(d->published, o);
 	}
 	if (item->warming)
@@ -122,8 +116,8 @@ static void add_rejected(void *arg, struct slice name, const char *reason)
 {
 	const struct dump *d = arg;
 	json_t *state = json_pack("{s:{s:s, s:o}, s:s, s:o}", "failed_configuration", "@type",
-				  xds_type_url(d->kind), "name", text(name), "last_update_attempt",
-				  d->pushed, "details", text(slice_str(reason)));
+				  xds_type_url(d->kind), "name", slice_json(name),
+				  "last_update_attempt", d->pushed, "details", text_json(reason));
 	json_t *o;
 	size_t i;
 
@@ -134,7 +128,7 @@ static void add_rejected(void *arg, struct slice name, const char *reason)
 		}
 	o = json_pack("{s:o}", "error_state", state);
 	if (d->kind == MESH_PART_LISTENER)
-		json_object_set_new(o, "name", text(name));
+		json_object_set_new(o, "name", slice_json(name));
 	json_array_append_new(d->published, o);
 }
 
@@ -213,7 +207,7 @@ static json_t *type_dump(const struct ads_node *n, size_t t, json_t *extra)
 		goto out;
 	o = config(types[t].type, extra);
 	if (ads_kind_is_wildcard(d.kind))
-		json_object_set_new(o, "version_info", text(s.version));
+		json_object_set_new(o, "version_info", slice_json(s.version));
 	json_object_set_new(o, types[t].list, sorted(&d));
 	if (types[t].warming && json_array_size(d.warming))
 		json_object_set(o, types[t].warming, d.warming);

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A node's status as JSON. Texts of a peer may be no UTF-8: what is none is left out. */
+/* A node's status as JSON. */
 #include <math.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "xds/ads.h"
 
 #define REPORT_SHOWN 200 /* entries of one type that are listed */
-
-static json_t *text(struct slice s)
-{
-	json_t *j = json_stringn(s.ptr ? s.ptr : "", s.len);
-
-	return j ? j : json_string("?");
-}
 
 static json_t *number(uint64_t v)
 {
@@ -26,8 +20,8 @@ static json_t *milliseconds(uint64_t ns)
 
 static void rejected_add(void *arg, struct slice name, const char *reason)
 {
-	json_array_append_new(arg, json_pack("{s:o, s:o}", "name", text(name), "reason",
-					     text(slice_str(reason))));
+	json_array_append_new(arg, json_pack("{s:o, s:o}", "name", slice_json(name), "reason",
+					     text_json(reason)));
 }
 
 static void report_add(void *arg, const struct ads_item *item)
@@ -35,9 +29,10 @@ static void report_add(void *arg, const struct ads_item *item)
 	const struct xds_resource *r = item->published ? item->published : item->warming;
 
 	for (size_t i = 0; i < r->report.n && json_array_size(arg) < REPORT_SHOWN; i++)
-		json_array_append_new(arg, json_pack("{s:o, s:o, s:o}", "name", text(item->name),
-						     "path", text(r->report.v[i].path), "text",
-						     text(r->report.v[i].text)));
+		json_array_append_new(arg,
+				      json_pack("{s:o, s:o, s:o}", "name", slice_json(item->name),
+						"path", slice_json(r->report.v[i].path), "text",
+						slice_json(r->report.v[i].text)));
 }
 
 static json_t *type_json(const struct ads_node *n, enum mesh_part_kind kind)
@@ -49,7 +44,7 @@ static json_t *type_json(const struct ads_node *n, enum mesh_part_kind kind)
 	ads_node_each_rejected(n, kind, rejected_add, rejected);
 	ads_node_each(n, kind, report_add, no_effect);
 	json_object_set_new(j, "in_sync", json_boolean(s.is_in_sync));
-	json_object_set_new(j, "version", text(s.version));
+	json_object_set_new(j, "version", slice_json(s.version));
 	json_object_set_new(j, "responses", number(s.responses));
 	json_object_set_new(j, "nacks", number(s.nacks));
 	json_object_set_new(j, "ignored", number(s.ignored));
@@ -58,7 +53,7 @@ static json_t *type_json(const struct ads_node *n, enum mesh_part_kind kind)
 	json_object_set_new(j, "missing", number(s.missing));
 	json_object_set_new(j, "last_push", number(s.last_push_ns / NSEC_PER_MSEC));
 	json_object_set_new(j, "latency_ms", milliseconds(s.latency_ns));
-	json_object_set_new(j, "error", text(slice_str(s.error)));
+	json_object_set_new(j, "error", text_json(s.error));
 	json_object_set_new(j, "rejected", rejected);
 	json_object_set_new(j, "no_effect", no_effect);
 	return j;
@@ -78,14 +73,14 @@ json_t *ads_node_json(const struct ads_node *n)
 			json_object_set_new(types, xds_type_short((enum mesh_part_kind)k),
 					    type_json(n, (enum mesh_part_kind)k));
 	}
-	json_object_set_new(j, "node", text(slice_str(ads_node_id(n))));
+	json_object_set_new(j, "node", text_json(ads_node_id(n)));
 	json_object_set_new(j, "connected", json_boolean(s.is_connected));
 	json_object_set_new(j, "in_sync", json_boolean(s.is_in_sync));
 	json_object_set_new(j, "complete", json_boolean(s.is_complete));
 	json_object_set_new(j, "stale", json_boolean(s.is_stale));
 	json_object_set_new(j, "protocol", json_string(s.is_delta ? "delta" : "sotw"));
 	json_object_set_new(j, "streams", number(s.streams));
-	json_object_set_new(j, "error", text(slice_str(s.error)));
+	json_object_set_new(j, "error", text_json(s.error));
 	json_object_set_new(j, "types", types);
 	return j;
 }

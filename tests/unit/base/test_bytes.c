@@ -5,6 +5,42 @@
 #include <errno.h>
 
 #include "base/buf.h"
+#include "base/json.h"
+
+/* ---- UTF-8 ----------------------------------------------------------------------------------- */
+
+static void utf8(void **state)
+{
+	static const char *const good[] = { "", "plain", "\xc2\x80", "\xe2\x82\xac",
+					    "\xf0\x9f\x9a\x80" };
+	static const char *const bad[] = { "\x80",         "\xc0\x80",         "x\xc3",
+					   "\xe0\x80\x80", "\xed\xa0\x80",     "\xff",
+					   "\xf4\x90\x80\x80" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(slice_is_utf8(slice_str(good[i])));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(slice_is_utf8(slice_str(bad[i])));
+}
+
+/* A text that was cut within a character, or is of another encoding, is still told. */
+static void json_texts(void **state)
+{
+	static const char *const v[][2] = { { "", "" },
+					    { "caf\xc3\xa9", "caf\xc3\xa9" },
+					    { "caf\xe9 is shut", "caf? is shut" },
+					    { "cut \xe2\x82", "cut ??" } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		json_t *j = text_json(v[i][0]);
+
+		assert_string_equal(json_string_value(j), v[i][1]);
+		json_decref(j);
+	}
+	json_decref(slice_json(SLICE_NONE));
+}
 
 /* ---- slice ----------------------------------------------------------------------------------- */
 
@@ -170,6 +206,7 @@ static void arena_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(utf8),            cmocka_unit_test(json_texts),
 		cmocka_unit_test(slices),         cmocka_unit_test(buf_empty),
 		cmocka_unit_test(buf_queue),      cmocka_unit_test(buf_text),
 		cmocka_unit_test(buf_shrinks),    cmocka_unit_test(arena_blocks),
