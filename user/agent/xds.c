@@ -36,8 +36,6 @@ static void on_ready(struct ads_node *n)
 	struct agent_xds *x = xds_of(n);
 
 	p->is_due = x->is_due = true;
-	if (x->keeper)
-		lkg_keeper_touch(x->keeper);
 }
 
 static void on_endpoints(struct ads_node *n, struct slice cluster, struct mesh_part *part)
@@ -47,6 +45,14 @@ static void on_endpoints(struct ads_node *n, struct slice cluster, struct mesh_p
 	xds_endpoints(x, ads_node_owner(n), cluster, part);
 	if (x->keeper)
 		lkg_keeper_touch(x->keeper);
+}
+
+/* What the engine refused, or has not seen yet, is not good: a restart would serve it. */
+static bool is_good(const struct ads_node *n)
+{
+	const struct agent_pod *p = ads_node_owner(n);
+
+	return !p->is_due && !p->refusal;
 }
 
 static const struct ads_ops ops = { .ready = on_ready, .endpoints = on_endpoints };
@@ -94,7 +100,7 @@ static void open_disk(struct agent_xds *x)
 		log_warn("xds", "the last good configuration cannot be used: %s", e.text);
 	if (x->lkg)
 		x->lkg_written_ns = lkg_written(x->lkg);
-	x->keeper = lkg_keeper_new(x->io, x->lkg_path, ads_grpc_ads(x->grpc));
+	x->keeper = lkg_keeper_new(x->io, x->lkg_path, ads_grpc_ads(x->grpc), is_good);
 }
 
 int agent_xds_new(struct agent *a, struct err *e)

@@ -207,6 +207,8 @@ static void serve(struct agent_xds *x, struct agent_pod *p)
 	p->refusal = NULL;
 	mesh_view_unref(p->next_view);
 	p->next_view = NULL;
+	if (x->keeper)
+		lkg_keeper_touch(x->keeper);
 }
 
 /* One after the other, after all together were refused. */

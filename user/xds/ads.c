@@ -359,6 +359,11 @@ void *ads_owner(const struct ads *a)
 	return a->owner;
 }
 
+struct xds_store *ads_store_get(const struct ads *a)
+{
+	return a->opts.store;
+}
+
 void ads_each(struct ads *a, void (*fn)(void *arg, struct ads_node *n), void *arg)
 {
 	list_for_each(l, &a->nodes)

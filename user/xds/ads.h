@@ -88,6 +88,7 @@ struct ads *ads_new(struct io *io, const struct ads_opts *opts, const struct ads
 /* Its nodes too; streams are reset. NULL is allowed. */
 void ads_free(struct ads *a);
 void *ads_owner(const struct ads *a);
+struct xds_store *ads_store_get(const struct ads *a);
 /* Calls @fn for each node, in the order of adding. */
 void ads_each(struct ads *a, void (*fn)(void *arg, struct ads_node *n), void *arg);
 

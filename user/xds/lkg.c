@@ -29,6 +29,9 @@ struct writer {
 	int fd;
 	int rc; /* first failure */
 	uint32_t in_node;
+	lkg_good_fn is_good;
+	bool has_bad;
+	struct lkg *old; /* what the file has now; NULL: nothing, or it is not needed */
 };
 
 static void out_flush(struct writer *w, size_t at_least)
@@ -57,35 +60,54 @@ static void put_u32(struct writer *w, uint32_t v)
 /* ---- what is in it ----------------------------------------------------------------------------
  */
 
-static void pool_add(void *arg, const struct ads_item *item)
+static void pool_add(void *arg, struct xds_resource *r)
 {
-	struct pool *p = arg;
+	struct pool *p = &((struct writer *)arg)->pool;
 
-	if (!item->published)
-		return;
 	if (p->n == p->cap) {
 		p->cap = p->cap ? p->cap * 2 : 1024;
 		p->v = xrealloc(p->v, p->cap * sizeof(struct xds_resource *));
 	}
-	p->v[p->n++] = item->published;
+	p->v[p->n++] = r;
 }
 
-static void each_published(const struct ads_node *n, void (*fn)(void *, const struct ads_item *),
-			   void *arg)
+static bool is_good(const struct writer *w, const struct ads_node *n)
 {
+	return ads_node_is_ready(n) && (!w->is_good || w->is_good(n));
+}
+
+struct each {
+	void (*fn)(void *arg, struct xds_resource *r);
+	void *arg;
+};
+
+static void each_item(void *arg, const struct ads_item *item)
+{
+	const struct each *e = arg;
+
+	if (item->published)
+		e->fn(e->arg, (struct xds_resource *)(uintptr_t)item->published);
+}
+
+/* Calls @fn for what is to be written of @n. false: nothing is. */
+static bool each_good(struct writer *w, const struct ads_node *n,
+		      void (*fn)(void *arg, struct xds_resource *r))
+{
+	struct each e = { fn, w };
+
+	if (!is_good(w, n))
+		return w->old && lkg_each(w->old, ads_node_id(n), fn, w);
 	for (unsigned int k = 0; k < MESH_PART_KINDS; k++)
 		if (k != MESH_PART_SECRET)
-			ads_node_each(n, (enum mesh_part_kind)k, fn, arg);
+			ads_node_each(n, (enum mesh_part_kind)k, each_item, &e);
+	return true;
 }
 
 static void pool_add_node(void *arg, struct ads_node *n)
 {
 	struct writer *w = arg;
 
-	if (ads_node_is_ready(n)) {
-		each_published(n, pool_add, &w->pool);
-		w->h.n_nodes++;
-	}
+	w->h.n_nodes += each_good(w, n, pool_add);
 }
 
 static int address_compare(const void *a, const void *b)
@@ -115,21 +137,20 @@ static void put_resource(struct writer *w, const struct xds_resource *r)
 	out_flush(w, FLUSH_BYTES);
 }
 
-static void count_one(void *arg, const struct ads_item *item)
+static void count_one(void *arg, struct xds_resource *r)
 {
 	struct writer *w = arg;
 
-	w->in_node += item->published != NULL;
+	(void)r;
+	w->in_node++;
 }
 
-static void put_place(void *arg, const struct ads_item *item)
+static void put_place(void *arg, struct xds_resource *r)
 {
+	const struct xds_resource *key = r, **at;
 	struct writer *w = arg;
-	const struct xds_resource **at;
 
-	if (!item->published)
-		return;
-	at = bsearch(&item->published, w->pool.v, w->pool.n, sizeof(*at), address_compare);
+	at = bsearch(&key, w->pool.v, w->pool.n, sizeof(*at), address_compare);
 	put_u32(w, (uint32_t)(at - w->pool.v));
 }
 
@@ -138,14 +159,13 @@ static void put_node(void *arg, struct ads_node *n)
 	struct slice id = slice_str(ads_node_id(n));
 	struct writer *w = arg;
 
-	if (!ads_node_is_ready(n))
-		return;
 	w->in_node = 0;
-	each_published(n, count_one, w);
+	if (!each_good(w, n, count_one))
+		return;
 	put_u32(w, (uint32_t)id.len);
 	buf_add_slice(&w->out, id);
 	put_u32(w, w->in_node);
-	each_published(n, put_place, w);
+	each_good(w, n, put_place);
 	out_flush(w, FLUSH_BYTES);
 }
 
@@ -214,18 +234,38 @@ static int pending_finish(struct pending *p)
 	return rc;
 }
 
-static int pending_write(const char *path, struct ads *a, struct pending **ret_p)
+static void look_for_bad(void *arg, struct ads_node *n)
+{
+	struct writer *w = arg;
+
+	w->has_bad |= ads_node_is_ready(n) && !is_good(w, n);
+}
+
+/* What the file has of nodes whose sets are not good now. A damaged one has nothing. */
+static void old_open(struct writer *w, const char *path, struct ads *a)
+{
+	struct err ignored;
+
+	ads_each(a, look_for_bad, w);
+	if (w->has_bad && lkg_load(path, ads_store_get(a), &w->old, &ignored) < 0)
+		w->old = NULL;
+}
+
+static int pending_write(const char *path, struct ads *a, lkg_good_fn good, struct pending **ret_p)
 {
 	struct pending *p = xcalloc(1, sizeof(*p));
-	struct writer w = { 0 };
+	struct writer w = { .is_good = good };
 
 	p->from = xasprintf("%s.new", path);
 	p->to = xstrdup(path);
 	p->fd = open(p->from, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	w.fd = p->fd;
 	w.rc = p->fd < 0 ? -errno : 0;
-	if (w.rc == 0)
+	if (w.rc == 0) {
+		old_open(&w, path, a);
 		write_all(&w, a);
+		lkg_free(w.old);
+	}
 	if (w.rc < 0) {
 		if (p->fd >= 0) {
 			close(p->fd);
@@ -240,10 +280,10 @@ static int pending_write(const char *path, struct ads *a, struct pending **ret_p
 	return 0;
 }
 
-int lkg_save(const char *path, struct ads *a, struct err *e)
+int lkg_save(const char *path, struct ads *a, lkg_good_fn good, struct err *e)
 {
 	struct pending *p;
-	int rc = pending_write(path, a, &p);
+	int rc = pending_write(path, a, good, &p);
 
 	if (rc == 0)
 		rc = pending_finish(p);
@@ -255,6 +295,7 @@ int lkg_save(const char *path, struct ads *a, struct err *e)
 struct lkg_keeper {
 	struct io *io;
 	struct ads *ads;
+	lkg_good_fn is_good;
 	char *path;
 	struct io_timer timer;
 	pthread_t thread;
@@ -291,20 +332,22 @@ static void keeper_save(struct io_timer *t)
 	struct lkg_keeper *k = container_of(t, struct lkg_keeper, timer);
 
 	keeper_join(k);
-	k->rc = pending_write(k->path, k->ads, &k->pending);
+	k->rc = pending_write(k->path, k->ads, k->is_good, &k->pending);
 	if (k->rc == 0 && pthread_create(&k->thread, NULL, keeper_sync, k) == 0)
 		k->has_thread = true;
 	else if (k->rc == 0)
 		k->rc = pending_finish(k->pending);
 }
 
-struct lkg_keeper *lkg_keeper_new(struct io *io, const char *path, struct ads *a)
+struct lkg_keeper *lkg_keeper_new(struct io *io, const char *path, struct ads *a,
+				  lkg_good_fn good)
 {
 	struct lkg_keeper *k = xcalloc(1, sizeof(*k));
 
 	k->io = io;
 	k->ads = a;
 	k->path = xstrdup(path);
+	k->is_good = good;
 	io_timer_init(&k->timer, keeper_save);
 	return k;
 }

@@ -41,6 +41,11 @@ int lkg_parse(const struct lkg_header *h, struct slice body, struct xds_store *s
 void lkg_free(struct lkg *l);              /* NULL is allowed */
 uint64_t lkg_written(const struct lkg *l); /* wall clock, ns */
 /*
+ * Calls @fn for each resource that the node of this id had. false: the file knows no such node.
+ */
+bool lkg_each(const struct lkg *l, const char *id,
+	      void (*fn)(void *arg, struct xds_resource *r), void *arg);
+/*
  * Gives @n (right after ads_node_add) what the node of this id had; it is published in the next
  * turn, as stale. false: the file knows no such node.
  */
@@ -49,8 +54,14 @@ bool lkg_restore(const struct lkg *l, struct ads_node *n);
 /* ---- writing -----------------------------------------------------------------------------------
  */
 
-/* Writes what the nodes of @a have published, and waits until it is on disk. 0 or -errno, @e. */
-int lkg_save(const char *path, struct ads *a, struct err *e);
+/* Is what @n has published in use? Not one that the engine refused. NULL: always. */
+typedef bool (*lkg_good_fn)(const struct ads_node *n);
+
+/*
+ * Writes what the nodes of @a have published, and waits until it is on disk. Of a node whose set is
+ * not good what the file has of it stays. 0 or -errno, @e.
+ */
+int lkg_save(const char *path, struct ads *a, lkg_good_fn is_good, struct err *e);
 
 /*
  * Saves by itself some time after changes: LKG_DELAY_MS after the first one, LKG_PAUSE_MS after the
@@ -62,8 +73,9 @@ int lkg_save(const char *path, struct ads *a, struct err *e);
 
 struct lkg_keeper;
 
-struct lkg_keeper *lkg_keeper_new(struct io *io, const char *path, struct ads *a);
-/* Something was published; cheap, to be called from ready() and endpoints(). */
+struct lkg_keeper *lkg_keeper_new(struct io *io, const char *path, struct ads *a,
+				  lkg_good_fn is_good);
+/* What some node has published is in use; cheap. */
 void lkg_keeper_touch(struct lkg_keeper *k);
 /* Saves what was touched and not saved. NULL is allowed. Before ads_free. */
 void lkg_keeper_free(struct lkg_keeper *k);

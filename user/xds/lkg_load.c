@@ -190,19 +190,30 @@ uint64_t lkg_written(const struct lkg *l)
 	return l->written;
 }
 
-bool lkg_restore(const struct lkg *l, struct ads_node *n)
+bool lkg_each(const struct lkg *l, const char *id, void (*fn)(void *arg, struct xds_resource *r),
+	      void *arg)
 {
-	struct slice id = slice_str(ads_node_id(n));
-
 	for (uint32_t i = 0; i < l->n_nodes; i++) {
 		const struct lkg_node *x = &l->nodes[i];
 
-		if (!slice_is_equal(x->id, id))
+		if (!slice_is_equal(x->id, slice_str(id)))
 			continue;
 		for (uint32_t j = 0; j < x->n; j++)
-			ads_node_restore(n, xds_resource_ref(l->resources[x->places[j]]));
-		ads_node_restored(n);
+			fn(arg, l->resources[x->places[j]]);
 		return true;
 	}
 	return false;
+}
+
+static void restore(void *n, struct xds_resource *r)
+{
+	ads_node_restore(n, xds_resource_ref(r));
+}
+
+bool lkg_restore(const struct lkg *l, struct ads_node *n)
+{
+	if (!lkg_each(l, ads_node_id(n), restore, n))
+		return false;
+	ads_node_restored(n);
+	return true;
 }

@@ -54,7 +54,7 @@ static void test_round_trip(void **state)
 	(void)state;
 	start();
 	fill();
-	assert_int_equal(lkg_save(path, t.ads, &e), 0);
+	assert_int_equal(lkg_save(path, t.ads, NULL, &e), 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	restart();
@@ -77,7 +77,7 @@ static void test_many_nodes_share(void **state)
 	(void)state;
 	start();
 	fill();
-	assert_int_equal(lkg_save(path, t.ads, &e), 0);
+	assert_int_equal(lkg_save(path, t.ads, NULL, &e), 0);
 	assert_int_equal(stat(path, &st), 0);
 	for (int i = 0; i < 20; i++) {
 		char id[16];
@@ -90,9 +90,50 @@ static void test_many_nodes_share(void **state)
 		lkg_restore(l, ads_node_add(t.ads, &(struct ads_node_info){ .id = "x" }, NULL)));
 	lkg_free(l);
 	t_turn();
-	assert_int_equal(lkg_save(path, t.ads, &e), 0);
+	assert_int_equal(lkg_save(path, t.ads, NULL, &e), 0);
 	assert_int_equal(stat(path, &more), 0);
 	assert_int_equal(more.st_size, st.st_size); /* those are not ready */
+	end();
+}
+
+static bool is_not_t(const struct ads_node *n)
+{
+	return n != t.n;
+}
+
+/* A set that the engine refused takes the place of no good one, and others are written all the
+ * same. */
+static void test_refused_sets(void **state)
+{
+	struct err e = { "" };
+	struct lkg *l = NULL;
+	struct ads_node *m;
+
+	(void)state;
+	start();
+	fill();
+	assert_int_equal(lkg_save(path, t.ads, is_not_t, &e), 0);
+	assert_int_equal(lkg_load(path, t.store, &l, &e), 0);
+	assert_false(lkg_restore(l, t.n)); /* there has been no good one */
+	lkg_free(l);
+	assert_int_equal(lkg_save(path, t.ads, NULL, &e), 0);
+	m = ads_node_add(t.ads, &(struct ads_node_info){ .id = "m" }, NULL);
+	t_turn();
+	t_say(m, MESH_PART_CLUSTER, "n", "c", "");
+	t_say(m, MESH_PART_LISTENER, "n", "k", "");
+	t_delta(MESH_PART_LISTENER, "n6", "l =refused", "");
+	t_turn();
+	assert_set("CDS a b; EDS a=1; LDS l=refused; SDS key=private");
+	assert_int_equal(lkg_save(path, t.ads, is_not_t, &e), 0);
+	restart();
+	assert_int_equal(lkg_load(path, t.store, &l, &e), 0);
+	m = ads_node_add(t.ads, &(struct ads_node_info){ .id = "m" }, NULL);
+	assert_true(lkg_restore(l, t.n));
+	assert_true(lkg_restore(l, m));
+	lkg_free(l);
+	t_turn();
+	assert_set("CDS a b; EDS a=1; LDS l; RDS r");
+	assert_string_equal(t_set_of(m), "CDS c; LDS k");
 	end();
 }
 
@@ -118,7 +159,7 @@ static void test_damage(void **state)
 		char was;
 		int fd;
 
-		assert_int_equal(lkg_save(path, t.ads, &e), 0);
+		assert_int_equal(lkg_save(path, t.ads, NULL, &e), 0);
 		assert_int_equal(stat(path, &st), 0);
 		if (at == st.st_size)
 			break;
@@ -135,7 +176,7 @@ static void test_damage(void **state)
 	for (off_t len = 0; len < st.st_size; len += 7) {
 		assert_int_equal(truncate(path, len), 0);
 		assert_int_equal(lkg_load(path, t.store, &l, &e), -EINVAL);
-		assert_int_equal(lkg_save(path, t.ads, &e), 0);
+		assert_int_equal(lkg_save(path, t.ads, NULL, &e), 0);
 	}
 	end();
 }
@@ -148,7 +189,7 @@ static void test_keeper(void **state)
 
 	(void)state;
 	start();
-	k = lkg_keeper_new(t.io, path, t.ads);
+	k = lkg_keeper_new(t.io, path, t.ads, NULL);
 	fill();
 	lkg_keeper_touch(k);
 	lkg_keeper_touch(k);
@@ -172,9 +213,9 @@ static void test_no_place(void **state)
 	(void)state;
 	start();
 	fill();
-	assert_int_equal(lkg_save("/proc/nowhere/x", t.ads, &e), -ENOENT);
+	assert_int_equal(lkg_save("/proc/nowhere/x", t.ads, NULL, &e), -ENOENT);
 	assert_non_null(strstr(e.text, "/proc/nowhere/x"));
-	k = lkg_keeper_new(t.io, "/proc/nowhere/x", t.ads);
+	k = lkg_keeper_new(t.io, "/proc/nowhere/x", t.ads, NULL);
 	lkg_keeper_touch(k);
 	lkg_keeper_free(k);
 	end();
@@ -185,7 +226,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_many_nodes_share),
 		cmocka_unit_test(test_damage),     cmocka_unit_test(test_keeper),
-		cmocka_unit_test(test_no_place),
+		cmocka_unit_test(test_no_place),   cmocka_unit_test(test_refused_sets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
