@@ -19,7 +19,8 @@
 #define IO_RECV_BUFFERS 256	     /* provided buffers of a loop; a power of two */
 #define IO_OUT_FIRST 4096	     /* bytes of a fresh output buffer */
 #define IO_SEND_EARLY (48 * 1024)    /* so much output is sent before the turn's end */
-#define IO_SPARE_MAX 32		     /* output buffers that a loop keeps, each at most BUF_KEEP */
+#define IO_PUSH_MAX (16 * 1024)	     /* so much output of a stream goes with the loop's wait */
+#define IO_SPARE_MAX 64		     /* output buffers that a loop keeps, each at most BUF_KEEP */
 #define IO_MARK_HIGH (256 * 1024)
 #define IO_MARK_LOW (128 * 1024)
 #define IO_ACCEPT_PAUSE_MS 100
@@ -71,6 +72,12 @@ struct io_backend_ops {
 	void (*recv)(struct io_stream *s);
 	void (*recv_cancel)(struct io_stream *s);
 	void (*send)(struct io_stream *s); /* of s->sending, which stays untouched until then */
+	/*
+	 * Sends s->sending, as far as the kernel takes it at once, at the beginning of the next
+	 * wait; stream_on_pushed follows before anything that this wait found. False: it cannot.
+	 * NULL where that saves nothing.
+	 */
+	bool (*push)(struct io_stream *s);
 	/* To s->to. 0: stream_on_connect follows; -errno: it does not. */
 	int (*connect)(struct io_stream *s);
 	/* Asks for the end of everything in flight. */
@@ -165,6 +172,7 @@ struct io_stream {
 	int early;	    /* -errno of a connection that failed before it began */
 	unsigned int linger_ms;
 	uint32_t turn, turn_bytes; /* uring: what came in that turn, for IO_TURN_BYTES */
+	int pushed;		   /* uring: what became of a push, as of send(2) */
 	uint32_t high, low;
 	uint32_t poll_mask; /* epoll: events asked for */
 	uint8_t phase;
@@ -172,6 +180,7 @@ struct io_stream {
 	uint8_t watch; /* enum io_watch */
 	bool polled : 1;	 /* epoll: the descriptor is registered */
 	bool recv_cancelling : 1;
+	bool pushing : 1;	 /* IO_SEND is in flight for a push */
 	bool reading : 1;	 /* the owner wants input */
 	bool orphan : 1;	 /* io_stream_close_flush was called */
 	bool eof_seen : 1;
@@ -192,6 +201,8 @@ void stream_on_data(struct io_stream *s, char *p, size_t n);
 /* 0 is the end of input; an error ends the stream. */
 void stream_on_recv_end(struct io_stream *s, int res);
 void stream_on_sent(struct io_stream *s, int res);
+/* The same for a push; the stream has left flight, and may die here. */
+void stream_on_pushed(struct io_stream *s, int res);
 /* To be called when an operation left flight: the stream may be rearmed or die now. */
 void stream_on_idle(struct io_stream *s);
 

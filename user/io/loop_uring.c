@@ -17,8 +17,9 @@
 #define SQ_ENTRIES 1024
 #define CQ_ENTRIES (8 * SQ_ENTRIES)
 #define BUF_GROUP 0
+#define PUSHES 512 /* of a turn; what is more is sent at once */
 
-enum { OP_RECV = 1, OP_SEND, OP_CONN, OP_ACCEPT, OP_CANCEL, OP_WAKE, OP_MASK = 7 };
+enum { OP_RECV = 1, OP_SEND, OP_CONN, OP_ACCEPT, OP_CANCEL, OP_WAKE, OP_PUSH, OP_MASK = 7 };
 
 struct late { /* a completed recv */
 	struct io_stream *s;
@@ -37,6 +38,10 @@ struct uring {
 	 */
 	struct late late[2 * IO_RECV_BUFFERS];
 	unsigned int n_late;
+	/* Streams whose push is not yet known to be made. */
+	struct io_stream *pushes[PUSHES];
+	unsigned int n_pushes;
+	bool hurry; /* one of them waits for that, to die */
 };
 
 _Static_assert((IO_RECV_BUFFERS & (IO_RECV_BUFFERS - 1)) == 0, "a ring's size");
@@ -163,6 +168,30 @@ static void uring_send(struct io_stream *s)
 	uring_fly(s, IO_SEND);
 }
 
+/*
+ * A send that neither waits nor, when all of it is taken, completes: a completion would end the
+ * wait that it was submitted with. What the kernel did not take whole completes, as MSG_WAITALL
+ * makes that a failure, before the submission returns.
+ */
+static bool uring_push(struct io_stream *s)
+{
+	struct uring *u = uring_of(s->io);
+	struct io_uring_sqe *sqe;
+
+	if (u->n_pushes == PUSHES)
+		return false;
+	u->pushes[u->n_pushes++] = s;
+	s->pushing = true;
+	s->pushed = (int)buf_len(&s->sending);
+	sqe = uring_sqe(s->io);
+	io_uring_prep_send(sqe, s->fd, buf_ptr(&s->sending), buf_len(&s->sending),
+			   MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	uring_name(sqe, s, OP_PUSH);
+	uring_fly(s, IO_SEND);
+	return true;
+}
+
 static int uring_connect(struct io_stream *s)
 {
 	socklen_t len = s->to.sa.sa_family == AF_INET ? sizeof(s->to.in) : sizeof(s->to.in6);
@@ -178,7 +207,9 @@ static void uring_cancel(struct io_stream *s)
 {
 	if (s->flight & IO_RECV)
 		uring_recv_cancel(s);
-	if (s->flight & IO_SEND)
+	if (s->pushing)
+		uring_of(s->io)->hurry = true;
+	else if (s->flight & IO_SEND)
 		uring_prep_cancel(s->io, s, OP_SEND);
 	if (s->flight & IO_CONN)
 		uring_prep_cancel(s->io, s, OP_CONN);
@@ -313,6 +344,11 @@ static void uring_handle(struct io *io, uint64_t name, int res, unsigned int fla
 	case OP_ACCEPT:
 		uring_on_accept(who, res, flags);
 		return;
+	case OP_PUSH:
+		/* Without pushes, pushes_end has seen it, and the stream may be gone. */
+		if (uring_of(io)->n_pushes)
+			s->pushed = res;
+		return;
 	case OP_WAKE:
 		io->woken = true;
 		uring_arm_wake(io);
@@ -322,12 +358,45 @@ static void uring_handle(struct io *io, uint64_t name, int res, unsigned int fla
 	}
 }
 
+static bool ring_has(const struct io_uring *ring, unsigned int flag)
+{
+	return __atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED) & flag;
+}
+
+/* All pushes were made during the wait; those that failed are among the completions. */
+static void uring_pushes_end(struct io *io)
+{
+	struct uring *u = uring_of(io);
+	struct io_uring_cqe *cqe;
+	unsigned int n = u->n_pushes;
+	unsigned int head;
+
+	/* Not handed over, or reported too late: the next turn knows. */
+	if (!n || io_uring_sq_ready(&u->ring) || ring_has(&u->ring, IORING_SQ_CQ_OVERFLOW))
+		return;
+	io_uring_for_each_cqe(&u->ring, head, cqe)
+		if ((cqe->user_data & OP_MASK) == OP_PUSH)
+			((struct io_stream *)(uintptr_t)(cqe->user_data & ~(uint64_t)OP_MASK))
+				->pushed = cqe->res;
+	u->n_pushes = 0;
+	u->hurry = false;
+	for (unsigned int i = 0; i < n; i++) {
+		struct io_stream *s = u->pushes[i];
+
+		uring_land(s, IO_SEND);
+		s->pushing = false;
+		stream_on_pushed(s, s->pushed);
+	}
+}
+
 static void uring_dispatch(struct io *io)
 {
 	struct io_uring *ring = &uring_of(io)->ring;
 	struct io_uring_cqe *cqe;
-	unsigned int n = io_uring_cq_ready(ring);
+	unsigned int n;
 
+	uring_pushes_end(io);
+	n = io_uring_cq_ready(ring);
 	busy_count(io, n);
 	/* What completes while callbacks run waits for the next turn. */
 	for (; n; n--) {
@@ -349,9 +418,9 @@ static void uring_dispatch(struct io *io)
 static bool uring_ready(const struct io *io)
 {
 	const struct io_uring *ring = &uring_of(io)->ring;
-	unsigned int flags = __atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED);
 
-	return io_uring_cq_ready(ring) || (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+	return io_uring_cq_ready(ring) ||
+	       ring_has(ring, IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
 static void uring_wait(struct io *io, int64_t ns)
@@ -360,7 +429,7 @@ static void uring_wait(struct io *io, int64_t ns)
 	struct io_uring_cqe *cqe;
 	int rc;
 
-	if (ns == 0) {
+	if (ns == 0 || uring_of(io)->hurry) {
 		rc = io_uring_submit_and_get_events(ring);
 	} else if (ns < 0) {
 		rc = io_uring_submit_and_wait(ring, 1);
@@ -440,6 +509,7 @@ const struct io_backend_ops io_uring_ops = {
 	.recv = uring_recv,
 	.recv_cancel = uring_recv_cancel,
 	.send = uring_send,
+	.push = uring_push,
 	.connect = uring_connect,
 	.cancel = uring_cancel,
 	.accept = uring_accept,
