@@ -1,56 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The io_uring backend: multishot accept, multishot recv on one provided buffer ring a loop, one
- * system call a turn that submits and waits. The only file that sees liburing.
+ * system call a turn that submits and waits. What goes out with it: uring_push.c.
  *
  * An operation is named by the address of its stream or listener and, in the low bits, its kind.
  * Cancels carry no address: their own result says nothing that the operation's does not.
  */
-#include "io/io_impl.h"
+#include "io/uring_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define SQ_ENTRIES 1024
 #define CQ_ENTRIES (8 * SQ_ENTRIES)
 #define BUF_GROUP 0
-#define PUSHES 512 /* of a turn; what is more is sent at once */
-
-enum { OP_RECV = 1, OP_SEND, OP_CONN, OP_ACCEPT, OP_CANCEL, OP_WAKE, OP_PUSH, OP_MASK = 7 };
-
-struct late { /* a completed recv */
-	struct io_stream *s;
-	int res;
-	unsigned int flags;
-};
-
-struct uring {
-	struct io_uring ring;
-	struct io_uring_buf_ring *bufs;
-	char *memory; /* IO_RECV_BUFFERS of IO_RECV_BUFFER bytes */
-	uint64_t wake_count;
-	/*
-	 * What streams received beyond IO_TURN_BYTES; told when the others had theirs. At most all
-	 * buffers, and one end for each stream that holds some.
-	 */
-	struct late late[2 * IO_RECV_BUFFERS];
-	unsigned int n_late;
-	/* Streams whose push is not yet known to be made. */
-	struct io_stream *pushes[PUSHES];
-	unsigned int n_pushes;
-	bool hurry; /* one of them waits for that, to die */
-};
 
 _Static_assert((IO_RECV_BUFFERS & (IO_RECV_BUFFERS - 1)) == 0, "a ring's size");
-_Static_assert(_Alignof(max_align_t) > OP_MASK, "room for the kind in an address");
-
-static struct uring *uring_of(const struct io *io)
-{
-	return io->impl;
-}
 
 /* ---- set-up -------------------------------------------------------------------------- */
 
@@ -97,7 +64,7 @@ static void buffers_close(struct uring *u)
 
 /* ---- arming -------------------------------------------------------------------------- */
 
-static struct io_uring_sqe *uring_sqe(struct io *io)
+struct io_uring_sqe *uring_sqe(struct io *io)
 {
 	struct uring *u = uring_of(io);
 	struct io_uring_sqe *sqe;
@@ -111,25 +78,6 @@ static struct io_uring_sqe *uring_sqe(struct io *io)
 			io_uring_get_events(&u->ring);
 	}
 	return sqe;
-}
-
-/* After the io_uring_prep_ call, which may clear the name. */
-static void uring_name(struct io_uring_sqe *sqe, const void *who, unsigned int op)
-{
-	sqe->user_data = (uintptr_t)who | op;
-}
-
-static void uring_fly(struct io_stream *s, unsigned int bit)
-{
-	s->flight |= bit;
-	s->io->totals.in_flight++;
-}
-
-static void uring_land(struct io_stream *s, unsigned int bit)
-{
-	must(s->flight & bit);
-	s->flight &= ~bit;
-	s->io->totals.in_flight--;
 }
 
 static void uring_prep_cancel(struct io *io, const void *who, unsigned int op)
@@ -168,30 +116,6 @@ static void uring_send(struct io_stream *s)
 	uring_fly(s, IO_SEND);
 }
 
-/*
- * A send that neither waits nor, when all of it is taken, completes: a completion would end the
- * wait that it was submitted with. What the kernel did not take whole completes, as MSG_WAITALL
- * makes that a failure, before the submission returns.
- */
-static bool uring_push(struct io_stream *s)
-{
-	struct uring *u = uring_of(s->io);
-	struct io_uring_sqe *sqe;
-
-	if (u->n_pushes == PUSHES)
-		return false;
-	u->pushes[u->n_pushes++] = s;
-	s->pushing = true;
-	s->pushed = (int)buf_len(&s->sending);
-	sqe = uring_sqe(s->io);
-	io_uring_prep_send(sqe, s->fd, buf_ptr(&s->sending), buf_len(&s->sending),
-			   MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL);
-	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-	uring_name(sqe, s, OP_PUSH);
-	uring_fly(s, IO_SEND);
-	return true;
-}
-
 static int uring_connect(struct io_stream *s)
 {
 	socklen_t len = s->to.sa.sa_family == AF_INET ? sizeof(s->to.in) : sizeof(s->to.in6);
@@ -208,7 +132,7 @@ static void uring_cancel(struct io_stream *s)
 	if (s->flight & IO_RECV)
 		uring_recv_cancel(s);
 	if (s->pushing)
-		uring_of(s->io)->hurry = true;
+		uring_of(s->io)->push.hurry = true;
 	else if (s->flight & IO_SEND)
 		uring_prep_cancel(s->io, s, OP_SEND);
 	if (s->flight & IO_CONN)
@@ -324,7 +248,7 @@ static void uring_on_accept(struct io_listener *l, int res, unsigned int flags)
 
 static void uring_handle(struct io *io, uint64_t name, int res, unsigned int flags)
 {
-	void *who = (void *)(uintptr_t)(name & ~(uint64_t)OP_MASK);
+	void *who = uring_who(name);
 	struct io_stream *s = who;
 
 	switch (name & OP_MASK) {
@@ -345,9 +269,7 @@ static void uring_handle(struct io *io, uint64_t name, int res, unsigned int fla
 		uring_on_accept(who, res, flags);
 		return;
 	case OP_PUSH:
-		/* Without pushes, pushes_end has seen it, and the stream may be gone. */
-		if (uring_of(io)->n_pushes)
-			s->pushed = res;
+		uring_push_late(uring_of(io), s, res);
 		return;
 	case OP_WAKE:
 		io->woken = true;
@@ -355,37 +277,6 @@ static void uring_handle(struct io *io, uint64_t name, int res, unsigned int fla
 		return;
 	default: /* OP_CANCEL: the operation's own completion tells */
 		return;
-	}
-}
-
-static bool ring_has(const struct io_uring *ring, unsigned int flag)
-{
-	return __atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED) & flag;
-}
-
-/* All pushes were made during the wait; those that failed are among the completions. */
-static void uring_pushes_end(struct io *io)
-{
-	struct uring *u = uring_of(io);
-	struct io_uring_cqe *cqe;
-	unsigned int n = u->n_pushes;
-	unsigned int head;
-
-	/* Not handed over, or reported too late: the next turn knows. */
-	if (!n || io_uring_sq_ready(&u->ring) || ring_has(&u->ring, IORING_SQ_CQ_OVERFLOW))
-		return;
-	io_uring_for_each_cqe(&u->ring, head, cqe)
-		if ((cqe->user_data & OP_MASK) == OP_PUSH)
-			((struct io_stream *)(uintptr_t)(cqe->user_data & ~(uint64_t)OP_MASK))
-				->pushed = cqe->res;
-	u->n_pushes = 0;
-	u->hurry = false;
-	for (unsigned int i = 0; i < n; i++) {
-		struct io_stream *s = u->pushes[i];
-
-		uring_land(s, IO_SEND);
-		s->pushing = false;
-		stream_on_pushed(s, s->pushed);
 	}
 }
 
@@ -429,7 +320,7 @@ static void uring_wait(struct io *io, int64_t ns)
 	struct io_uring_cqe *cqe;
 	int rc;
 
-	if (ns == 0 || uring_of(io)->hurry) {
+	if (ns == 0 || uring_of(io)->push.hurry) {
 		rc = io_uring_submit_and_get_events(ring);
 	} else if (ns < 0) {
 		rc = io_uring_submit_and_wait(ring, 1);
@@ -489,7 +380,9 @@ static int uring_open(struct io *io, struct err *e)
 	}
 	/* Spares a table look-up a system call; works without. */
 	io_uring_register_ring_fd(&u->ring);
-	rc = buffers_open(u);
+	rc = uring_push_open(u);
+	if (rc == 0)
+		rc = buffers_open(u);
 out:
 	if (rc < 0) {
 		uring_close(io);

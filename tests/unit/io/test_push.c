@@ -180,6 +180,7 @@ static void test_loop_ends(void **state)
 	(void)state;
 	io_stream_write(a.s, "bye", 3);
 	io_run_once(io, 0);
+	assert_int_equal(a.s->pushing, t_backend == IO_URING);
 	buf_done(&a.got);
 	alarm(20);
 	io_free(io);
