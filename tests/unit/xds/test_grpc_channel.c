@@ -29,6 +29,13 @@ static void start(struct world *w, const char *const *at, size_t n)
 	t_client_start(&w->cl, w->io, &o);
 }
 
+static void start_one(struct world *w)
+{
+	const char *at = w->sv.text;
+
+	start(w, &at, 1);
+}
+
 /* An address of this machine where nobody listens. */
 static void free_port(struct io *io, char text[static ADDR_TEXT_MAX])
 {
@@ -43,13 +50,11 @@ static void free_port(struct io *io, char text[static ADDR_TEXT_MAX])
 static void test_nothing_from_inside_new(void **state)
 {
 	struct world w;
-	const char *at;
 	struct err e;
 
 	(void)state;
 	begin(&w);
-	at = w.sv.text;
-	start(&w, &at, 1);
+	start_one(&w);
 	assert_int_equal(w.cl.ups + w.cl.downs, 0);
 	assert_false(grpc_channel_is_up(w.cl.ch));
 	assert_null(grpc_stream_open(w.cl.ch, T_METHOD, &t_stream_ops, NULL, &e));
@@ -187,14 +192,11 @@ static void test_server_comes_late(void **state)
 static void test_lost_and_back(void **state)
 {
 	struct t_stream x = { 0 }, y = { 0 };
-	const char *at;
 	struct world w;
 
 	(void)state;
 	begin(&w);
-	at = w.sv.text;
-	start(&w, &at, 1);
-	t_until(w.io, w.cl.ups == 1);
+	t_connect(&w.cl, &w.sv);
 	t_open(&w.cl, &x);
 	t_open(&w.cl, &y);
 	t_until(w.io, w.sv.n_calls == 2);
@@ -255,14 +257,11 @@ static void test_waits_are_short_again_after_a_proof(void **state)
 static void test_goaway(void **state)
 {
 	struct t_stream x = { 0 };
-	const char *at;
 	struct world w;
 
 	(void)state;
 	begin(&w);
-	at = w.sv.text;
-	start(&w, &at, 1);
-	t_until(w.io, w.cl.ups == 1);
+	t_connect(&w.cl, &w.sv);
 	t_open(&w.cl, &x);
 	t_until(w.io, w.sv.n_calls == 1);
 	/* What is said before it still counts. */
@@ -282,13 +281,11 @@ static void test_goaway(void **state)
 
 static void says(struct slice first, const char *want)
 {
-	const char *at;
 	struct world w;
 
 	begin(&w);
 	w.sv.first = first;
-	at = w.sv.text;
-	start(&w, &at, 1);
+	start_one(&w);
 	t_until(w.io, w.cl.downs == 1);
 	assert_int_equal(w.cl.ups, 0);
 	assert_true(t_has(w.cl.reason, want));
@@ -310,14 +307,11 @@ static void test_breach_of_protocol(void **state)
 {
 	static const char bad[] = "\0\0\1\0\0\0\0\0\0x"; /* DATA on stream 0 */
 	struct t_stream x = { 0 };
-	const char *at;
 	struct world w;
 
 	(void)state;
 	begin(&w);
-	at = w.sv.text;
-	start(&w, &at, 1);
-	t_until(w.io, w.cl.ups == 1);
+	t_connect(&w.cl, &w.sv);
 	t_open(&w.cl, &x);
 	t_until(w.io, w.sv.n_calls == 1);
 	io_stream_write(w.sv.conns[0].s, bad, sizeof(bad) - 1);
@@ -422,14 +416,11 @@ static void test_too_many_pings(void **state)
 static void test_reconnect(void **state)
 {
 	struct t_stream x = { 0 };
-	const char *at;
 	struct world w;
 
 	(void)state;
 	begin(&w);
-	at = w.sv.text;
-	start(&w, &at, 1);
-	t_until(w.io, w.cl.ups == 1);
+	t_connect(&w.cl, &w.sv);
 	t_open(&w.cl, &x);
 	grpc_channel_reconnect(w.cl.ch, "wanted so");
 	assert_int_equal(x.closed + w.cl.downs, 0); /* not inside the call */
@@ -452,13 +443,11 @@ static void do_free(struct t_client *cl)
 static void test_free_in_up(void **state)
 {
 	struct world w;
-	const char *at;
 
 	(void)state;
 	begin(&w);
 	w.cl.on_up = do_free;
-	at = w.sv.text;
-	start(&w, &at, 1);
+	start_one(&w);
 	t_until(w.io, !w.cl.ch);
 	finish(&w);
 }
@@ -478,8 +467,7 @@ static void test_free_in_down(void **state)
 	finish(&w);
 	begin(&w);
 	w.cl.on_down = do_free;
-	at = w.sv.text;
-	start(&w, &at, 1);
+	start_one(&w);
 	t_until(w.io, w.cl.ups);
 	t_conn_close(&w.sv.conns[0]);
 	t_until(w.io, !w.cl.ch);
@@ -494,13 +482,11 @@ static void free_in_closed(struct t_stream *x)
 static void test_free_in_closed_of_a_lost_connection(void **state)
 {
 	struct t_stream x[3] = { 0 };
-	const char *at;
 	struct world w;
 
 	(void)state;
 	begin(&w);
-	at = w.sv.text;
-	start(&w, &at, 1);
+	start_one(&w);
 	t_until(w.io, w.cl.ups);
 	for (int i = 0; i < 3; i++) {
 		x[i].arg = &w.cl;
