@@ -10,13 +10,15 @@ import math
 import os
 import re
 import ssl
+import sys
 import threading
 import time
 
-from backend import Lines
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "..", "lib"))
+from server import Reader
 from table import CASES
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT_S = 15
 HASH = re.compile(r"\b[0-9a-f]{64}\b")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -36,7 +38,7 @@ def client(mesh, case):
 
 def read_answer(s, method):
     """(status, [(name, value)], body)."""
-    r = Lines(s)
+    r = Reader(s)
     lines = r.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
     status = int(lines[0].split(" ")[1])
     headers = [(n.lower(), v.strip()) for n, _, v in (x.partition(":") for x in lines[1:])]
@@ -228,7 +230,7 @@ def tcp(mesh, case, key):
         try:
             with client(mesh, case) as s:
                 s.sendall(b"hello\n")
-                r = Lines(s)
+                r = Reader(s)
                 name, peer = r.until(b"\n").decode().split(" ")
                 who[name] += 1
                 peers.add(words(mesh, peer))
@@ -241,7 +243,7 @@ def tcp(mesh, case, key):
 def banner(mesh, case, key):
     try:
         with client(mesh, case) as s:
-            return {"says": Lines(s).until(b"\n").decode().strip()}
+            return {"says": Reader(s).until(b"\n").decode().strip()}
     except (OSError, EOFError) as e:
         return {"says": "late" if isinstance(e, TimeoutError) else "closed"}
 

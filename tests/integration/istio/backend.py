@@ -15,6 +15,8 @@ import struct
 import threading
 import time
 
+from server import Reader
+
 
 class Hits:
     """Requests by case and server, from all servers of the mesh."""
@@ -32,67 +34,6 @@ class Hits:
     def of(self, case):
         with self.lock:
             return dict(sorted(self.counts[case].items()))
-
-
-class Server:
-    """Serves a listening socket with a thread a connection."""
-
-    def __init__(self, listener, serve):
-        self.listener, self.serve, self.open = listener, serve, set()
-        listener.settimeout(None)
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            self.open.add(s)
-            threading.Thread(target=self.run, args=(s,), daemon=True).start()
-
-    def run(self, s):
-        try:
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.serve(s)
-        except (OSError, EOFError, ValueError):
-            pass
-        finally:
-            self.open.discard(s)
-            s.close()
-
-    def close(self):
-        for s in (self.listener, *self.open):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        self.listener.close()
-
-
-class Lines:
-    """A socket read by lines and lengths."""
-
-    def __init__(self, s, have=b""):
-        self.s, self.have = s, have
-
-    def fill(self):
-        d = self.s.recv(65536)
-        if not d:
-            raise EOFError
-        self.have += d
-
-    def until(self, mark):
-        while mark not in self.have:
-            self.fill()
-        head, _, self.have = self.have.partition(mark)
-        return head
-
-    def take(self, n):
-        while len(self.have) < n:
-            self.fill()
-        d, self.have = self.have[:n], self.have[n:]
-        return d
 
 
 def read_request(r):
@@ -127,7 +68,7 @@ def split(what):
 def http(name, hits):
     """An HTTP/1 server of that name."""
     def serve(s, have=b""):
-        r = Lines(s, have)
+        r = Reader(s, have)
         while True:
             line, headers, body = read_request(r)
             low = dict(headers)

@@ -20,6 +20,7 @@ import backend
 from istio import Agent, Authority, Envoy, Istiod, Node, read_config
 from netns import Net
 from sandbox import Sandbox
+from server import Server
 
 CONFIG = os.path.join(TESTS, "data", "istio", "bookinfo")
 # name: (namespace, labels, service account)
@@ -110,7 +111,7 @@ class Bookinfo:
 
     def serve(self, pod, address, port, kind, name):
         args = (name, self.hits) + ((self.certificate, self.key) if kind == "tls" else ())
-        self.servers.append(backend.Server(pod.listen(address, port), getattr(backend, kind)(*args)))
+        self.servers.append(Server(getattr(backend, kind)(*args), pod.listen(address, port)))
 
     def envoys(self, *names):
         """A real Envoy as the sidecar of each of these pods (all of them by default)."""
