@@ -80,7 +80,8 @@ json_t *ads_node_json(const struct ads_node *n)
 	json_object_set_new(j, "stale", json_boolean(s.is_stale));
 	json_object_set_new(j, "protocol", json_string(s.is_delta ? "delta" : "sotw"));
 	json_object_set_new(j, "streams", number(s.streams));
-	json_object_set_new(j, "error", text_json(s.error));
+	/* Why an earlier stream ended is no trouble any more. */
+	json_object_set_new(j, "error", text_json(s.is_connected ? "" : s.error));
 	json_object_set_new(j, "types", types);
 	return j;
 }
