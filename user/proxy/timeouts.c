@@ -2,10 +2,24 @@
 /* A stream's time-outs: of the route, of silence, of the whole request, of the whole stream. */
 #include "proxy/retry.h"
 
+/* The hop behind the one that answers: it sees its client go. */
+static void abandon_second(struct stream *st)
+{
+	struct hop *h = &st->hops[1];
+
+	h->info.flags |= L7_FLAG(DC);
+	h->info.details = SLICE("downstream_remote_disconnect");
+}
+
 void stream_on_route_timer(struct io_timer *t)
 {
+	static const char why[] = "response_timeout";
 	struct stream *st = container_of(t, struct stream, route_timer);
-	struct hop *h = stream_hop(st);
+	/* Whose time it was, see arm_route_timer(). */
+	struct hop *h = st->hops[0].timeout_ms ? &st->hops[0] : stream_hop(st);
+	struct l7_reply r = { .code = L7_REPLY_TIMEOUT,
+			      .details = slice_str(why),
+			      .body = SLICE("upstream request timeout") };
 
 	st->timed_out = true;
 	if (st->has_retry)
@@ -13,11 +27,12 @@ void stream_on_route_timer(struct io_timer *t)
 	if (h->cluster && !retry_is_waiting(h))
 		stats_inc(st->w->stats, h->cluster->shared->stats.rq_timeout);
 	if (st->resp_started) {
-		h->info.details = SLICE("response_timeout");
-		stream_reset(st, L7_FLAG(UT), "response_timeout");
+		h->info.details = slice_str(why);
+		stream_reset(st, L7_FLAG(UT), why);
 	} else {
-		stream_reply(st, L7_REPLY_TIMEOUT, L7_FLAG(UT), "response_timeout",
-			     "upstream request timeout");
+		if (h != stream_hop(st))
+			abandon_second(st);
+		stream_reply_full(st, h, &r, L7_FLAG(UT));
 	}
 }
 
