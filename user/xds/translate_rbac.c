@@ -20,14 +20,14 @@
 #define RULES_DEPTH_MAX 64                       /* rules within each other */
 #define CANNOT 1                                 /* a rule that we have no form for */
 
-/* Returns from the function unless the rule could be read; the path stays for the message. */
+/* Returns what @call says of the rule in @field; where it could not be read the path stays. */
 #define RULE_IN(t, field, call) \
 	do { \
 		size_t mark_ = xds_path_push(&(t)->pj.path, field); \
 		int rc_ = (call); \
-		if (rc_ != 0) \
-			return rc_; \
-		xds_path_pop(&(t)->pj.path, mark_); \
+		if (rc_ == 0) \
+			xds_path_pop(&(t)->pj.path, mark_); \
+		return rc_; \
 	} while (0)
 
 static int cannot(struct translate *t, const char *field)
@@ -110,23 +110,43 @@ static int rule_template(struct translate *t, const PB_CORE(TypedExtensionConfig
 	return tr_regex_text(t, pattern, &s->regex);
 }
 
-/* ---- permissions ----------------------------------------------------------------------------- */
+/* ---- rules ----------------------------------------------------------------------------------- */
 
-static int permission(struct translate *t, const PB_RBAC(Permission) * m, unsigned int depth,
-		      struct mesh_rbac_rule *r);
+/* What a Permission or Principal is made of, when it stands for others: and, or, not. */
+struct parts {
+	const char *field; /* NULL: it is a leaf */
+	enum mesh_rbac_kind kind;
+	void *const *v; /* messages of its own kind */
+	size_t n;
+};
 
-static int permissions(struct translate *t, const char *field, PB_RBAC(Permission) * *v, size_t n,
-		       enum mesh_rbac_kind kind, unsigned int depth, struct mesh_rbac_rule *r)
+#define PARTS(field_, kind_, v_, n_) ((struct parts){ field_, kind_, (void *const *)(v_), n_ })
+
+#define MADE_OF(...) \
+	do { \
+		*ret_p = PARTS(__VA_ARGS__); \
+		return 0; \
+	} while (0)
+
+/* Reads one message: a leaf into @r, else what it is made of into @ret_p. */
+typedef int (*rule_fn)(struct translate *t, const void *msg, struct mesh_rbac_rule *r,
+		       struct parts *ret_p);
+
+static int rules_within(struct translate *t, rule_fn read, const struct parts *p,
+			unsigned int depth, struct mesh_rbac_rule *r)
 {
 	if (depth > RULES_DEPTH_MAX)
 		return tr_fail(t, "rules nested deeper than %d", RULES_DEPTH_MAX);
-	r->kind = kind;
-	r->parts = TR_ARRAY(t, struct mesh_rbac_rule, n);
-	r->n_parts = (uint32_t)n;
-	for (size_t i = 0; i < n; i++) {
-		size_t mark = xds_path_push_at(&t->pj.path, field, i);
-		int rc = permission(t, v[i], depth + 1, &r->parts[i]);
+	r->kind = p->kind;
+	r->parts = TR_ARRAY(t, struct mesh_rbac_rule, p->n);
+	r->n_parts = (uint32_t)p->n;
+	for (size_t i = 0; i < p->n; i++) {
+		size_t mark = xds_path_push_at(&t->pj.path, p->field, i);
+		struct parts inner = { 0 };
+		int rc = read(t, p->v[i], &r->parts[i], &inner);
 
+		if (rc == 0 && inner.field)
+			rc = rules_within(t, read, &inner, depth + 1, &r->parts[i]);
 		if (rc != 0)
 			return rc;
 		xds_path_pop(&t->pj.path, mark);
@@ -134,29 +154,32 @@ static int permissions(struct translate *t, const char *field, PB_RBAC(Permissio
 	return 0;
 }
 
-static int permission(struct translate *t, const PB_RBAC(Permission) * m, unsigned int depth,
-		      struct mesh_rbac_rule *r)
+static int rule_any(struct translate *t, bool any, struct mesh_rbac_rule *r)
 {
-	PB_RBAC(Permission) * inner;
+	r->kind = MESH_RBAC_ANY;
+	return any ? 0 : cannot(t, "any");
+}
+
+static int permission(struct translate *t, const void *msg, struct mesh_rbac_rule *r,
+		      struct parts *ret_p)
+{
+	const PB_RBAC(Permission) *m = msg;
 
 	if (m->base.n_unknown_fields)
 		return CANNOT;
 	switch (m->rule_case) {
 	case K_PERMISSION(AND_RULES):
-		return permissions(t, "and_rules.rules", m->and_rules->rules, m->and_rules->n_rules,
-				   MESH_RBAC_AND, depth, r);
+		MADE_OF("and_rules.rules", MESH_RBAC_AND, m->and_rules->rules,
+			m->and_rules->n_rules);
 	case K_PERMISSION(OR_RULES):
-		return permissions(t, "or_rules.rules", m->or_rules->rules, m->or_rules->n_rules,
-				   MESH_RBAC_OR, depth, r);
+		MADE_OF("or_rules.rules", MESH_RBAC_OR, m->or_rules->rules, m->or_rules->n_rules);
 	case K_PERMISSION(NOT_RULE):
-		inner = m->not_rule;
-		return permissions(t, "not_rule", &inner, 1, MESH_RBAC_NOT, depth, r);
-	case K_PERMISSION(ANY): r->kind = MESH_RBAC_ANY; return m->any ? 0 : cannot(t, "any");
-	case K_PERMISSION(HEADER): RULE_IN(t, "header", rule_header(t, m->header, r)); return 0;
+		MADE_OF("not_rule", MESH_RBAC_NOT, &m->not_rule, 1);
+	case K_PERMISSION(ANY): return rule_any(t, m->any, r);
+	case K_PERMISSION(HEADER): RULE_IN(t, "header", rule_header(t, m->header, r));
 	case K_PERMISSION(DESTINATION_IP):
 		RULE_IN(t, "destination_ip",
 			rule_prefix(t, m->destination_ip, MESH_RBAC_DESTINATION, r));
-		return 0;
 	case K_PERMISSION(DESTINATION_PORT):
 		return rule_ports(t, m->destination_port, (int64_t)m->destination_port + 1, r);
 	case K_PERMISSION(DESTINATION_PORT_RANGE):
@@ -165,39 +188,12 @@ static int permission(struct translate *t, const PB_RBAC(Permission) * m, unsign
 	case K_PERMISSION(REQUESTED_SERVER_NAME):
 		RULE_IN(t, "requested_server_name",
 			rule_string(t, m->requested_server_name, MESH_RBAC_SERVER_NAME, r));
-		return 0;
 	case K_PERMISSION(URL_PATH):
 		RULE_IN(t, "url_path.path", rule_string(t, m->url_path->path, MESH_RBAC_PATH, r));
-		return 0;
 	case K_PERMISSION(URI_TEMPLATE):
 		RULE_IN(t, "uri_template", rule_template(t, m->uri_template, r));
-		return 0;
 	default: return CANNOT;
 	}
-}
-
-/* ---- principals ------------------------------------------------------------------------------ */
-
-static int principal(struct translate *t, const PB_RBAC(Principal) * m, unsigned int depth,
-		     struct mesh_rbac_rule *r);
-
-static int principals(struct translate *t, const char *field, PB_RBAC(Principal) * *v, size_t n,
-		      enum mesh_rbac_kind kind, unsigned int depth, struct mesh_rbac_rule *r)
-{
-	if (depth > RULES_DEPTH_MAX)
-		return tr_fail(t, "rules nested deeper than %d", RULES_DEPTH_MAX);
-	r->kind = kind;
-	r->parts = TR_ARRAY(t, struct mesh_rbac_rule, n);
-	r->n_parts = (uint32_t)n;
-	for (size_t i = 0; i < n; i++) {
-		size_t mark = xds_path_push_at(&t->pj.path, field, i);
-		int rc = principal(t, v[i], depth + 1, &r->parts[i]);
-
-		if (rc != 0)
-			return rc;
-		xds_path_pop(&t->pj.path, mark);
-	}
-	return 0;
 }
 
 static int authenticated(struct translate *t, const PB_RBAC(Principal__Authenticated) * m,
@@ -217,44 +213,35 @@ static int filter_state(struct translate *t, const PB_MATCHER(FilterStateMatcher
 	return rule_string(t, m->string_match, MESH_RBAC_PRINCIPAL, r);
 }
 
-static int principal(struct translate *t, const PB_RBAC(Principal) * m, unsigned int depth,
-		     struct mesh_rbac_rule *r)
+static int principal(struct translate *t, const void *msg, struct mesh_rbac_rule *r,
+		     struct parts *ret_p)
 {
-	PB_RBAC(Principal) * inner;
+	const PB_RBAC(Principal) *m = msg;
 
 	if (m->base.n_unknown_fields)
 		return CANNOT;
 	switch (m->identifier_case) {
 	case K_PRINCIPAL(AND_IDS):
-		return principals(t, "and_ids.ids", m->and_ids->ids, m->and_ids->n_ids,
-				  MESH_RBAC_AND, depth, r);
+		MADE_OF("and_ids.ids", MESH_RBAC_AND, m->and_ids->ids, m->and_ids->n_ids);
 	case K_PRINCIPAL(OR_IDS):
-		return principals(t, "or_ids.ids", m->or_ids->ids, m->or_ids->n_ids, MESH_RBAC_OR,
-				  depth, r);
+		MADE_OF("or_ids.ids", MESH_RBAC_OR, m->or_ids->ids, m->or_ids->n_ids);
 	case K_PRINCIPAL(NOT_ID):
-		inner = m->not_id;
-		return principals(t, "not_id", &inner, 1, MESH_RBAC_NOT, depth, r);
-	case K_PRINCIPAL(ANY): r->kind = MESH_RBAC_ANY; return m->any ? 0 : cannot(t, "any");
+		MADE_OF("not_id", MESH_RBAC_NOT, &m->not_id, 1);
+	case K_PRINCIPAL(ANY): return rule_any(t, m->any, r);
 	case K_PRINCIPAL(AUTHENTICATED):
 		RULE_IN(t, "authenticated", authenticated(t, m->authenticated, r));
-		return 0;
 	case K_PRINCIPAL(FILTER_STATE):
 		RULE_IN(t, "filter_state", filter_state(t, m->filter_state, r));
-		return 0;
-	case K_PRINCIPAL(HEADER): RULE_IN(t, "header", rule_header(t, m->header, r)); return 0;
+	case K_PRINCIPAL(HEADER): RULE_IN(t, "header", rule_header(t, m->header, r));
 	case K_PRINCIPAL(URL_PATH):
 		RULE_IN(t, "url_path.path", rule_string(t, m->url_path->path, MESH_RBAC_PATH, r));
-		return 0;
 	case K_PRINCIPAL(SOURCE_IP):
 		RULE_IN(t, "source_ip", rule_prefix(t, m->source_ip, MESH_RBAC_SOURCE, r));
-		return 0;
 	case K_PRINCIPAL(DIRECT_REMOTE_IP):
 		RULE_IN(t, "direct_remote_ip",
 			rule_prefix(t, m->direct_remote_ip, MESH_RBAC_SOURCE, r));
-		return 0;
 	case K_PRINCIPAL(REMOTE_IP):
 		RULE_IN(t, "remote_ip", rule_prefix(t, m->remote_ip, MESH_RBAC_REMOTE, r));
-		return 0;
 	default: return CANNOT;
 	}
 }
@@ -269,11 +256,14 @@ static int policy(struct translate *t, const PB_RBAC(Policy) * m, struct mesh_rb
 		return tr_fail(t, "permissions and principals may not be empty");
 	if (m->base.n_unknown_fields)
 		return cannot(t, "condition");
-	rc = permissions(t, "permissions", m->permissions, m->n_permissions, MESH_RBAC_OR, 0,
-			 &p->permissions);
+	rc = rules_within(t, permission,
+			  &PARTS("permissions", MESH_RBAC_OR, m->permissions, m->n_permissions), 0,
+			  &p->permissions);
 	if (rc == 0)
-		rc = principals(t, "principals", m->principals, m->n_principals, MESH_RBAC_OR, 0,
-				&p->principals);
+		rc = rules_within(t, principal,
+				  &PARTS("principals", MESH_RBAC_OR, m->principals,
+					 m->n_principals),
+				  0, &p->principals);
 	return rc;
 }
 
