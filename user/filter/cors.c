@@ -73,8 +73,8 @@ static bool is_allowed(const struct policies *p, struct slice origin)
 		const struct mesh_cors *c = p->v[i];
 
 		for (uint32_t k = 0; k < c->n_origins; k++)
-			if (route_string_is_match(&c->origins[k], origin) ||
-			    route_string_is_match(&c->origins[k], SLICE("*")))
+			if (mesh_string_is_match(&c->origins[k], origin) ||
+			    mesh_string_is_match(&c->origins[k], SLICE("*")))
 				return true;
 		if (c->n_origins)
 			return false;

@@ -36,7 +36,7 @@ static bool path_matches(const struct mesh_string *s, const struct rbac_input *i
 
 	if (!in->msg || !in->msg->path.len)
 		return false;
-	return route_string_is_match(s, route_path_only(in->msg->path, &query));
+	return mesh_string_is_match(s, route_path_only(in->msg->path, &query));
 }
 
 static bool is_in(const struct addr *a, const struct mesh_prefix *p)
@@ -56,13 +56,13 @@ static bool is_match(const struct mesh_rbac_rule *r, const struct rbac_input *in
 	case MESH_RBAC_DESTINATION: return is_in(in->local, r->prefix);
 	case MESH_RBAC_PORT:
 		return in->local->port >= r->ports.start && in->local->port < r->ports.end;
-	case MESH_RBAC_SERVER_NAME: return route_string_is_match(r->string, in->server_name);
+	case MESH_RBAC_SERVER_NAME: return mesh_string_is_match(r->string, in->server_name);
 	case MESH_RBAC_SOURCE: return is_in(in->source, r->prefix);
 	case MESH_RBAC_REMOTE: return is_in(in->remote, r->prefix);
 	case MESH_RBAC_PRINCIPAL:
 		if (!in->principal.len)
 			return false;
-		return !r->has_string || route_string_is_match(r->string, in->principal);
+		return !r->has_string || mesh_string_is_match(r->string, in->principal);
 	}
 	return false;
 }

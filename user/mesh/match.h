@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Matchers as data: strings, headers, query parameters. Evaluated in route/. */
+/* Matchers as data: strings, headers, query parameters. The latter two are evaluated in route/. */
 #ifndef SKIFF_MESH_MATCH_H
 #define SKIFF_MESH_MATCH_H
 
@@ -24,6 +24,8 @@ struct mesh_string {
 	struct slice text;
 	const struct regex *regex; /* MESH_STRING_REGEX */
 };
+
+bool mesh_string_is_match(const struct mesh_string *s, struct slice text);
 
 /* envoy.config.route.v3.HeaderMatcher */
 enum mesh_header_kind { MESH_HEADER_STRING, MESH_HEADER_RANGE, MESH_HEADER_PRESENT };

@@ -5,50 +5,8 @@
  */
 #include <ctype.h>
 
-#include "base/regex.h"
 #include "l7/join.h"
 #include "route/route.h"
-
-static bool has_inside_nocase(struct slice text, struct slice part)
-{
-	for (size_t i = 0; i + part.len <= text.len; i++)
-		if (strncasecmp(text.ptr + i, part.ptr, part.len) == 0)
-			return true;
-	return part.len == 0;
-}
-
-static bool has_inside(struct slice text, struct slice part, bool ignore_case)
-{
-	if (ignore_case)
-		return has_inside_nocase(text, part);
-	return !part.len || (text.len && memmem(text.ptr, text.len, part.ptr, part.len));
-}
-
-static bool part_is_equal(struct slice part, struct slice to, bool ignore_case)
-{
-	return ignore_case ? slice_is_equal_nocase(part, to) : slice_is_equal(part, to);
-}
-
-bool route_string_is_match(const struct mesh_string *s, struct slice text)
-{
-	struct slice want = s->text;
-
-	switch (s->kind) {
-	case MESH_STRING_EXACT:
-		return part_is_equal(text, want, s->ignore_case);
-	case MESH_STRING_PREFIX:
-		return text.len >= want.len &&
-		       part_is_equal(slice_first(text, want.len), want, s->ignore_case);
-	case MESH_STRING_SUFFIX:
-		return text.len >= want.len &&
-		       part_is_equal(slice_skip(text, text.len - want.len), want, s->ignore_case);
-	case MESH_STRING_CONTAINS:
-		return has_inside(text, want, s->ignore_case);
-	case MESH_STRING_REGEX:
-		return regex_is_match(s->regex, text);
-	}
-	return false;
-}
 
 /* A signed decimal number, blanks around it allowed (as absl::SimpleAtoi). */
 static bool to_i64(struct slice s, int64_t *ret_v)
@@ -76,7 +34,7 @@ static bool value_is_match(const struct mesh_header_match *h, struct slice v)
 
 	switch (h->kind) {
 	case MESH_HEADER_STRING:
-		return route_string_is_match(&h->string, v);
+		return mesh_string_is_match(&h->string, v);
 	case MESH_HEADER_RANGE:
 		return to_i64(v, &number) && number >= h->range_start && number < h->range_end;
 	case MESH_HEADER_PRESENT:
@@ -201,7 +159,7 @@ bool route_queries_are_match(const struct mesh_query_match *q, uint32_t n, struc
 		bool found = query_value(query, q[i].name, &v);
 
 		if (q[i].is_present_match ? found != q[i].present :
-					    !found || !route_string_is_match(&q[i].string, v))
+					    !found || !mesh_string_is_match(&q[i].string, v))
 			return false;
 	}
 	return true;

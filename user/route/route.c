@@ -81,7 +81,7 @@ static bool cookies_are_match(const struct mesh_route *r, const struct l7_msg *m
 		struct slice v = SLICE_NONE;
 		bool found = cookie_value(m, c->name, &v);
 
-		if ((found && route_string_is_match(&c->string, v)) == c->invert)
+		if ((found && mesh_string_is_match(&c->string, v)) == c->invert)
 			return false;
 	}
 	return true;

@@ -11,7 +11,6 @@
 #include "mesh/listener.h"
 
 /* ---- matchers -------------------------------------------------------------------------------- */
-bool route_string_is_match(const struct mesh_string *s, struct slice text);
 /* All of @h match (an empty list matches). @a: for joined values. */
 bool route_headers_are_match(const struct mesh_header_match *h, uint32_t n, const struct l7_msg *m,
 			     struct arena *a);

@@ -42,7 +42,7 @@ static bool attachment_is_match(const struct mesh_header_match *h, const struct 
 
 static bool route_is_match(const struct mesh_rpc_route *r, const struct l7_msg *m, struct arena *a)
 {
-	if (r->has_method && !route_string_is_match(&r->method, m->method))
+	if (r->has_method && !mesh_string_is_match(&r->method, m->method))
 		return false;
 	for (uint32_t i = 0; i < r->n_headers; i++)
 		if (!attachment_is_match(&r->headers[i], m, a))
