@@ -190,15 +190,16 @@ static __always_inline int decide_inbound_own(const struct skiff_pod *pod,
 	       pod_has_addr(pod, remote);
 }
 
-/* What to do with a connection from elsewhere; <authz>, <pol>: NULL where no entry matches. */
+/* What to do with a connection from elsewhere; <pol>, <authz> of its list: NULL where none matches.
+ */
 static __always_inline struct decision
-decide_inbound(const struct skiff_pod *pod, const struct skiff_authz *authz,
-	       const struct skiff_policy *pol, int alive)
+decide_inbound(const struct skiff_pod *pod, const struct skiff_policy *pol,
+	       const struct skiff_authz *authz, int alive)
 {
-	if (authz && authz->action != SKIFF_AUTHZ_ALLOW)
-		return decision_of(DECIDE_REFUSE, SKIFF_R_IN_AUTHZ);
 	if (!pol)
 		return decision_of(DECIDE_PASS, SKIFF_R_IN_UNNAMED);
+	if (authz && authz->action != SKIFF_AUTHZ_PASS)
+		return decision_of(DECIDE_REFUSE, SKIFF_R_IN_AUTHZ);
 	if (pol->verdict == SKIFF_BYPASS || pol->verdict == SKIFF_L4)
 		return decision_of(DECIDE_PASS, SKIFF_R_IN_BYPASS);
 	if (pol->verdict != SKIFF_L7)

@@ -21,6 +21,19 @@ static __always_inline void count(__u32 reason)
 	count_by(reason, 1);
 }
 
+/* Counts for the pod what an operator must see of it. */
+static __always_inline void count_pod(__u32 pod, __u32 reason)
+{
+	struct skiff_pod_stat_key key = {.pod = pod, .reason = reason};
+	struct skiff_count first = {.count = 1};
+	struct skiff_count *c = bpf_map_lookup_elem(&skiff_pod_stats, &key);
+
+	if (c)
+		__sync_fetch_and_add(&c->count, 1);
+	else /* two at once for the first time: one is lost; a full map counts no more pods */
+		bpf_map_update_elem(&skiff_pod_stats, &key, &first, BPF_NOEXIST);
+}
+
 /* Which reasons write a record. */
 static __always_inline int reason_has_event(__u32 reason)
 {
@@ -63,6 +76,7 @@ static __always_inline void report(__u32 reason, __u32 pod, const struct skiff_s
 	count(reason);
 	if (!reason_has_event(reason))
 		return;
+	count_pod(pod, reason);
 	e = event_open(reason, key->netns, pod);
 	if (!e)
 		return;

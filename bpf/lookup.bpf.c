@@ -34,12 +34,12 @@ static __always_inline void ends_read(struct bpf_sk_lookup *ctx, struct skiff_so
 	ip_set_word(&key->remote, 3, ctx->remote_ip6[3]);
 }
 
-/* The entry for the exact port, else the one for any port, else NULL. */
-static __always_inline struct skiff_authz *authz_find(__u32 pod, const struct skiff_sock_key *key)
+/* The entry of the list for the exact port, else the one for any port, else NULL. */
+static __always_inline struct skiff_authz *authz_find(__u32 list, const struct skiff_sock_key *key)
 {
 	struct skiff_authz_key want = {
 		.prefixlen = SKIFF_AUTHZ_FIXED + 128,
-		.pod = pod,
+		.list = list,
 		.port = key->local_port,
 		.addr = key->remote,
 	};
@@ -68,6 +68,7 @@ static __always_inline __u32 steer(struct bpf_sk_lookup *ctx, const struct skiff
 static __always_inline int inbound(struct bpf_sk_lookup *ctx, const struct skiff_pod *pod,
 				   const struct skiff_sock_key *key, __u32 *reason)
 {
+	struct skiff_authz *authz = NULL;
 	struct skiff_policy *pol;
 	struct decision d;
 	int alive = 0;
@@ -75,7 +76,9 @@ static __always_inline int inbound(struct bpf_sk_lookup *ctx, const struct skiff
 	pol = policy_find(pod->id, SKIFF_INBOUND, &key->local, key->local_port);
 	if (pol && pol->verdict == SKIFF_L7)
 		alive = engine_alive(pod->id, SKIFF_LISTEN_IN);
-	d = decide_inbound(pod, authz_find(pod->id, key), pol, alive);
+	if (pol && pol->authz)
+		authz = authz_find(pol->authz, key);
+	d = decide_inbound(pod, pol, authz, alive);
 	*reason = d.reason;
 	if (d.action == DECIDE_PASS)
 		return SK_PASS;

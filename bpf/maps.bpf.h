@@ -133,6 +133,14 @@ struct {
 } skiff_stats SKIFF_MAP;
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SKIFF_MAX_POD_STATS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct skiff_pod_stat_key);
+	__type(value, struct skiff_count);
+} skiff_pod_stats SKIFF_MAP;
+
+struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, SKIFF_EVENT_BYTES);
 } skiff_events SKIFF_MAP;

@@ -14,7 +14,7 @@
 #define SKIFF_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)
 
 /* Version of everything below; a pinned map of another layout is refused. */
-#define SKIFF_LAYOUT 1
+#define SKIFF_LAYOUT 2
 
 /* SO_MARK of the engine's own sockets: never captured. No bit that kube-proxy or Cilium uses. */
 #define SKIFF_MARK 0x51f10001
@@ -38,6 +38,7 @@
 #define SKIFF_MAX_PAIRS     65536
 #define SKIFF_MAX_EXECS     8192
 #define SKIFF_MAX_NODES     256
+#define SKIFF_MAX_POD_STATS 8192
 #define SKIFF_EVENT_BYTES   (256 * 1024)
 
 struct skiff_addr {
@@ -96,14 +97,18 @@ SKIFF_SIZE(struct skiff_policy_key, 28);
 struct skiff_policy {
 	__u32 verdict; /* enum skiff_verdict */
 	__u32 service; /* of SKIFF_L4 */
+	__u32 authz;   /* inbound: the list of skiff_authz that is asked first; 0: none */
 	__u32 generation;
 };
-SKIFF_SIZE(struct skiff_policy, 12);
+SKIFF_SIZE(struct skiff_policy, 16);
 
-/* skiff_authz, LPM trie: exact port, then port 0; no entry means allowed. addr is the source. */
+/*
+ * skiff_authz, LPM trie: who is refused whatever he would say. Asked with the exact port (the pod's
+ * own), then with port 0; addr is the source. No entry: as the policy says.
+ */
 struct skiff_authz_key {
 	__u32 prefixlen; /* SKIFF_AUTHZ_FIXED + bits of addr */
-	__u32 pod;
+	__u32 list;
 	__u16 port;
 	__u16 pad;
 	struct skiff_addr addr;
@@ -112,7 +117,7 @@ SKIFF_SIZE(struct skiff_authz_key, 28);
 #define SKIFF_AUTHZ_FIXED 64
 
 enum skiff_authz_action {
-	SKIFF_AUTHZ_ALLOW,
+	SKIFF_AUTHZ_PASS, /* not refused here: what the policy says, the engine decides */
 	SKIFF_AUTHZ_DENY,
 };
 
@@ -313,6 +318,13 @@ enum skiff_reason {
 struct skiff_count {
 	__u64 count;
 };
+
+/* skiff_pod_stats: what happened to one pod, for the reasons that have an event */
+struct skiff_pod_stat_key {
+	__u32 pod;
+	__u32 reason; /* enum skiff_reason */
+};
+SKIFF_SIZE(struct skiff_pod_stat_key, 8);
 
 /* A record of skiff_events. Ends are as the application sees them: local, remote (asked for). */
 struct skiff_event {

@@ -110,6 +110,7 @@ void agent_free(struct agent *a)
 	while ((n = list_pop(&a->pods)) != NULL)
 		agent_pod_free(list_entry(n, struct agent_pod, node));
 	l4_free(a->l4);
+	guards_free(a->guards);
 	datapath_close(a->dp);
 	mesh_view_unref(a->host);
 	mesh_snapshot_unref(a->snap);

@@ -92,6 +92,7 @@ struct agent {
 	struct dns *dns;
 	struct heart *heart; /* NULL: it does not beat */
 	struct l4 *l4; /* services that the kernel balances; NULL without capture */
+	struct guards *guards; /* who the kernel refuses; NULL without capture */
 	struct list rules;       /* policy.c: struct agent_rules */
 	bool l4_changed;         /* endpoints of some service */
 	uint64_t l4_check_at_ms; /* do the users of shared services still agree? 0: no need */
@@ -201,7 +202,56 @@ int l4_write(struct l4 *l, uint32_t generation, struct err *e);
 /* Takes those out of the kernel that nobody names any more. */
 void l4_trim(struct l4 *l);
 
+/* ---- authz.c: what the kernel can decide of the authorization of connections ---- */
+/* A pod of this node, which is known by its address. */
+struct authz_who {
+	struct addr addr;
+	struct slice principal;
+	uint32_t order; /* of two with one address the first counts */
+};
+
+struct authz_ask {
+	const struct mesh_listener *listener;
+	const struct addr *local; /* the only destination, or NULL */
+	uint16_t port;            /* the only one, or 0 */
+	const struct authz_who *who; /* sorted by address, each one once */
+	uint32_t n_who;
+};
+
+#define AUTHZ_ENTRIES_MAX (SKIFF_MAX_AUTHZ / 4)
+
+/* Does a chain authorize connections? @ret_identity: also by who the client is. */
+bool authz_is_asked(const struct mesh_listener *l, bool *ret_identity);
+/*
+ * Makes the list of who is refused in any case, to be freed; none, when the kernel can refuse
+ * nobody. Never more permissive and never stricter than the engine together with it. 0, or -E2BIG:
+ * too much for the kernel, the engine decides all.
+ */
+int authz_derive(const struct authz_ask *q, struct datapath_authz **ret_v, size_t *ret_n);
+
+/* ---- guard.c: such lists in the kernel, one for all listeners that have the same ---- */
+struct guards;
+struct guard;
+
+struct guards *guards_new(struct datapath *dp);
+void guards_free(struct guards *g); /* NULL is allowed */
+/* The pods that are known by address are those that the next snapshot serves. */
+void guards_know(struct guards *g, const struct agent *a);
+/* A number for what they know; another one when it changed. */
+uint64_t guards_known(const struct guards *g);
+/* The list for connections to @to (port 0: any; @bits 0: any address), referenced; NULL: none. */
+struct guard *guard_get(struct guards *g, const struct mesh_listener *l, const struct addr *to,
+			unsigned int bits);
+void guard_unref(struct guard *g);         /* NULL is allowed; it goes with the next guards_trim */
+uint32_t guard_id(const struct guard *g); /* of datapath_rule; 0 for NULL */
+/* Writes what is new; then the rules may name it. */
+int guards_write(struct guards *g, uint32_t generation, struct err *e);
+/* Takes those out of the kernel that nobody names any more. */
+void guards_trim(struct guards *g);
+
 /* ---- xds.c: pods as nodes of a control plane ---- */
+/* Of the identities of pods; NULL: the default. */
+const char *agent_xds_trust_domain(const struct agent *a);
 /* Connects, when the configuration has a control plane. */
 int agent_xds_new(struct agent *a, struct err *e);
 void agent_xds_free(struct agent *a);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the kernel must know: for each pod which destinations go to the engine, which are answered
- * with an endpoint in the kernel, which are refused. Everything else is untouched. Rules are made
- * once for a view and shared by its pods; only pods that changed are written.
+ * with an endpoint in the kernel, which are refused, and which sources are refused before the
+ * engine is asked. Everything else is untouched. Rules are made once for a view and shared by its
+ * pods; only pods that changed are written.
  */
 #include <errno.h>
 #include <uthash.h>
@@ -29,6 +30,14 @@ struct use_name {
 	struct l4_use *use;
 };
 
+/* A rule for inbound connections that are authorized. */
+struct guarded {
+	struct guarded *next;
+	size_t rule; /* of agent_rules.v */
+	const struct mesh_listener *listener;
+	struct guard *guard; /* referenced; NULL: the kernel refuses nobody */
+};
+
 /* What a view asks of the kernel. */
 struct agent_rules {
 	struct list node; /* agent->rules */
@@ -37,6 +46,10 @@ struct agent_rules {
 	struct mesh_view *view; /* referenced */
 	bool is_mesh;           /* of a control plane */
 	bool is_stale;          /* a service does not fit any more: to be made anew */
+	bool has_unspecified;   /* listeners that take connections of either direction */
+	bool asks_identity;     /* some guard depends on the pods that are known by address */
+	uint64_t known;         /* guards_known() of then */
+	struct guarded *guarded;
 	struct datapath_rule *v;
 	size_t n;
 	struct l4_use *uses;
@@ -190,15 +203,46 @@ static enum skiff_verdict use_add(struct agent *a, struct agent_rules *r,
 	return SKIFF_L4;
 }
 
+/* Would the engine give all connections of the rule to this listener? */
+static bool is_for(const struct agent_rules *r, const struct datapath_rule *rule,
+		   const struct mesh_listener *l)
+{
+	struct addr any4 = { .ip = { [10] = 0xff, [11] = 0xff }, .port = rule->addr.port };
+
+	if (rule->direction != SKIFF_INBOUND || (!rule->bits && r->has_unspecified))
+		return false;
+	return mesh_view_listener(r->view, MESH_INBOUND, rule->bits ? &rule->addr : &any4) == l;
+}
+
+/* Adds the rule, with a guard where connections are authorized. */
+static int guarded_add(struct agent *a, struct agent_rules *r, struct rule_list *p,
+		       const struct datapath_rule *rule, const struct mesh_listener *l,
+		       struct err *e)
+{
+	size_t at = p->n;
+	bool asks_identity;
+	struct guarded *g;
+	int rc = rule_add(p, rule, e);
+
+	if (rc < 0 || p->n == at || !is_for(r, rule, l) || !authz_is_asked(l, &asks_identity))
+		return rc;
+	g = arena_new(&r->arena, struct guarded);
+	*g = (struct guarded){ r->guarded, at, l,
+			       guard_get(a->guards, l, &rule->addr, rule->bits) };
+	r->guarded = g;
+	r->asks_identity |= asks_identity;
+	p->v[at].authz = guard_id(g->guard);
+	return 0;
+}
+
 /* The rule for one address of a listener. */
-static int address_rule(struct rule_list *p, const struct datapath_rule *rule,
+static int address_rule(struct agent *a, struct agent_rules *r, struct rule_list *p,
+			struct datapath_rule rule, const struct mesh_listener *l,
 			const struct addr *at, struct err *e)
 {
-	struct datapath_rule r = *rule;
-
-	r.addr = addr_is_any(at) ? (struct addr){ .port = at->port } : *at;
-	r.bits = addr_is_any(at) ? 0 : 128;
-	return rule_add(p, &r, e);
+	rule.addr = addr_is_any(at) ? (struct addr){ .port = at->port } : *at;
+	rule.bits = addr_is_any(at) ? 0 : 128;
+	return guarded_add(a, r, p, &rule, l, e);
 }
 
 static int listener_rule(struct agent *a, struct agent_rules *r, struct rule_list *p,
@@ -211,12 +255,12 @@ static int listener_rule(struct agent *a, struct agent_rules *r, struct rule_lis
 	if (l->use_original_dst && r->is_mesh && rule.direction == SKIFF_OUTBOUND)
 		return virtual_rules(p, r->view, l, e);
 	if (l->use_original_dst)
-		return rule_add_all(p, rule.direction, 0, SKIFF_L7, e);
+		return guarded_add(a, r, p, &rule, l, e); /* for all addresses and ports */
 	if (rule.direction == SKIFF_OUTBOUND)
 		rule.verdict = use_add(a, r, l, &rule.service);
-	rc = address_rule(p, &rule, &l->addr, e);
+	rc = address_rule(a, r, p, rule, l, &l->addr, e);
 	for (uint32_t i = 0; i < l->n_more && rc == 0; i++)
-		rc = address_rule(p, &rule, &l->more[i], e);
+		rc = address_rule(a, r, p, rule, l, &l->more[i], e);
 	return rc;
 }
 
@@ -226,6 +270,8 @@ static void rules_unref(struct agent_rules *r)
 		return;
 	for (size_t i = 0; i < r->n_uses; i++)
 		l4_service_unref(r->uses[i].service);
+	for (struct guarded *g = r->guarded; g; g = g->next)
+		guard_unref(g->guard);
 	HASH_CLEAR(hh, r->names);
 	list_del(&r->node);
 	mesh_view_unref(r->view);
@@ -244,6 +290,9 @@ static int rules_make(struct agent *a, struct mesh_view *v, bool is_mesh,
 	r->refs = 1;
 	r->view = mesh_view_ref(v);
 	r->is_mesh = is_mesh;
+	r->known = guards_known(a->guards);
+	for (uint32_t i = 0; i < v->n_listeners; i++)
+		r->has_unspecified |= mesh_view_listener_at(v, i)->direction == MESH_UNSPECIFIED;
 	r->uses = arena_array(&r->arena, struct l4_use, v->n_listeners);
 	list_push(&a->rules, &r->node);
 	for (uint32_t i = 0; i < v->n_listeners && rc == 0; i++)
@@ -257,6 +306,30 @@ static int rules_make(struct agent *a, struct mesh_view *v, bool is_mesh,
 	}
 	*ret_r = r;
 	return 0;
+}
+
+/* Another pod has come or gone: who is refused by name may have changed with it. */
+static void rules_recognize(struct agent *a, struct agent_rules *r)
+{
+	bool has_changed = false;
+
+	if (!r->asks_identity || r->known == guards_known(a->guards))
+		return;
+	r->known = guards_known(a->guards);
+	for (struct guarded *g = r->guarded; g; g = g->next) {
+		struct datapath_rule *rule = &r->v[g->rule];
+		struct guard *was = g->guard;
+
+		g->guard = guard_get(a->guards, g->listener, &rule->addr, rule->bits);
+		has_changed |= g->guard != was;
+		rule->authz = guard_id(g->guard);
+		guard_unref(was);
+	}
+	list_for_each(n, &a->pods) {
+		struct agent_pod *pod = list_entry(n, struct agent_pod, node);
+
+		pod->rules_changed |= has_changed && pod->rules == r;
+	}
 }
 
 /* Those of the pod's view as it is now, with a reference; NULL for a pod without one. */
@@ -273,6 +346,7 @@ static int rules_get(struct agent *a, const struct agent_pod *pod, struct agent_
 
 		if (r->view != pod->view || r->is_mesh != is_mesh || r->is_stale)
 			continue;
+		rules_recognize(a, r);
 		r->refs++;
 		*ret_r = r;
 		return 0;
@@ -361,7 +435,7 @@ static bool is_same(const struct agent_rules *a, const struct agent_rules *b)
 		const struct datapath_rule *x = &a->v[i], *y = &b->v[i];
 
 		if (x->direction != y->direction || x->verdict != y->verdict ||
-		    x->bits != y->bits || x->service != y->service ||
+		    x->bits != y->bits || x->service != y->service || x->authz != y->authz ||
 		    !addr_is_equal(&x->addr, &y->addr))
 			return false;
 	}
@@ -400,19 +474,26 @@ int agent_policy_apply(struct agent *a, struct err *e)
 		return 0;
 	if (!a->l4)
 		a->l4 = l4_new(a->dp);
+	if (!a->guards)
+		a->guards = guards_new(a->dp);
 	a->l4_changed = false;
+	guards_know(a->guards, a);
 	next = xcalloc(a->n_pods + 1, sizeof(struct agent_rules *));
 	r = plan(a, next, e);
 	if (r == 0)
 		r = l4_write(a->l4, (uint32_t)a->version, e);
+	if (r == 0)
+		r = guards_write(a->guards, (uint32_t)a->version, e);
 	if (r == 0)
 		r = write_pods(a, next, e);
 	for (uint32_t i = 0; i < a->n_pods; i++)
 		rules_unref(next[i]);
 	free(next);
 	/* No policy names the others any more. */
-	if (r == 0)
+	if (r == 0) {
 		l4_trim(a->l4);
+		guards_trim(a->guards);
+	}
 	return r;
 }
 

@@ -151,6 +151,11 @@ bool agent_xds_wants(const struct agent *a, const struct skiffd_pod *conf)
 	return a->xds && conf->xds && !conf->n_resources;
 }
 
+const char *agent_xds_trust_domain(const struct agent *a)
+{
+	return a->xds ? a->xds->conf->trust_domain : NULL;
+}
+
 /* "region/zone/subzone" in three. */
 static void locality_split(struct arena *arena, const char *text, struct xds_pod *p)
 {

@@ -25,7 +25,8 @@ static int run(struct cli *c, int argc, char **argv)
 static const char help[] =
 	"Prints what the kernel does with the connections of a pod: left alone, sent to the\n"
 	"engine, sent straight to an endpoint that the kernel picks (with the endpoints and their\n"
-	"weights), or refused; and which sources may connect to the pod.\n"
+	"weights), or refused; which sources are refused before the engine is asked; and what was\n"
+	"refused so far.\n"
 	"\n"
 	"  POD  NAMESPACE/NAME, or NAME\n"
 	"\n"

@@ -97,7 +97,7 @@ int datapath_pod_add(struct datapath *dp, const struct datapath_pod *pod,
  */
 int datapath_pod_listener_set(struct datapath *dp, uint32_t pod, enum skiff_listener role, int fd,
 			      struct err *err);
-/* Forgets the pod, its policies and authorizations. An unknown pod is fine. */
+/* Forgets the pod, its policies and counters. An unknown pod is fine. */
 int datapath_pod_remove(struct datapath *dp, uint64_t netns, struct err *err);
 
 /* What the map holds, also from an earlier skiffd; returns how many, at most @max filled. */
@@ -115,21 +115,34 @@ struct datapath_rule {
 	struct addr addr;  /* the destination; its port, or 0 for any */
 	unsigned int bits; /* prefix length, of 128 (IPv4: + 96) */
 	uint32_t service;  /* of SKIFF_L4 */
+	uint32_t authz;    /* inbound: the list that is asked first; 0: none */
 };
 
-/* All rules of the pod. Two rules with one key are refused (-EEXIST), a full map is -E2BIG. */
+/*
+ * All rules of the pod. Two rules with one key are refused (-EEXIST), a full map is -E2BIG. Costs
+ * O(the pod's rules), however many others have.
+ */
 int datapath_policy_set(struct datapath *dp, uint32_t pod, const struct datapath_rule *rules,
 			size_t n, uint32_t generation, struct err *err);
 
 struct datapath_authz {
 	struct addr source; /* port: the pod's own port, or 0 for any */
 	unsigned int bits;  /* prefix length, of 128 */
-	bool allow;
+	bool is_deny;       /* else: left to the engine */
 };
 
-/* All L4 authorizations of the pod. No entry that matches means allowed. */
-int datapath_authz_set(struct datapath *dp, uint32_t pod, const struct datapath_authz *rules,
+/*
+ * The whole list @list (not 0), which rules may name once it is there: who is refused by the kernel
+ * itself. The exact port is asked before any port, then the longest prefix wins; what no entry
+ * matches passes. Rules of several pods may name one list.
+ */
+int datapath_authz_set(struct datapath *dp, uint32_t list, const struct datapath_authz *entries,
 		       size_t n, uint32_t generation, struct err *err);
+/*
+ * Removes the lists that are not among @lists: after the rules that named them. Waits for programs
+ * that are under way when there is something to remove.
+ */
+void datapath_authz_trim(struct datapath *dp, const uint32_t *lists, size_t n);
 
 struct datapath_backend {
 	struct addr addr;
@@ -217,7 +230,7 @@ int datapath_selftest(struct datapath *dp, struct datapath_selftest *ret_result,
 
 /* Prints the pinned maps as tables; works without a running skiffd. */
 int datapath_show(const char *pin_dir, FILE *out, struct err *err);
-/* What the kernel does with the connections of one pod, from the pinned maps. */
+/* What the kernel does with the connections of one pod, and did, from the pinned maps. */
 int datapath_show_pod(const char *pin_dir, uint32_t pod, FILE *out, struct err *err);
 
 #endif

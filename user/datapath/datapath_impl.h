@@ -6,6 +6,7 @@
 #define SKIFF_DATAPATH_DATAPATH_IMPL_H
 
 #include <limits.h>
+#include <uthash.h>
 
 #include "datapath/datapath.h"
 
@@ -15,7 +16,7 @@ struct skiff_bpf;
 /* Every map of bpf/maps.bpf.h. */
 #define DATAPATH_MAPS(X)                                                                           \
 	X(pods) X(policy) X(authz) X(services) X(backends) X(nodes) X(beat) X(sock) X(origdst)     \
-	X(socks) X(pairs) X(listen) X(execs) X(stats) X(events)
+	X(socks) X(pairs) X(listen) X(execs) X(stats) X(pod_stats) X(events)
 
 enum datapath_map {
 #define X(name) MAP_##name,
@@ -24,8 +25,10 @@ enum datapath_map {
 	MAP_COUNT,
 };
 
-/* The sorted content of an LPM map, keys and values back to back. */
+/* What an LPM map holds of one owner (a pod, a list): sorted, keys and values back to back. */
 struct shadow {
+	UT_hash_handle hh;
+	uint32_t owner;
 	unsigned char *items;
 	size_t n, room;
 };
@@ -37,7 +40,7 @@ struct datapath {
 	struct ring_buffer *ring;
 	void (*each)(void *arg, const struct skiff_event *event); /* during datapath_events_read */
 	void *each_arg;
-	struct shadow policy, authz;
+	struct shadow *policy, *authz; /* by owner */
 	int answers;     /* executables judged in this datapath_events_read() */
 	uint64_t cgroup; /* of this process, 0: unknown */
 	uint32_t credit, beat_seconds;
@@ -90,6 +93,11 @@ int netns_cookie_get(int netns, uint64_t *ret_cookie, struct err *err);
 /* Reads what is pinned, so that the first list is applied by difference too. */
 int policy_load(struct datapath *dp, struct err *err);
 void policy_free(struct datapath *dp);
+
+/* ---- service.c ------------------------------------------------------------------------------- */
+
+/* Waits until no program runs any more that was running when it was called (some milliseconds). */
+void programs_settle(void);
 
 /* ---- classify.c, exec.c ---------------------------------------------------------------------- */
 

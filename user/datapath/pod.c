@@ -209,7 +209,6 @@ int datapath_pod_remove(struct datapath *dp, uint64_t netns, struct err *err)
 {
 	struct skiff_pod pod;
 	char name[32];
-	int r;
 
 	pin_lookup_name(netns, name, sizeof(name));
 	pin_link_remove(dp->pin_dir, name);
@@ -222,8 +221,10 @@ int datapath_pod_remove(struct datapath *dp, uint64_t netns, struct err *err)
 
 		bpf_map_delete_elem(dp->map[MAP_listen], &key);
 	}
-	r = datapath_policy_set(dp, pod.id, NULL, 0, 0, err);
-	if (r < 0)
-		return r;
-	return datapath_authz_set(dp, pod.id, NULL, 0, 0, err);
+	for (__u32 reason = 0; reason < SKIFF_R_COUNT; reason++) {
+		struct skiff_pod_stat_key key = {.pod = pod.id, .reason = reason};
+
+		bpf_map_delete_elem(dp->map[MAP_pod_stats], &key);
+	}
+	return datapath_policy_set(dp, pod.id, NULL, 0, 0, err);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whole lists of policies and authorizations per pod, applied by difference: what is new or
- * changed is written first, what is not wanted any more is removed after, nothing else is touched.
- * A shadow of each LPM map saves walking it; it is read from the pins at start.
+ * Whole lists of policies (of a pod) and authorizations (of a list), applied by difference: what is
+ * new or changed is written first, what is not wanted any more is removed after, nothing else is
+ * touched. Shadows of what each owner has in the LPM maps save walking those; they are read from
+ * the pins at start.
  */
 #include "datapath/datapath_impl.h"
 
@@ -11,20 +12,20 @@
 
 /*
  * An item is key and value back to back. In both maps the key is 28 bytes and begins with
- * prefixlen and pod; the value ends with the generation, which is not compared.
+ * prefixlen and owner; the value ends with the generation, which is not compared.
  */
 #define KEY_SIZE sizeof(struct skiff_policy_key)
 
 _Static_assert(sizeof(struct skiff_authz_key) == KEY_SIZE, "one key size");
-_Static_assert(offsetof(struct skiff_authz_key, pod) == offsetof(struct skiff_policy_key, pod),
-	       "one place of the pod");
+_Static_assert(offsetof(struct skiff_authz_key, list) == offsetof(struct skiff_policy_key, pod),
+	       "one place of the owner");
 
 struct lpm {
 	int fd;
 	const char *name;
 	size_t value; /* bytes */
 	unsigned int max;
-	struct shadow *shadow;
+	struct shadow **shadows;
 };
 
 struct policy_item {
@@ -59,12 +60,12 @@ static unsigned char *item_at(const struct lpm *m, const struct shadow *s, size_
 	return s->items + i * item_size(m);
 }
 
-static __u32 item_pod(const unsigned char *item)
+static __u32 item_owner(const unsigned char *item)
 {
-	__u32 pod;
+	__u32 owner;
 
-	memcpy(&pod, item + offsetof(struct skiff_policy_key, pod), sizeof(pod));
-	return pod;
+	memcpy(&owner, item + offsetof(struct skiff_policy_key, pod), sizeof(owner));
+	return owner;
 }
 
 static int item_compare(const void *a, const void *b)
@@ -97,22 +98,46 @@ static void shadow_sort(const struct lpm *m, struct shadow *s)
 		qsort(s->items, s->n, item_size(m), item_compare);
 }
 
+/* What is there of @owner, maybe nothing yet. */
+static struct shadow *shadow_of(const struct lpm *m, uint32_t owner)
+{
+	struct shadow *s;
+
+	HASH_FIND(hh, *m->shadows, &owner, sizeof(owner), s);
+	if (s)
+		return s;
+	s = xcalloc(1, sizeof(*s));
+	s->owner = owner;
+	HASH_ADD(hh, *m->shadows, owner, sizeof(owner), s);
+	return s;
+}
+
+static void shadow_free(const struct lpm *m, struct shadow *s)
+{
+	HASH_DEL(*m->shadows, s);
+	free(s->items);
+	free(s);
+}
+
 /* ---- reading the pins ------------------------------------------------------------------------ */
 
 static int shadow_read(const struct lpm *m, struct err *err)
 {
 	unsigned char item[KEY_SIZE + sizeof(struct skiff_policy)], next[KEY_SIZE];
+	struct shadow *s, *tmp;
 	void *previous = NULL;
+	unsigned int n = 0;
 
 	while (bpf_map_get_next_key(m->fd, previous, next) == 0) {
 		memcpy(item, next, KEY_SIZE);
 		previous = item;
 		if (bpf_map_lookup_elem(m->fd, item, item + KEY_SIZE) == 0)
-			shadow_push(m, m->shadow, item);
-		if (m->shadow->n > m->max)
+			shadow_push(m, shadow_of(m, item_owner(item)), item);
+		if (n++ == m->max)
 			return err_set(err, -EIO, "%s: more entries than it can have", m->name);
 	}
-	shadow_sort(m, m->shadow);
+	HASH_ITER(hh, *m->shadows, s, tmp)
+		shadow_sort(m, s);
 	return 0;
 }
 
@@ -126,8 +151,12 @@ int policy_load(struct datapath *dp, struct err *err)
 
 void policy_free(struct datapath *dp)
 {
-	free(dp->policy.items);
-	free(dp->authz.items);
+	struct lpm maps[] = {lpm_policy(dp), lpm_authz(dp)};
+	struct shadow *s, *tmp;
+
+	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
+		HASH_ITER(hh, *maps[i].shadows, s, tmp)
+			shadow_free(&maps[i], s);
 }
 
 /* ---- applying -------------------------------------------------------------------------------- */
@@ -142,15 +171,15 @@ static int item_write(const struct lpm *m, const unsigned char *item, struct err
 	return err_set(err, -errno, "write %s: %m", m->name);
 }
 
-/* Writes what is new or changed; @now gets what is there afterwards, also on failure. */
-static int list_write(const struct lpm *m, const struct shadow *want, struct shadow *now,
-		      struct err *err)
+/* Writes what is new or changed against @was; @now gets what is there of @want, also on failure. */
+static int list_write(const struct lpm *m, const struct shadow *was, const struct shadow *want,
+		      struct shadow *now, struct err *err)
 {
 	int r;
 
 	for (size_t i = 0; i < want->n; i++) {
 		const unsigned char *item = item_at(m, want, i);
-		const unsigned char *old = item_find(m, m->shadow, item);
+		const unsigned char *old = item_find(m, was, item);
 
 		if (old && item_is_same(m, old, item)) {
 			shadow_push(m, now, old);
@@ -164,40 +193,44 @@ static int list_write(const struct lpm *m, const struct shadow *want, struct sha
 	return 0;
 }
 
-/* Makes @want (sorted) the entries of @pod. On failure the old ones are all still there. */
-static int list_apply(const struct lpm *m, __u32 pod, const struct shadow *want, struct err *err)
+/* Makes @want (sorted) the entries of @owner. On failure the old ones are all still there. */
+static int list_apply(const struct lpm *m, __u32 owner, const struct shadow *want, struct err *err)
 {
-	struct shadow now = {0};
-	int r = list_write(m, want, &now, err);
+	struct shadow *was = shadow_of(m, owner), now = {0};
+	int r = list_write(m, was, want, &now, err);
 	size_t written = now.n;
 
-	for (size_t i = 0; i < m->shadow->n; i++) {
-		const unsigned char *old = item_at(m, m->shadow, i);
+	for (size_t i = 0; i < was->n; i++) {
+		const unsigned char *old = item_at(m, was, i);
 		const struct shadow done = {.items = now.items, .n = written};
 
 		if (item_find(m, &done, old))
 			continue;
-		if (r == 0 && item_pod(old) == pod)
+		if (r == 0)
 			bpf_map_delete_elem(m->fd, old);
 		else
 			shadow_push(m, &now, old);
 	}
-	free(m->shadow->items);
-	*m->shadow = now;
-	shadow_sort(m, m->shadow);
+	free(was->items);
+	was->items = now.items;
+	was->n = now.n;
+	was->room = now.room;
+	shadow_sort(m, was);
+	if (!was->n)
+		shadow_free(m, was);
 	return r;
 }
 
 /* Sorts @want, refuses two entries of one key, applies. */
-static int list_set(const struct lpm *m, __u32 pod, struct shadow *want, struct err *err)
+static int list_set(const struct lpm *m, __u32 owner, struct shadow *want, struct err *err)
 {
 	shadow_sort(m, want);
 	for (size_t i = 1; i < want->n; i++) {
 		if (item_compare(item_at(m, want, i - 1), item_at(m, want, i)) == 0)
-			return err_set(err, -EEXIST, "%s: two entries for one prefix and port of "
-						     "pod %u", m->name, pod);
+			return err_set(err, -EEXIST, "%s: two entries for one prefix and port "
+						     "of %u", m->name, owner);
 	}
-	return list_apply(m, pod, want, err);
+	return list_apply(m, owner, want, err);
 }
 
 static int bits_check(const struct lpm *m, unsigned int bits, struct err *err)
@@ -219,7 +252,7 @@ int datapath_policy_set(struct datapath *dp, uint32_t pod, const struct datapath
 			.key.direction = (__u8)rules[i].direction,
 			.key.port = rules[i].addr.port,
 			.key.addr = addr_to_map(&rules[i].addr),
-			.value = {rules[i].verdict, rules[i].service, generation},
+			.value = {rules[i].verdict, rules[i].service, rules[i].authz, generation},
 		};
 
 		addr_mask(&item.key.addr, rules[i].bits);
@@ -232,7 +265,7 @@ int datapath_policy_set(struct datapath *dp, uint32_t pod, const struct datapath
 	return r;
 }
 
-int datapath_authz_set(struct datapath *dp, uint32_t pod, const struct datapath_authz *rules,
+int datapath_authz_set(struct datapath *dp, uint32_t list, const struct datapath_authz *entries,
 		       size_t n, uint32_t generation, struct err *err)
 {
 	struct lpm m = lpm_authz(dp);
@@ -241,22 +274,44 @@ int datapath_authz_set(struct datapath *dp, uint32_t pod, const struct datapath_
 
 	for (size_t i = 0; i < n && r == 0; i++) {
 		struct authz_item item = {
-			.key.prefixlen = SKIFF_AUTHZ_FIXED + rules[i].bits,
-			.key.pod = pod,
-			.key.port = rules[i].source.port,
-			.key.addr = addr_to_map(&rules[i].source),
-			.value.action = rules[i].allow ? SKIFF_AUTHZ_ALLOW : SKIFF_AUTHZ_DENY,
+			.key.prefixlen = SKIFF_AUTHZ_FIXED + entries[i].bits,
+			.key.list = list,
+			.key.port = entries[i].source.port,
+			.key.addr = addr_to_map(&entries[i].source),
+			.value.action = entries[i].is_deny ? SKIFF_AUTHZ_DENY : SKIFF_AUTHZ_PASS,
 			.value.generation = generation,
 		};
 
-		addr_mask(&item.key.addr, rules[i].bits);
+		addr_mask(&item.key.addr, entries[i].bits);
 		shadow_push(&m, &want, &item);
-		r = bits_check(&m, rules[i].bits, err);
+		r = bits_check(&m, entries[i].bits, err);
 	}
 	if (r == 0)
-		r = list_set(&m, pod, &want, err);
+		r = list_set(&m, list, &want, err);
 	free(want.items);
 	return r;
+}
+
+void datapath_authz_trim(struct datapath *dp, const uint32_t *lists, size_t n)
+{
+	struct lpm m = lpm_authz(dp);
+	struct shadow *s, *tmp, *live = NULL;
+	const struct shadow none = {0};
+
+	/* What stays is put aside, then the rest goes. */
+	for (size_t i = 0; i < n; i++) {
+		HASH_FIND(hh, *m.shadows, &lists[i], sizeof(lists[i]), s);
+		if (!s)
+			continue;
+		HASH_DEL(*m.shadows, s);
+		HASH_ADD(hh, live, owner, sizeof(s->owner), s);
+	}
+	/* A program may have read the rule already, and not yet the list. */
+	if (*m.shadows)
+		programs_settle();
+	HASH_ITER(hh, *m.shadows, s, tmp)
+		list_apply(&m, s->owner, &none, NULL);
+	*m.shadows = live;
 }
 
 /* ---- nodes ----------------------------------------------------------------------------------- */

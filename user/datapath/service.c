@@ -130,11 +130,8 @@ static int id_compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/*
- * Waits until no program runs any more that was running when it was called: a connect(2) may have
- * read its policy already, and not yet the service.
- */
-static void programs_settle(void)
+/* A connect(2) may have read its policy already, and not yet the service. */
+void programs_settle(void)
 {
 	struct timespec ms20 = {.tv_nsec = 20 * 1000 * 1000};
 

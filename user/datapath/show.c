@@ -82,8 +82,8 @@ static void row_policy(FILE *out, const void *key, const void *value)
 	fprintf(out, "%-5u %-4s ", k->pod, k->direction == SKIFF_INBOUND ? "in" : "out");
 	print_prefix(out, &k->addr, k->prefixlen - SKIFF_POLICY_FIXED);
 	print_port(out, k->port);
-	fprintf(out, " %-8s %-8u %u\n", name_of(p->verdict, verdicts, ARRAY_LEN(verdicts)),
-		p->service, p->generation);
+	fprintf(out, " %-8s %-10u %-8x %u\n", name_of(p->verdict, verdicts, ARRAY_LEN(verdicts)),
+		p->service, p->authz, p->generation);
 }
 
 static void row_authz(FILE *out, const void *key, const void *value)
@@ -91,10 +91,10 @@ static void row_authz(FILE *out, const void *key, const void *value)
 	const struct skiff_authz_key *k = key;
 	const struct skiff_authz *a = value;
 
-	fprintf(out, "%-5u ", k->pod);
+	fprintf(out, "%-8x ", k->list);
 	print_prefix(out, &k->addr, k->prefixlen - SKIFF_AUTHZ_FIXED);
 	print_port(out, k->port);
-	fprintf(out, " %-8s %u\n", a->action == SKIFF_AUTHZ_ALLOW ? "allow" : "deny",
+	fprintf(out, " %-8s %u\n", a->action == SKIFF_AUTHZ_PASS ? "pass" : "deny",
 		a->generation);
 }
 
@@ -136,6 +136,15 @@ static void row_exec(FILE *out, const void *key, const void *value)
 		name_of(e->verdict, verdicts, ARRAY_LEN(verdicts)), e->tgid);
 }
 
+static void row_pod_stat(FILE *out, const void *key, const void *value)
+{
+	const struct skiff_pod_stat_key *k = key;
+	const struct skiff_count *c = value;
+
+	fprintf(out, "%-5u %-12" PRIu64 " %s\n", k->pod, (uint64_t)c->count,
+		datapath_reason_text((enum skiff_reason)k->reason));
+}
+
 static void row_beat(FILE *out, const void *key, const void *value)
 {
 	const struct skiff_beat *b = value;
@@ -158,13 +167,15 @@ static const struct {
 } tables[] = {
 	{MAP_beat, "heartbeat", row_beat},
 	{MAP_pods, "pod   netns                accelerate engine gone, addresses", row_pod},
-	{MAP_policy, "pod   dir  destination                  port   verdict  service  generation",
+	{MAP_policy,
+	 "pod   dir  destination                  port   verdict  service    authz    generation",
 	 row_policy},
-	{MAP_authz, "pod   source                       port   action   generation", row_authz},
+	{MAP_authz, "list     source                       port   action   generation", row_authz},
 	{MAP_services, "service  backends  set  weights    generation", row_service},
 	{MAP_backends, "service  set  slot   address                      weight", row_backend},
 	{MAP_nodes, "node                         generation", row_node},
 	{MAP_execs, "device       inode        verdict  process", row_exec},
+	{MAP_pod_stats, "pod   count        what happened", row_pod_stat},
 };
 
 static int map_open(const char *pin_dir, enum datapath_map map, struct err *err)
@@ -218,25 +229,27 @@ static void stats_print(FILE *out, int fd)
 
 /* The maps that say what the kernel does with a pod's connections. */
 struct pod_maps {
-	int policy, authz, services, backends;
+	int policy, authz, services, backends, stats;
 };
 
 static int pod_maps_open(const char *pin_dir, struct pod_maps *m, struct err *err)
 {
-	*m = (struct pod_maps){-1, -1, -1, -1};
+	*m = (struct pod_maps){-1, -1, -1, -1, -1};
 	if ((m->policy = map_open(pin_dir, MAP_policy, err)) < 0)
 		return m->policy;
 	if ((m->authz = map_open(pin_dir, MAP_authz, err)) < 0)
 		return m->authz;
 	if ((m->services = map_open(pin_dir, MAP_services, err)) < 0)
 		return m->services;
-	m->backends = map_open(pin_dir, MAP_backends, err);
-	return m->backends < 0 ? m->backends : 0;
+	if ((m->backends = map_open(pin_dir, MAP_backends, err)) < 0)
+		return m->backends;
+	m->stats = map_open(pin_dir, MAP_pod_stats, err);
+	return m->stats < 0 ? m->stats : 0;
 }
 
 static void pod_maps_close(struct pod_maps *m)
 {
-	const int fds[] = {m->policy, m->authz, m->services, m->backends};
+	const int fds[] = {m->policy, m->authz, m->services, m->backends, m->stats};
 
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		if (fds[i] >= 0)
@@ -264,6 +277,26 @@ static void print_backends(FILE *out, const struct pod_maps *m, __u32 service)
 	}
 }
 
+/* Who is refused by the kernel itself; all others are the engine's. */
+static void print_authz(FILE *out, const struct pod_maps *m, __u32 list)
+{
+	struct skiff_authz_key key;
+	struct skiff_authz a;
+	void *previous = NULL;
+
+	while (bpf_map_get_next_key(m->authz, previous, &key) == 0) {
+		previous = &key;
+		if (key.list != list || bpf_map_lookup_elem(m->authz, &key, &a) < 0)
+			continue;
+		fprintf(out, "      <- ");
+		print_prefix(out, &key.addr, key.prefixlen - SKIFF_AUTHZ_FIXED);
+		if (key.port)
+			fprintf(out, " at port %u", key.port);
+		fprintf(out, "%s\n",
+			a.action == SKIFF_AUTHZ_PASS ? " to the engine" : " refused");
+	}
+}
+
 static void pod_policies(FILE *out, const struct pod_maps *m, uint32_t pod)
 {
 	static const char *const texts[] = {
@@ -281,31 +314,33 @@ static void pod_policies(FILE *out, const struct pod_maps *m, uint32_t pod)
 		fprintf(out, "%-9s ", key.direction == SKIFF_INBOUND ? "inbound" : "outbound");
 		print_prefix(out, &key.addr, key.prefixlen - SKIFF_POLICY_FIXED);
 		print_port(out, key.port);
-		fprintf(out, " %s\n", name_of(p.verdict, texts, ARRAY_LEN(texts)));
+		fprintf(out, " %s%s\n", name_of(p.verdict, texts, ARRAY_LEN(texts)),
+			p.authz ? ", but by source:" : "");
 		if (p.verdict == SKIFF_L4)
 			print_backends(out, m, p.service);
+		if (p.authz)
+			print_authz(out, m, p.authz);
 		n++;
 	}
 	fprintf(out, n ? "everything else is left alone\n" : "everything is left alone\n");
 }
 
-static void pod_authz(FILE *out, const struct pod_maps *m, uint32_t pod)
+/* What the kernel refused, and other troubles. */
+static void pod_stats(FILE *out, const struct pod_maps *m, uint32_t pod)
 {
-	struct skiff_authz_key key;
-	struct skiff_authz a;
-	void *previous = NULL;
 	bool any = false;
 
-	while (bpf_map_get_next_key(m->authz, previous, &key) == 0) {
-		previous = &key;
-		if (key.pod != pod || bpf_map_lookup_elem(m->authz, &key, &a) < 0)
+	for (__u32 reason = 0; reason < SKIFF_R_COUNT; reason++) {
+		struct skiff_pod_stat_key key = {.pod = pod, .reason = reason};
+		struct skiff_count c;
+
+		if (bpf_map_lookup_elem(m->stats, &key, &c) < 0)
 			continue;
 		if (!any)
-			fprintf(out, "\nSOURCE                       PORT   INBOUND CONNECTIONS\n");
+			fprintf(out, "\n       COUNT  WHAT HAPPENED\n");
 		any = true;
-		print_prefix(out, &key.addr, key.prefixlen - SKIFF_AUTHZ_FIXED);
-		print_port(out, key.port);
-		fprintf(out, " %s\n", a.action == SKIFF_AUTHZ_ALLOW ? "allowed" : "refused");
+		fprintf(out, "%12" PRIu64 "  %s\n", (uint64_t)c.count,
+			datapath_reason_text((enum skiff_reason)reason));
 	}
 }
 
@@ -316,7 +351,7 @@ int datapath_show_pod(const char *pin_dir, uint32_t pod, FILE *out, struct err *
 
 	if (r == 0) {
 		pod_policies(out, &m, pod);
-		pod_authz(out, &m, pod);
+		pod_stats(out, &m, pod);
 	}
 	pod_maps_close(&m);
 	return r;

@@ -38,6 +38,16 @@ const struct mesh_pod *mesh_snapshot_pod(const struct mesh_snapshot *s, uint32_t
 	return NULL;
 }
 
+struct slice mesh_principal(struct arena *a, const char *domain, struct slice namespace_,
+			    struct slice account)
+{
+	if (!namespace_.len)
+		return SLICE_NONE;
+	return arena_printf(a, "spiffe://%s/ns/%.*s/sa/%.*s", domain ? domain : "cluster.local",
+			    SLICE_ARG(namespace_),
+			    SLICE_ARG(account.len ? account : SLICE("default")));
+}
+
 bool mesh_pod_has_inbound(const struct mesh_pod *p, const struct addr *dst)
 {
 	for (uint32_t i = 0; i < p->n_inbound; i++) {

@@ -122,6 +122,13 @@ struct mesh_pod {
 	struct mesh_view *view;
 };
 
+/*
+ * The identity of a pod: "spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT", in @a; none without a
+ * namespace. @domain: NULL is "cluster.local"; an empty @account is "default".
+ */
+struct slice mesh_principal(struct arena *a, const char *domain, struct slice namespace_,
+			    struct slice account);
+
 /* Is a policy of the pod's own about connections to @dst? Then the kernel knows the verdict. */
 bool mesh_pod_has_inbound(const struct mesh_pod *p, const struct addr *dst);
 

@@ -224,17 +224,14 @@ struct addr conn_client(const struct conn *c, const struct addr *towards)
  */
 struct slice conn_principal(struct conn *c)
 {
-	const char *domain = c->w->e->opts.trust_domain;
 	const struct mesh_pod *p =
 		pod_of(c, c->direction == MESH_OUTBOUND ? c->pod :
 							  worker_peer_by_addr(c->w, &c->remote));
 
-	if (!p || !p->namespace_.len)
+	if (!p)
 		return SLICE_NONE;
-	return arena_printf(&c->slot_arena, "spiffe://%s/ns/%.*s/sa/%.*s",
-			    domain ? domain : "cluster.local", SLICE_ARG(p->namespace_),
-			    SLICE_ARG(p->service_account.len ? p->service_account :
-							       SLICE("default")));
+	return mesh_principal(&c->slot_arena, c->w->e->opts.trust_domain, p->namespace_,
+			      p->service_account);
 }
 
 /* Asked before anything is read or connected: Envoy waits for the first byte. */

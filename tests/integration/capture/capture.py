@@ -5,6 +5,7 @@ The engine under test is skiffd, with pods and TCP listeners written from short 
 
     rule POD out|in l7|http|bypass|deny PREFIX PORT     port 0: any
     rule POD out l4 ADDRESS/BITS PORT SERVICE           with `backend SERVICE ADDRESS:PORT WEIGHT`; weight 0: not healthy
+    allow|deny POD PORT PREFIX...                       who may connect to that port of the pod (network RBAC)
 
 An l7 rule is a listener with tcp_proxy to where the application wanted to go (http: with a connection manager), or, for a
 prefix that is neither all nor one address, an entry of the pod's own policy, and then the engine passes it through.
@@ -15,8 +16,6 @@ import os
 import random
 import re
 import signal
-import struct
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -56,6 +55,15 @@ class PodConfig:
         one = tcp(name, port, cluster, ip=ip, listener={"traffic_direction": direction, "bind_to_port": False, **more})
         self.listeners[name] = one
 
+    def authz(self, action, port, prefixes):
+        self.listener("INBOUND", "0.0.0.0", port, "original")
+        nets = [ipaddress.ip_network(p) for p in prefixes]
+        policy = {"permissions": [{"any": True}], "principals": [
+            {"direct_remote_ip": {"address_prefix": str(n.network_address), "prefix_len": n.prefixlen}} for n in nets]}
+        self.listeners[f"inbound-0.0.0.0-{port}"]["filter_chains"][0]["filters"].insert(0, {
+            "name": "rbac", "typed_config": {"@type": rig.T + "filters.network.rbac.v3.RBAC", "stat_prefix": "tcp.",
+                                             "rules": {"action": action.upper(), "policies": {"p": policy}}}})
+
     def http(self, direction, ip, port):
         name = f"{direction.lower()}-{ip}-{port}"
         self.listeners[name] = http(name, port, route("/", "original"), ip=ip,
@@ -92,6 +100,8 @@ def configs(names, lines):
         if word == "rule":
             pod, way, verdict, prefix, port, *service = rest
             out[pod].rule(way, verdict, prefix, int(port), *service)
+        elif word in ("allow", "deny"):
+            out[rest[0]].authz(word, int(rest[1]), rest[2:])
         else:
             for pod in out.values():
                 pod.backend(rest[0], rest[1], int(rest[2]))
@@ -127,17 +137,6 @@ class Engine:
             expect(status, 0, f"reload: {out}{err}")
         else:
             s.start()
-
-    def authz(self, pod, source, port, action):
-        """Writes one entry of the kernel's L4 authorization map, as `struct skiff_authz_key` has it."""
-        net = ipaddress.ip_network(source)
-        mapped = net.version == 4
-        ip = (b"\0" * 10 + b"\xff\xff" if mapped else b"") + net.network_address.packed
-        pod_id = next(p["id"] for p in json.loads(self.skiffd.ctl("pod", "list", "--json")[1])["pods"] if p["name"] == pod.name)
-        key = struct.pack("<IIHH", 64 + 96 * mapped + net.prefixlen, pod_id, port, 0) + ip
-        value = struct.pack("<II", {"allow": 0, "deny": 1}[action], 1)
-        words = ["key", "hex", *key.hex(" ").split(), "value", "hex", *value.hex(" ").split()]
-        subprocess.run(["bpftool", "map", "update", "pinned", f"{self.pin_dir}/skiff_authz", *words], check=True, timeout=10)
 
     def stats(self):
         """Counters of the kernel side by the names of SKIFF_REASONS."""

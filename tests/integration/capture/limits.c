@@ -102,6 +102,35 @@ static void policies(void)
 	free(rules);
 }
 
+static void authz(void)
+{
+	struct datapath_authz *v = xcalloc(SKIFF_MAX_AUTHZ + 1, sizeof(*v));
+	const uint32_t second = 2;
+
+	for (size_t i = 0; i <= SKIFF_MAX_AUTHZ; i++) {
+		must(addr_parse_ip(SLICE("10.0.0.0"), &v[i].source) == 0);
+		v[i].source.ip[14] = (uint8_t)(i >> 8);
+		v[i].source.ip[15] = (uint8_t)i;
+		v[i].bits = 128;
+		v[i].is_deny = true;
+	}
+	v[SKIFF_MAX_AUTHZ].source.ip[13] = 1;
+	check(datapath_authz_set(dp, 1, v, SKIFF_MAX_AUTHZ, 1, &err) == 0,
+	      "a full map of authorizations");
+	check(datapath_authz_set(dp, 2, v, 1, 1, &err) == -E2BIG && says("skiff_authz"),
+	      "one more is refused with the name of the map");
+	check(datapath_authz_set(dp, 1, v, 10, 2, &err) == 0 &&
+		      datapath_authz_set(dp, 2, v, SKIFF_MAX_AUTHZ - 10, 2, &err) == 0,
+	      "a shorter list makes room for another");
+	datapath_authz_trim(dp, &second, 1);
+	check(datapath_authz_set(dp, 2, v, SKIFF_MAX_AUTHZ, 3, &err) == 0,
+	      "a list that nobody names makes room, too");
+	datapath_authz_trim(dp, NULL, 0);
+	check(datapath_authz_set(dp, 3, v, SKIFF_MAX_AUTHZ, 3, &err) == 0, "all lists go");
+	datapath_authz_trim(dp, NULL, 0);
+	free(v);
+}
+
 /* Is the service in the pinned map? */
 static bool has_service(__u32 id)
 {
@@ -176,6 +205,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	policies();
+	authz();
 	services();
 	pods();
 	datapath_close(dp);

@@ -192,26 +192,32 @@ def deny_inbound_is_refused_with_an_event():
 
 
 def authz_by_source_and_port():
-    """No configuration names these yet: the entries are written into the kernel's map."""
     with Pair() as p:
         other = p.server.listen("0.0.0.0", 9090)
-        p.engine.policy()
-        p.engine.authz(p.server, "0.0.0.0/0", 8080, "deny")
-        p.engine.authz(p.server, f"{p.outside.ip4}/32", 8080, "allow")
-        p.engine.authz(p.server, f"{p.outside.ip4}/32", 9090, "deny")
+        p.engine.policy(f"allow srv 8080 {p.outside.ip4}/32", f"deny srv 9090 {p.outside.ip4}/32")
         p.outside.connect((p.server.ip4, 8080))
-        refused(p.client, (p.server.ip4, 8080), errno.ECONNREFUSED)
-        refused(p.outside, (p.server.ip4, 9090), errno.ECONNREFUSED)
+        with Counted(p.engine) as moved:
+            refused(p.client, (p.server.ip4, 8080), errno.ECONNREFUSED)
+            refused(p.outside, (p.server.ip6, 8080), errno.ECONNREFUSED)
+            refused(p.outside, (p.server.ip4, 9090), errno.ECONNREFUSED)
+        expect((moved["IN_AUTHZ"], moved["IN_L7"]), (3, 0))
         p.client.connect((p.server.ip4, 9090))
         p.server.connect((p.server.ip4, 8080))  # the pod itself is not asked
-        p.engine.wait_event("IN_AUTHZ")
+        event = p.engine.wait_event("IN_AUTHZ")
+        assert f"local {p.server.ip4}:8080 remote {p.client.ip4}:" in event, event
+        p.engine.policy(f"allow srv 8080 {p.client.ip4}/32")
+        p.client.connect((p.server.ip4, 8080))
+        refused(p.outside, (p.server.ip4, 8080), errno.ECONNREFUSED)
+        p.outside.connect((p.server.ip4, 9090))
+        p.engine.policy()
+        p.outside.connect((p.server.ip4, 8080))
+        expect(p.engine.table("skiff_authz"), [], "nobody is refused any more")
         other.close()
 
 
 def a_probe_from_the_node_is_untouched():
     with Pair() as p:
-        p.engine.policy("rule srv in l7 0.0.0.0/0 8080")
-        p.engine.authz(p.server, "0.0.0.0/0", 0, "deny")
+        p.engine.policy("deny srv 8080 0.0.0.0/0 ::/0")
         for to, source in ((p.server.ip4, f"::ffff:{p.net.host4}"), (p.server.ip6, p.net.host6)):
             with Counted(p.engine) as moved:
                 probe = socket.create_connection((to, 8080), timeout=5)

@@ -167,8 +167,8 @@ def a_pod_that_died_while_the_engine_was_away_is_forgotten():
 
 def show_prints_tables():
     with Nodes() as m:
-        m.engine.policy("rule opn out l7 10.0.0.0/8 80", "rule cls out l4 192.0.2.0/32 8443 7", "backend 7 10.1.2.3:99 5")
-        m.engine.authz(m.server, "fd00::/64", 0, "deny")
+        m.engine.policy("rule opn out l7 10.0.0.0/8 80", "rule cls out l4 192.0.2.0/32 8443 7", "backend 7 10.1.2.3:99 5",
+                        "deny srv 8080 fd00::/64")
         pods = m.engine.table("skiff_pods")
         expect(len(pods), 3)
         assert any(m.closed.ip4 in row and "closed" in row for row in pods), pods
@@ -176,7 +176,8 @@ def show_prints_tables():
         for text in ("out  10.0.0.0/8", "80     l7", "out  192.0.2.0/32", "8443   l4"):
             assert text in policy, (text, policy)
         assert "10.1.2.3:99" in m.engine.table("skiff_backends")[0]
-        assert "fd00::/64" in m.engine.table("skiff_authz")[0]
+        everybody, some = sorted(row.split()[1:] for row in m.engine.table("skiff_authz"))
+        expect((everybody[:3], some[:3]), (["::/0", "any", "pass"], ["fd00::/64", "any", "deny"]))
         assert any(row.startswith(m.net.host4) for row in m.engine.table("skiff_nodes"))
         dump = subprocess.run(["bpftool", "map", "dump", "pinned", f"{m.setup.pin_dir}/skiff_backends"],
                               capture_output=True, text=True, timeout=10, check=True).stdout

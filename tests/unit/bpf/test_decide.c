@@ -171,13 +171,13 @@ static void inbound_verdicts(void **state)
 		__u32 action, reason;
 	} cases[] = {
 		{-1, -1, SKIFF_POD_CLOSED, 0, DECIDE_PASS, SKIFF_R_IN_UNNAMED},
-		{SKIFF_AUTHZ_ALLOW, -1, 0, 1, DECIDE_PASS, SKIFF_R_IN_UNNAMED},
-		{SKIFF_AUTHZ_DENY, -1, 0, 1, DECIDE_REFUSE, SKIFF_R_IN_AUTHZ},
 		{SKIFF_AUTHZ_DENY, SKIFF_L7, 0, 1, DECIDE_REFUSE, SKIFF_R_IN_AUTHZ},
 		{SKIFF_AUTHZ_DENY, SKIFF_BYPASS, 0, 1, DECIDE_REFUSE, SKIFF_R_IN_AUTHZ},
 		{77, SKIFF_L7, 0, 1, DECIDE_REFUSE, SKIFF_R_IN_AUTHZ}, /* unknown: refuse */
-		{SKIFF_AUTHZ_ALLOW, SKIFF_L7, 0, 1, DECIDE_ENGINE, SKIFF_R_IN_L7},
-		{SKIFF_AUTHZ_ALLOW, SKIFF_DENY, 0, 1, DECIDE_REFUSE, SKIFF_R_IN_DENY},
+		{SKIFF_AUTHZ_PASS, SKIFF_L7, 0, 1, DECIDE_ENGINE, SKIFF_R_IN_L7},
+		{SKIFF_AUTHZ_DENY, SKIFF_L7, 0, 0, DECIDE_REFUSE, SKIFF_R_IN_AUTHZ},
+		{SKIFF_AUTHZ_PASS, SKIFF_L7, SKIFF_POD_CLOSED, 0, DECIDE_REFUSE, SKIFF_R_IN_CLOSED},
+		{SKIFF_AUTHZ_PASS, SKIFF_DENY, 0, 1, DECIDE_REFUSE, SKIFF_R_IN_DENY},
 		{-1, SKIFF_BYPASS, SKIFF_POD_CLOSED, 0, DECIDE_PASS, SKIFF_R_IN_BYPASS},
 		{-1, SKIFF_L4, SKIFF_POD_CLOSED, 0, DECIDE_PASS, SKIFF_R_IN_BYPASS},
 		{-1, SKIFF_L7, 0, 0, DECIDE_PASS, SKIFF_R_IN_OPEN},
@@ -190,8 +190,8 @@ static void inbound_verdicts(void **state)
 		struct skiff_authz authz = {.action = (__u32)cases[i].authz};
 		struct skiff_policy pol = {.verdict = (__u32)cases[i].verdict};
 		struct skiff_pod pod = pod_of(cases[i].flags);
-		struct decision d = decide_inbound(&pod, cases[i].authz < 0 ? NULL : &authz,
-						   cases[i].verdict < 0 ? NULL : &pol,
+		struct decision d = decide_inbound(&pod, cases[i].verdict < 0 ? NULL : &pol,
+						   cases[i].authz < 0 ? NULL : &authz,
 						   cases[i].alive);
 
 		print_message("case %zu\n", i);
