@@ -2,8 +2,11 @@
 /*
  * What a change costs in a mesh of many services and pods: one part of one that changes must not
  * make the others be compiled again, a view must be small, endpoints must not cost more with more
- * services. Figures go to the standard error; callgrind counts change_part and change_endpoints:
- *   valgrind --tool=callgrind --toggle-collect=change_part ...
+ * services, also where workers use the cluster. Figures go to the standard error; callgrind counts
+ * instructions (the sum of all threads):
+ *   valgrind --tool=callgrind --toggle-collect=engine_endpoints
+ *            --toggle-collect=worker_endpoints_changed build/tests/unit/proxy/test_scale in-use
+ * 5000
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +14,7 @@
 
 #include <cmocka.h>
 #include <malloc.h>
+#include <semaphore.h>
 #include <time.h>
 
 #include "cmd/builtin.h"
@@ -202,6 +206,104 @@ static void a_change_of_one_part(void **state)
 	world_free(&w);
 }
 
+/* ---- a cluster that the workers use ---------------------------------------------------------- */
+
+struct use {
+	struct world *w;
+	struct worker *worker;
+	sem_t done;
+	size_t hosts;
+};
+
+static void use_cluster(void *arg)
+{
+	struct use *u = arg;
+	struct upstream_cluster *c = wview_cluster(worker_view(u->worker, 8),
+						   u->w->parts[u->w->n_clusters / 2]->name);
+
+	u->hosts = c ? c->n_hosts : 0;
+	sem_post(&u->done);
+}
+
+/* Returns when every worker has used the cluster that change_endpoints() changes; its hosts. */
+static size_t use_by_all(struct world *w)
+{
+	struct use u = { .w = w };
+
+	sem_init(&u.done, 0, 0);
+	for (unsigned int i = 0; i < w->e->n_workers; i++) {
+		u.worker = &w->e->workers[i];
+		io_post(u.worker->io, use_cluster, &u);
+		sem_wait(&u.done);
+	}
+	sem_destroy(&u.done);
+	return u.hosts;
+}
+
+static uint64_t process_cpu_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* As endpoints_us(), of all threads; each change is taken up before the next one. */
+static uint64_t used_endpoints_us(struct world *w)
+{
+	uint64_t best = UINT64_MAX;
+
+	assert_int_equal(use_by_all(w), 2);
+	for (uint32_t r = 0; r < ROUNDS; r++) {
+		struct mesh_part *p = endpoints(SLICE("x"), r);
+		uint64_t began = process_cpu_us(), spent;
+
+		for (int k = 0; k < 100; k++) {
+			change_endpoints(w, k % 2 ? p : NULL);
+			assert_int_equal(use_by_all(w), k % 2 ? 2 : 0);
+		}
+		spent = process_cpu_us() - began;
+		best = spent < best ? spent : best;
+		mesh_part_unref(p);
+	}
+	return best;
+}
+
+static void changes_of_endpoints_in_use(void **state)
+{
+	static const uint32_t sizes[] = { 1000, 5000 };
+	uint64_t us[ARRAY_LEN(sizes)];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct world w;
+
+		world_new(&w, sizes[i]);
+		change_part(&w);
+		us[i] = used_endpoints_us(&w);
+		fprintf(stderr,
+			"# %u clusters: 100 changes of endpoints in use by 2 workers %llu us\n",
+			sizes[i], (unsigned long long)us[i]);
+		world_free(&w);
+	}
+	assert_true(us[1] < 2 * us[0] + 2000);
+}
+
+/* For callgrind: just the changes, in a mesh of @n clusters. */
+static int in_use(uint32_t n)
+{
+	struct world w;
+	uint64_t us;
+
+	world_new(&w, n);
+	change_part(&w);
+	us = used_endpoints_us(&w);
+	printf("%u clusters: %d changes, the best 100 in %llu us\n", n, ROUNDS * 100,
+	       (unsigned long long)us);
+	world_free(&w);
+	return 0;
+}
+
 static void changes_of_endpoints(void **state)
 {
 	static const uint32_t sizes[] = { 1000, 5000 };
@@ -222,12 +324,15 @@ static void changes_of_endpoints(void **state)
 	assert_true(us[1] < 2 * us[0] + 100);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_change_of_one_part),
 		cmocka_unit_test(changes_of_endpoints),
+		cmocka_unit_test(changes_of_endpoints_in_use),
 	};
 
+	if (argc == 3 && strcmp(argv[1], "in-use") == 0)
+		return in_use((uint32_t)strtoul(argv[2], NULL, 10));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
