@@ -5,6 +5,7 @@
  * Whatever the bytes are: refused with a reason, or a part that can be used and is the same again.
  */
 #include "filter/rbac.h"
+#include "route/route.h"
 #include "xds/compile.h"
 
 static void use_rbac(const struct mesh_rbac *r)
@@ -16,6 +17,52 @@ static void use_rbac(const struct mesh_rbac *r)
 
 	rbac_is_allowed(r->rules, &in, &policy);
 	rbac_is_allowed(r->shadow, &in, &policy);
+	arena_done(&a);
+}
+
+/* A request for each virtual host and route, as near to them as it can be without much ado. */
+static void ask(const struct mesh_route_table *t, struct slice host, struct slice path)
+{
+	struct arena a = { 0 };
+	struct l7_info in = { 0 };
+	struct route_decision d = { 0 };
+	struct l7_msg m;
+	struct rng rng;
+
+	rng_init(&rng, 1);
+	l7_msg_init(&m, L7_REQUEST, &a);
+	m.scheme = SLICE("http");
+	m.method = SLICE("GET");
+	m.host = host;
+	m.path = path;
+	in.request = &m;
+	route_match(t, &m, &a, &rng, &d);
+	must(!d.route || d.vhost);
+	if (d.route && d.route->action == MESH_ROUTE_REDIRECT)
+		route_redirect_location(d.route->redirect, d.route, &m, m.scheme, &a);
+	if (d.route && d.route->action == MESH_ROUTE_CLUSTER)
+		route_request_finalize(&d, &m, &in, &a, true);
+	if (d.vhost)
+		route_virtual_cluster(d.vhost, &m, &a);
+	arena_done(&a);
+}
+
+static void use_routes(struct mesh_route_table *t)
+{
+	struct arena a = { 0 };
+	struct err e;
+
+	/* What the compiler takes the search takes, too: else the whole pod would be refused. */
+	must(route_table_index(t, &a, &e) == 0);
+	for (uint32_t i = 0; i < t->n_vhosts; i++) {
+		const struct mesh_vhost *v = &t->vhosts[i];
+		struct slice host = v->n_domains ? v->domains[0] : SLICE_NONE;
+
+		ask(t, host, SLICE("/"));
+		for (uint32_t k = 0; k < v->n_routes; k++)
+			ask(t, host, v->routes[k].path);
+	}
+	t->index = NULL;
 	arena_done(&a);
 }
 
@@ -32,6 +79,9 @@ static void use_listener(const struct mesh_listener *l)
 	for (uint32_t i = 0; c && i < c->n_filters; i++)
 		if (c->filters[i].kind == MESH_NET_RBAC)
 			use_rbac(c->filters[i].rbac);
+		else if (c->filters[i].kind == MESH_NET_HTTP && c->filters[i].http->routes)
+			use_routes(
+				(struct mesh_route_table *)(uintptr_t)c->filters[i].http->routes);
 }
 
 static void use(const struct mesh_part *p)
@@ -47,6 +97,8 @@ static void use(const struct mesh_part *p)
 		must(mesh_cluster_socket(mesh_part_cluster(p), &nothing));
 	if (p->kind == MESH_PART_LISTENER)
 		use_listener(mesh_part_listener(p));
+	if (p->kind == MESH_PART_ROUTES)
+		use_routes(p->body);
 	if (p->kind == MESH_PART_ENDPOINTS) {
 		e = mesh_part_endpoints(p);
 		for (uint32_t i = 0; i < e.n; i++)
