@@ -529,8 +529,9 @@ static void use_changed(struct agent *a, struct agent_rules *r, struct l4_use *u
 void agent_endpoints(struct agent *a, struct mesh_view *v, struct slice name,
 		     struct mesh_part *part)
 {
-	/* -ENOENT: the name is of a configuration that is gone. */
-	if (a->engine.endpoints(a->engine.arg, v, name, part) < 0)
+	/* -ENOENT: the name is of a configuration that is gone; 1: another pod of the view was
+	 * first. */
+	if (a->engine.endpoints(a->engine.arg, v, name, part) != 0)
 		return;
 	list_for_each(n, &a->rules) {
 		struct agent_rules *r = list_entry(n, struct agent_rules, node);

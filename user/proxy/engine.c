@@ -669,10 +669,15 @@ int engine_endpoints(struct engine *e, struct mesh_view *v, struct slice name,
 		     struct mesh_part *part)
 {
 	int place = mesh_view_cluster_place(v, name);
+	struct mesh_part *has;
 	struct pview *pv;
 
 	if (place < 0 || !mesh_cluster_has_cell(mesh_view_cluster_at(v, (uint32_t)place)))
 		return -ENOENT;
+	has = mesh_view_endpoints_get(v, (uint32_t)place);
+	mesh_part_unref(has);
+	if (has == part)
+		return 1;
 	mesh_view_endpoints_set(v, (uint32_t)place, part);
 	pv = psnap_find(e->snap, v);
 	if (!pv || !pview_cluster_is_used(pv, (uint32_t)place))

@@ -75,8 +75,8 @@ int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err);
 /*
  * The endpoints of cluster @name of @v are those of @part from now on (NULL: none; references are
  * taken). Workers that have used it take them up soon, the others when they do: the cost does not
- * depend on the number of clusters. -ENOENT: @v has no such cluster, or it keeps its own endpoints.
- * Main thread.
+ * depend on the number of clusters. 0; 1: it has them already. -ENOENT: @v has no such cluster, or
+ * it keeps its own endpoints. Main thread.
  */
 int engine_endpoints(struct engine *e, struct mesh_view *v, struct slice name,
 		     struct mesh_part *part);

@@ -364,6 +364,8 @@ static void endpoints_by_name(void **state)
 	assert_true(soon("a"));
 	assert_int_equal(engine_endpoints(engine, view, SLICE("used"), pb), 0);
 	assert_true(soon("b"));
+	/* The same again, as each pod of a view is told of it: nobody has to do anything. */
+	assert_int_equal(engine_endpoints(engine, view, SLICE("used"), pb), 1);
 	assert_int_equal(engine_endpoints(engine, view, SLICE("used"), NULL), 0);
 	assert_int_equal(engine_endpoints(engine, view, SLICE("nobody"), pb), -ENOENT);
 	assert_int_equal(engine_endpoints(engine, view, SLICE("idle"), idle), 0);
