@@ -220,18 +220,30 @@ static __always_inline int pod_accelerates(const struct skiff_pod *pod)
 
 /*
  * May an application's socket be accelerated? Returns SKIFF_R_ACCEL_ON, or why it stays on TCP.
- * `both` includes executables that nobody has classified, and those that splice only where a
- * self-test has shown that splice(2) sees redirected bytes.
+ * `both` includes executables that nobody has classified or seen reading, and those that splice
+ * only where a self-test has shown that splice(2) sees redirected bytes. Those that wait in recv(2)
+ * never: the kernel wakes an accelerated one with EAGAIN (rule 2 of docs/contract-bpf.md).
  */
 static __always_inline __u32 decide_accelerate(const struct skiff_pod *pod, __u32 exec)
 {
 	if (exec == SKIFF_EXEC_PLAIN)
 		return SKIFF_R_ACCEL_ON;
+	if (exec == SKIFF_EXEC_WAITS)
+		return SKIFF_R_ACCEL_WAITS;
 	if (exec == SKIFF_EXEC_SPLICES)
 		return pod->flags & SKIFF_POD_BOTH && pod->flags & SKIFF_POD_SPLICE_OK ?
 			       SKIFF_R_ACCEL_ON :
 			       SKIFF_R_ACCEL_SPLICES;
-	return pod->flags & SKIFF_POD_BOTH ? SKIFF_R_ACCEL_ON : SKIFF_R_ACCEL_UNKNOWN;
+	if (pod->flags & SKIFF_POD_BOTH)
+		return SKIFF_R_ACCEL_ON;
+	return exec == SKIFF_EXEC_WATCHED ? SKIFF_R_ACCEL_WATCHED : SKIFF_R_ACCEL_UNKNOWN;
+}
+
+/* Both directions are on TCP, and nothing is on its way past it to end <me> of <pair>. */
+static __always_inline int decide_leave(__u32 flags, const struct skiff_pair *pair, int me)
+{
+	return flags & SKIFF_SOCK_ACCEL && flags & SKIFF_SOCK_TCP && pair &&
+	       pair->present[!me] & SKIFF_SENDS_TCP;
 }
 
 /* -1, 0, 1: order of two ends of one connection. */
@@ -303,7 +315,7 @@ decide_redirect(__u32 flags, int sent, const struct skiff_pair *pair, int me, __
 		return REDIRECT_TCP;
 	if (sent)
 		return REDIRECT_EARLY;
-	if (!pair || !pair->present[!me])
+	if (!pair || !(pair->present[!me] & SKIFF_IN_SOCKS))
 		return REDIRECT_MISS;
 	if (pair->sent[me & 1] + size > limit)
 		return REDIRECT_OVER;

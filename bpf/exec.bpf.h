@@ -84,6 +84,7 @@ static __always_inline void exec_note(struct skiff_sock *st, __u64 netns, __u32 
 		exec_ask(netns, pod, &key, tgid);
 }
 
+/* What is noted with the socket itself, that it waited, goes first. */
 static __always_inline __u32 exec_verdict(const struct skiff_sock *st)
 {
 	struct skiff_exec_key key;
@@ -96,6 +97,36 @@ static __always_inline __u32 exec_verdict(const struct skiff_sock *st)
 	key = st->file;
 	known = bpf_map_lookup_elem(&skiff_execs, &key);
 	return known ? known->verdict : SKIFF_EXEC_UNKNOWN;
+}
+
+/* Somebody waits in recv(2) or send(2) on a socket of <st>: its executable is left on TCP. */
+static __always_inline void exec_waits(struct skiff_sock *st, const struct skiff_sock_key *key)
+{
+	struct skiff_exec_key file = st->file;
+	struct skiff_exec *known;
+	struct skiff_pod *pod;
+	__u64 netns = key->netns;
+	struct skiff_event *e;
+
+	st->exec = SKIFF_EXEC_WAITS;
+	if (!(st->flags & SKIFF_SOCK_EXEC))
+		return;
+	known = bpf_map_lookup_elem(&skiff_execs, &file);
+	if (!known || known->verdict == SKIFF_EXEC_WAITS)
+		return;
+	known->verdict = SKIFF_EXEC_WAITS;
+	count(SKIFF_R_EXEC_WAITS);
+	pod = bpf_map_lookup_elem(&skiff_pods, &netns);
+	e = event_open(SKIFF_R_EXEC_WAITS, netns, pod ? pod->id : 0);
+	if (!e)
+		return;
+	e->local = key->local;
+	e->remote = key->remote;
+	e->local_port = key->local_port;
+	e->remote_port = key->remote_port;
+	e->tgid = known->tgid;
+	e->exec = file;
+	bpf_ringbuf_submit(e, 0);
 }
 
 #endif

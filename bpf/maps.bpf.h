@@ -23,6 +23,8 @@ const volatile __u8 cfg_exec __weak = 1;   /* executables can be told apart on t
 const volatile __u8 cfg_mptcp __weak = 1;  /* bpf_skc_to_mptcp_sock exists */
 const volatile __u8 cfg_unread __weak = 1; /* the queue of a redirected socket can be read */
 
+const volatile __u64 cfg_waiter __weak = 0; /* address of woken_wake_function; 0: not known */
+
 /* ---- configuration --------------------------------------------------------------------------- */
 
 struct {

@@ -6,26 +6,16 @@
  */
 #include <linux/bpf.h>
 #include <linux/socket.h>
-#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "log.bpf.h"
+#include "exec.bpf.h"
+#include "psock.bpf.h"
 
 #define AF_INET 2
 
 /* The few kernel fields that are read; offsets are relocated at load time. */
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct list_head {
-	struct list_head *next;
-};
-struct sk_psock {
-	struct list_head ingress_msg;
-	__u32 msg_tot_len; /* since 6.18.8 or so */
-};
-struct sock {
-	void *sk_user_data;
-};
 struct inet_connection_sock {
 	const void *icsk_ulp_ops;
 };
@@ -36,8 +26,6 @@ struct tcp_sock {
 	__u32 data_segs_out;
 };
 #pragma clang attribute pop
-
-#define SK_USER_DATA_FLAGS 7ul
 
 static __always_inline void ends_read(struct sk_msg_md *msg, struct skiff_sock_key *key)
 {
@@ -67,21 +55,15 @@ static __always_inline __u64 credit_used(struct tcp_sock *self, __u64 used)
 {
 	struct sock *sk = (struct sock *)self;
 	struct sk_psock *psock;
-	struct list_head *first;
 
 	if (!cfg_unread)
 		return 0;
-	if (!sk)
-		return used;
-	psock = (void *)((unsigned long)BPF_CORE_READ(sk, sk_user_data) & ~SK_USER_DATA_FLAGS);
+	psock = sk ? psock_of(sk) : 0;
 	if (!psock)
 		return used;
 	if (bpf_core_field_exists(psock->msg_tot_len))
 		return BPF_CORE_READ(psock, msg_tot_len);
-	first = BPF_CORE_READ(psock, ingress_msg.next);
-	return (void *)first == (void *)__builtin_preserve_access_index(&psock->ingress_msg) ?
-		       0 :
-		       used;
+	return psock_is_empty(psock) ? 0 : used;
 }
 
 /* Kernel TLS was put on the socket after it was established: its bytes are not ours to move. */
@@ -99,6 +81,32 @@ static __always_inline int has_sent(struct tcp_sock *self)
 	return cfg_unread && self &&
 	       (BPF_CORE_READ(self, data_segs_out) ||
 		BPF_CORE_READ(self, write_seq) != BPF_CORE_READ(self, snd_nxt));
+}
+
+/*
+ * Does the application wait in recv(2) or send(2)? On an accelerated socket the kernel's recv(2)
+ * waits for one wake-up, whatever it is for, and then answers EAGAIN. The engine sees it first,
+ * when it answers; the executable is known on the application's own side.
+ */
+static __always_inline int app_waits(struct bpf_sock *sk, struct skiff_sock *st,
+				     struct tcp_sock *self, struct skiff_pair *pair, int me,
+				     const struct skiff_sock_key *key)
+{
+	struct sock *app = (struct sock *)pair->sock[!me];
+
+	if (st->flags & SKIFF_SOCK_TCP || !cfg_waiter)
+		return 0;
+	if (sk->mark == SKIFF_MARK) {
+		if (!app || !sock_is_waited_for(app))
+			return 0;
+		__sync_fetch_and_or(&pair->present[!me], SKIFF_WAITED_FOR);
+		return 1;
+	}
+	if (!(pair->present[me & 1] & SKIFF_WAITED_FOR) &&
+	    !(self && sock_is_waited_for((struct sock *)self)))
+		return 0;
+	exec_waits(st, key);
+	return 1;
 }
 
 /* A direction goes to TCP for good; says why, if that is news. */
@@ -137,8 +145,10 @@ int skiff_redirect(struct sk_msg_md *msg)
 	me = pair_key_from(&pair_key, &key);
 	pair = bpf_map_lookup_elem(&skiff_pairs, &pair_key);
 	self = bpf_skc_to_tcp_sock(sk);
-	if (pair && has_ulp(self))
-		pair->present[0] = pair->present[1] = 0;
+	if (pair && (has_ulp(self) || app_waits(sk, st, self, pair, me, &key))) {
+		__sync_fetch_and_and(&pair->present[0], ~SKIFF_IN_SOCKS);
+		__sync_fetch_and_and(&pair->present[1], ~SKIFF_IN_SOCKS);
+	}
 	step = decide_redirect(st->flags, has_sent(self), pair, me, size, cfg_credit);
 	if (pair) {
 		pair->sent[!me] = credit_used(self, pair->sent[!me]);
@@ -146,6 +156,8 @@ int skiff_redirect(struct sk_msg_md *msg)
 	}
 	if (step != REDIRECT_GO) {
 		st->flags |= SKIFF_SOCK_TCP;
+		if (pair) /* what went before has arrived: sends of one end take turns */
+			__sync_fetch_and_or(&pair->present[me & 1], SKIFF_SENDS_TCP);
 		if (!pair) /* nothing to look at any more: the next message passes at once */
 			st->flags &= ~SKIFF_SOCK_ACCEL;
 		redirect_stop(step, &key);

@@ -160,13 +160,15 @@ SKIFF_SIZE(struct skiff_backend, 28);
 enum skiff_exec_verdict {
 	SKIFF_EXEC_UNKNOWN, /* nobody asked, or it cannot be known */
 	SKIFF_EXEC_PENDING, /* user space was asked */
-	SKIFF_EXEC_PLAIN,   /* cannot splice: safe to accelerate */
+	SKIFF_EXEC_PLAIN,   /* cannot splice, reads without waiting: safe to accelerate */
 	SKIFF_EXEC_SPLICES, /* may splice: stays on TCP */
+	SKIFF_EXEC_WATCHED, /* cannot splice; whether it waits in recv(2) is not known yet */
+	SKIFF_EXEC_WAITS,   /* was seen waiting in recv(2) or send(2): stays on TCP */
 };
 
 /* skiff_execs: executable file -> verdict */
 struct skiff_exec_key {
-	__u64 device; /* kernel encoding: major << 20 | minor */
+	__u64 device; /* kernel encoding: major << 20 | minor; stat(2)'s with SKIFF_EXEC_BY_STAT */
 	__u64 inode;
 	__u32 generation; /* of the inode: a reused number is another file */
 	__u32 pad;
@@ -176,9 +178,16 @@ SKIFF_SIZE(struct skiff_exec_key, 24);
 struct skiff_exec {
 	__u32 verdict; /* enum skiff_exec_verdict */
 	__u32 tgid;    /* who was looked at */
-	char comm[16];
+	__u32 reads;   /* of SKIFF_EXEC_WATCHED: acknowledgements while nobody waited */
+	__u32 pad[3];
 };
 SKIFF_SIZE(struct skiff_exec, 24);
+
+/* So many, and nobody seen waiting, make a watched executable a plain one. */
+#define SKIFF_EXEC_READS 16
+
+/* The file of a server that listened before its pod joined: only user space could look. */
+#define SKIFF_EXEC_BY_STAT (1ull << 63)
 
 enum skiff_sock_flag {
 	SKIFF_SOCK_ORIG = 1,     /* orig, port: what the application asked for */
@@ -234,11 +243,18 @@ struct skiff_pair_key {
 };
 SKIFF_SIZE(struct skiff_pair_key, 48);
 
+enum skiff_presence {
+	SKIFF_IN_SOCKS = 1, /* in skiff_socks: it may be sent to */
+	SKIFF_SENDS_TCP = 2, /* its bytes go by TCP for good, and none is on another way any more */
+	SKIFF_WAITED_FOR = 4, /* somebody sleeps in recv(2) or send(2) there */
+};
+
 struct skiff_pair {
 	__u64 sent[2];    /* bytes that end i sent since the other end last spoke */
-	__u32 present[2]; /* end i is in skiff_socks */
+	__u32 present[2]; /* enum skiff_presence of end i */
+	__u64 sock[2];    /* kernel address of end i, only ever to look at who waits there */
 };
-SKIFF_SIZE(struct skiff_pair, 24);
+SKIFF_SIZE(struct skiff_pair, 40);
 
 /* skiff_listen: the engine's in-pod listeners; a closed listener leaves the map by itself */
 enum skiff_listener {
@@ -301,11 +317,16 @@ SKIFF_SIZE(struct skiff_beat, 24);
 	X(ACCEL_UNKNOWN, "socket left on TCP: executable not classified yet", 0)                   \
 	X(ACCEL_EARLY, "socket left on TCP: data, MPTCP or TLS came before", 0)                    \
 	X(ACCEL_FAIL, "socket left on TCP: the kernel refused it or the map is full", 1)           \
+	X(ACCEL_WATCHED, "socket left on TCP: whether the executable waits in recv(2) is not known", 0) \
+	X(ACCEL_WAITS, "socket left on TCP: executable waits in recv(2)", 0)                       \
+	X(ACCEL_LEFT, "socket left acceleration: both directions were on TCP", 0)                  \
 	X(MSG_REDIRECT, "messages moved past the TCP stack", 0)                                    \
 	X(MSG_BYTES, "bytes moved past the TCP stack", 0)                                          \
 	X(MSG_MISS, "direction stays on TCP: the other end is not accelerated", 0)                 \
 	X(MSG_FALLBACK, "direction fell back to TCP: over the credit", 1)                          \
 	X(EXEC_ASK, "executable to be classified", 1)                                              \
+	X(EXEC_WAITS, "executable waits in recv(2): no longer accelerated", 1)                     \
+	X(EXEC_PLAIN, "executable reads without waiting: accelerated from now on", 0)              \
 	X(EVENT_LOST, "events lost: the ring was full", 0)
 
 enum skiff_reason {
@@ -338,7 +359,7 @@ struct skiff_event {
 	__u16 remote_port;
 	__u32 tgid; /* 0 where the hook does not run in the application's task */
 	char comm[16];
-	struct skiff_exec_key exec; /* of SKIFF_R_EXEC_ASK */
+	struct skiff_exec_key exec; /* of SKIFF_R_EXEC_ASK, SKIFF_R_EXEC_WAITS */
 };
 SKIFF_SIZE(struct skiff_event, 104);
 

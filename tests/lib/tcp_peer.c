@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A plain TCP client and server for tests: never splices, checks every byte. Its executable counts
- * as safe to accelerate. Not a load generator.
+ * A plain TCP client and server for tests: never splices, polls before it reads, checks each byte.
+ * Its executable counts as safe to accelerate. Not a load generator.
  *
- * usage: tcp_peer [mptcp|tls] VERB ...   mptcp: with such sockets; tls: talk switches to kernel TLS
+ * usage: tcp_peer [wait|mptcp|tls] VERB ...
+ *                                         wait: waits in recv(2), where EAGAIN is an error, and
+ *                                         streams with two threads; mptcp: with such sockets;
+ *                                         tls: talk switches to kernel TLS
  *                                         (without keys: bytes stay as they are) after its first
  *                                         turn, says "tls on" or why not, and goes on
  *        tcp_peer serve PORT echo|collect|stall   stall: reads only after SIGUSR1, then as collect
@@ -41,6 +44,7 @@
 static volatile sig_atomic_t go;
 static int protocol; /* of every socket; 0: TCP */
 static bool with_tls;
+static bool waits; /* in recv(2) */
 
 static void on_usr1(int sig)
 {
@@ -87,6 +91,34 @@ static void write_all(int fd, const unsigned char *buf, size_t n)
 	}
 }
 
+/* As recv(2): at least a byte, or the end. */
+static ssize_t take(int fd, unsigned char *buf, size_t n)
+{
+	ssize_t k;
+
+	if (waits)
+		return recv(fd, buf, n, 0);
+	do {
+		poll(&(struct pollfd){fd, POLLIN, 0}, 1, -1);
+		k = recv(fd, buf, n, MSG_DONTWAIT);
+	} while (k < 0 && errno == EAGAIN);
+	return k;
+}
+
+/* Exactly @n bytes. */
+static bool take_all(int fd, unsigned char *buf, size_t n)
+{
+	while (n) {
+		ssize_t k = take(fd, buf, n);
+
+		if (k <= 0)
+			return false;
+		buf += k;
+		n -= (size_t)k;
+	}
+	return true;
+}
+
 static void report(uint64_t bytes, int good)
 {
 	printf("bytes %llu %s\n", (unsigned long long)bytes, good ? "good" : "BAD");
@@ -101,11 +133,7 @@ static void collect(int fd)
 	int good = 1;
 	ssize_t n;
 
-	while ((n = recv(fd, buf, sizeof(buf), 0)) > 0 || (n < 0 && errno == EAGAIN)) {
-		if (n < 0) { /* also a blocking one: "Known limits" of docs/contract-bpf.md */
-			poll(&(struct pollfd){fd, POLLIN, 0}, 1, -1);
-			continue;
-		}
+	while ((n = take(fd, buf, sizeof(buf))) > 0) {
 		if (good && !check(buf, (size_t)n, at)) {
 			good = 0;
 			wrong = at;
@@ -136,9 +164,12 @@ static void *serve_one(void *arg)
 
 	free(arg);
 	if (strcmp(s.mode, "echo") == 0) {
-		/* EAGAIN: docs/contract-bpf.md, "Known limits". */
-		while ((n = recv(s.fd, buf, sizeof(buf), 0)) > 0 || (n < 0 && errno == EAGAIN))
-			write_all(s.fd, buf, n > 0 ? (size_t)n : 0);
+		while ((n = take(s.fd, buf, sizeof(buf))) > 0)
+			write_all(s.fd, buf, (size_t)n);
+		if (n < 0) {
+			printf("error recv: %s\n", strerror(errno));
+			fflush(stdout);
+		}
 		shutdown(s.fd, SHUT_WR);
 	} else {
 		while (strcmp(s.mode, "stall") == 0 && !go)
@@ -226,7 +257,7 @@ static void talk(const char *addr, const char *port, int count, size_t bytes)
 		fill(buf, bytes, at);
 		write_all(fd, buf, bytes);
 		memset(buf, 0, bytes);
-		good = recv(fd, buf, bytes, MSG_WAITALL) == (ssize_t)bytes && check(buf, bytes, at);
+		good = take_all(fd, buf, bytes) && check(buf, bytes, at);
 		at += bytes;
 		if (with_tls && i == 0)
 			tls_on(fd);
@@ -258,6 +289,38 @@ static void mumble(const char *addr, const char *port, int count, size_t bytes)
 	collect(p.fd);
 	close(p.fd);
 	free(buf);
+}
+
+struct upload {
+	int fd;
+	uint64_t bytes;
+};
+
+static void *upload(void *arg)
+{
+	static unsigned char out[CHUNK];
+	const struct upload *u = arg;
+	size_t n;
+
+	for (uint64_t at = 0; at < u->bytes; at += n) {
+		n = u->bytes - at < CHUNK ? (size_t)(u->bytes - at) : CHUNK;
+		fill(out, n, at);
+		write_all(u->fd, out, n);
+	}
+	shutdown(u->fd, SHUT_WR);
+	return NULL;
+}
+
+/* Sends and reads at once, each in a thread that waits for its own call. */
+static void stream_waiting(const char *addr, const char *port, uint64_t bytes)
+{
+	struct upload u = {.fd = dial(addr, port), .bytes = bytes};
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, upload, &u))
+		die("thread");
+	collect(u.fd); /* to the end, or the first error: then nobody waits for the upload */
+	exit(0);
 }
 
 static void stream(const char *addr, const char *port, uint64_t bytes)
@@ -329,8 +392,9 @@ int main(int argc, char **argv)
 	int count;
 
 	with_tls = argc > 1 && strcmp(argv[1], "tls") == 0;
+	waits = argc > 1 && strcmp(argv[1], "wait") == 0;
 	protocol = argc > 1 && strcmp(argv[1], "mptcp") == 0 ? IPPROTO_MPTCP : 0;
-	if (with_tls || protocol) {
+	if (with_tls || waits || protocol) {
 		argc--;
 		argv++;
 	}
@@ -345,6 +409,8 @@ int main(int argc, char **argv)
 		talk(argv[2], argv[3], count, bytes);
 	else if (argc == 6 && strcmp(argv[1], "mumble") == 0)
 		mumble(argv[2], argv[3], count, bytes);
+	else if (argc == 5 && waits && strcmp(argv[1], "stream") == 0)
+		stream_waiting(argv[2], argv[3], strtoull(argv[4], NULL, 10));
 	else if (argc == 5 && strcmp(argv[1], "stream") == 0)
 		stream(argv[2], argv[3], strtoull(argv[4], NULL, 10));
 	else if (argc == 4 && strcmp(argv[1], "flood") == 0)

@@ -47,8 +47,10 @@ struct datapath {
 	unsigned int cpus;
 	bool quiet;
 	bool has_exec, has_mptcp, has_unread; /* what the loaded programs may use */
+	uint64_t waiter; /* address of the kernel's woken_wake_function, 0: unknown */
 	enum datapath_accelerate ceiling;
 	bool splice_ok;
+	uint64_t selftest_netns; /* its events are nobody's */
 };
 
 /* ---- load.c ---------------------------------------------------------------------------------- */

@@ -76,7 +76,7 @@ static int on_record(void *arg, void *data, size_t size)
 		return 0;
 	if (event->reason == SKIFF_R_EXEC_ASK)
 		exec_answer(dp, event);
-	if (dp->each)
+	if (dp->each && event->netns != dp->selftest_netns)
 		dp->each(dp->each_arg, event);
 	return 0;
 }

@@ -18,18 +18,29 @@
 /* Judged at once; a pod that makes new executables all the time waits. */
 #define ANSWERS_MAX 64
 
+/* What cannot splice has still to be seen reading. */
+static enum skiff_exec_verdict judge(uint32_t tgid)
+{
+	enum skiff_exec_verdict verdict = classify_process(tgid);
+
+	return verdict == SKIFF_EXEC_PLAIN ? SKIFF_EXEC_WATCHED : verdict;
+}
+
 void exec_answer(struct datapath *dp, const struct skiff_event *event)
 {
+	enum skiff_exec_verdict verdict;
 	struct skiff_exec known;
 
-	if (bpf_map_lookup_elem(dp->map[MAP_execs], &event->exec, &known) < 0)
+	verdict = dp->answers++ < ANSWERS_MAX ? judge(event->tgid) : SKIFF_EXEC_UNKNOWN;
+	/* reading files takes its time: meanwhile it may have been seen waiting */
+	if (bpf_map_lookup_elem(dp->map[MAP_execs], &event->exec, &known) < 0 ||
+	    known.verdict != SKIFF_EXEC_PENDING)
 		return;
-	known.verdict = dp->answers++ < ANSWERS_MAX ? classify_process(event->tgid) :
-						      SKIFF_EXEC_UNKNOWN;
-	if (known.verdict == SKIFF_EXEC_UNKNOWN) {
+	if (verdict == SKIFF_EXEC_UNKNOWN) {
 		bpf_map_delete_elem(dp->map[MAP_execs], &event->exec);
 		return;
 	}
+	known.verdict = verdict;
 	bpf_map_update_elem(dp->map[MAP_execs], &event->exec, &known, BPF_EXIST);
 }
 
@@ -56,7 +67,8 @@ struct scan {
 	struct datapath *dp;
 	uint64_t netns_ino;
 	uint32_t tgid;
-	enum skiff_exec_verdict verdict; /* of the process at hand; UNKNOWN: not judged yet */
+	bool judged;               /* the process at hand: file is in skiff_execs */
+	struct skiff_exec_key file;
 };
 
 static bool is_tcp_listener(int fd)
@@ -74,7 +86,31 @@ static bool is_tcp_listener(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &size) == 0 && mark != SKIFF_MARK;
 }
 
-/* Notes the verdict in the socket's storage, where accepted sockets inherit it. */
+/* Puts the process at hand into skiff_execs. What is known of its file from before stays. */
+static void scan_judge(struct scan *scan)
+{
+	struct skiff_exec known = {.tgid = scan->tgid};
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", scan->tgid);
+	if (stat(path, &st) < 0)
+		return;
+	scan->file = (struct skiff_exec_key){
+		.device = (uint64_t)st.st_dev | SKIFF_EXEC_BY_STAT,
+		.inode = st.st_ino,
+	};
+	scan->judged = true;
+	if (bpf_map_lookup_elem(scan->dp->map[MAP_execs], &scan->file, &(struct skiff_exec){0}) ==
+	    0)
+		return;
+	known.verdict = judge(scan->tgid);
+	if (known.verdict != SKIFF_EXEC_UNKNOWN)
+		bpf_map_update_elem(scan->dp->map[MAP_execs], &scan->file, &known,
+				    BPF_NOEXIST);
+}
+
+/* Notes the file in the socket's storage, where accepted sockets inherit it. */
 static void listener_note(struct scan *scan, int fd)
 {
 	struct skiff_sock st = {.flags = SKIFF_SOCK_EXEC};
@@ -83,9 +119,11 @@ static void listener_note(struct scan *scan, int fd)
 	if (bpf_map_lookup_elem(scan->dp->map[MAP_sock], &fd, &known) == 0 &&
 	    known.flags & SKIFF_SOCK_EXEC)
 		return;
-	if (scan->verdict == SKIFF_EXEC_UNKNOWN)
-		scan->verdict = classify_process(scan->tgid);
-	st.exec = scan->verdict;
+	if (!scan->judged)
+		scan_judge(scan);
+	if (!scan->judged)
+		return;
+	st.file = scan->file;
 	bpf_map_update_elem(scan->dp->map[MAP_sock], &fd, &st, BPF_ANY);
 }
 
@@ -124,7 +162,7 @@ static void scan_process(struct scan *scan, const char *pid)
 		return;
 	dir = opendir(path);
 	scan->tgid = (uint32_t)strtoul(pid, NULL, 10);
-	scan->verdict = SKIFF_EXEC_UNKNOWN;
+	scan->judged = false;
 	while (dir && (d = readdir(dir))) {
 		if (isdigit((unsigned char)d->d_name[0]))
 			scan_fd(scan, pidfd, path, d->d_name);

@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -47,6 +48,7 @@ static void settings_write(const struct datapath *dp, uint64_t netns, struct ski
 	skel->rodata->cfg_exec = dp->has_exec;
 	skel->rodata->cfg_mptcp = dp->has_mptcp;
 	skel->rodata->cfg_unread = dp->has_unread;
+	skel->rodata->cfg_waiter = dp->waiter;
 }
 
 static int maps_reuse(struct datapath *dp, struct skiff_bpf *skel, struct err *err)
@@ -121,6 +123,26 @@ static int refuse(int code, struct err *err)
 	return code;
 }
 
+/* What a thread that sleeps in recv(2) or send(2) puts into the wait queue of its socket. */
+#define WAITER "woken_wake_function"
+
+/* Its address, 0 where the kernel does not tell. */
+static uint64_t waiter_find(void)
+{
+	char line[256], name[128];
+	uint64_t address = 0, found = 0;
+	FILE *f = fopen("/proc/kallsyms", "re");
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%" SCNx64 " %*c %127s", &address, name) == 2 &&
+		    strcmp(name, WAITER) == 0)
+			found = address;
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
 /* Loads with everything that this kernel lets the programs do, giving up niceties one by one. */
 static int load_best(struct datapath *dp, struct err *err)
 {
@@ -135,6 +157,7 @@ static int load_best(struct datapath *dp, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
 		dp->has_exec = tries[i].exec;
 		dp->has_unread = tries[i].unread;
+		dp->waiter = tries[i].unread ? waiter_find() : 0;
 		r = load_programs(dp, LOAD_NODE, 0, &dp->skel, i ? NULL : &first);
 		if (r == 0)
 			break;
@@ -147,6 +170,10 @@ static int load_best(struct datapath *dp, struct err *err)
 	if (!dp->has_exec && !dp->quiet)
 		log_warn(ROOM, "this kernel does not let capture programs see the executable (%s): "
 			       "`auto` accelerates nothing", first.text);
+	if (dp->has_exec && !dp->waiter && !dp->quiet)
+		log_warn(ROOM, "cannot see who waits in recv(2) (%s is not in /proc/kallsyms, or "
+			       "programs may not look): `auto` accelerates nothing, and `both` is "
+			       "for programs that never wait in recv(2)", WAITER);
 	if (!dp->has_unread && !dp->quiet)
 		log_warn(ROOM, "this kernel does not let sk_msg see what its socket has not read "
 			       "(%s): an answer counts as reading", first.text);

@@ -86,6 +86,7 @@ static int pod_make(struct test *t)
 	close(pod.netns);
 	if (r < 0)
 		return r;
+	t->dp->selftest_netns = t->ref.netns;
 	must(addr_parse_ip(SLICE(SELFTEST_ADDR), &rule.addr) == 0);
 	rule.addr.port = SELFTEST_PORT;
 	r = datapath_policy_set(t->dp, t->ref.id, &rule, 1, 0, t->err);

@@ -127,7 +127,8 @@ static void row_node(FILE *out, const void *key, const void *value)
 
 static void row_exec(FILE *out, const void *key, const void *value)
 {
-	static const char *const verdicts[] = {"unknown", "pending", "plain", "splices"};
+	static const char *const verdicts[] = {"unknown", "pending", "plain",
+					      "splices", "watched", "waits"};
 	const struct skiff_exec_key *k = key;
 	const struct skiff_exec *e = value;
 

@@ -49,9 +49,10 @@ class Accelerated(Mesh):
         return out.strip()
 
     def settle(self):
-        """Both executables have been looked at."""
+        """Both executables have been looked at, and seen reading."""
         self.run_client("talk", 1, 10)
         time.sleep(0.2)
+        self.run_client("talk", 64, 10)
 
 
 def talk(mode, redirected, **kw):
@@ -119,6 +120,78 @@ def a_gibibyte_each_way_keeps_its_order_over_the_fall_back():
         m.engine.wait_event("MSG_FALLBACK", f"netns {m.engine.cookie(m.client)} ")
 
 
+def streams_through_waiting_peers(mode, server, client, count, fresh, taught=False):
+    """Programs that wait in recv(2): the kernel answers EAGAIN there to those that stay on sk_msg, about one stream in ten."""
+    for _ in range(count if fresh else 1):
+        with Accelerated(mode, server=[PEER, *server, "serve", "8080", "echo"]) as m:
+            if taught:
+                m.client.popen([PEER, *client, "talk", m.server.ip4, "8080", "10", "10"], stdout=subprocess.DEVNULL).wait(timeout=20)
+            for i in range(1 if fresh else count):
+                out = m.client.popen([PEER, *client, "stream", m.server.ip4, "8080", str(1 << 28)], stdout=subprocess.PIPE, text=True)
+                expect(out.communicate(timeout=200)[0].strip(), f"bytes {1 << 28} good", f"stream {i}")
+
+
+def a_server_that_waits_in_recv_never_sees_eagain():
+    streams_through_waiting_peers("both", ["wait"], [], 10, True)
+
+
+def a_client_and_a_server_that_wait_never_see_eagain_in_auto():
+    streams_through_waiting_peers("auto", ["wait"], ["wait"], 5, False)
+
+
+def a_client_and_a_server_that_wait_never_see_eagain_in_both():
+    """After their first wait: "Known limits" of docs/contract-bpf.md."""
+    streams_through_waiting_peers("both", ["wait"], ["wait"], 5, False, taught=True)
+
+
+def an_executable_that_waits_leaves_acceleration_at_its_first_wait():
+    with Accelerated("both", server=[PEER, "wait", "serve", "8080", "echo"]) as m:
+        with Counted(m.engine) as moved:
+            expect(m.run_client("talk", 200, 1000), "bytes 200000 good")
+        expect((moved["ACCEL_ON"], moved["EXEC_WAITS"]), (4, 1), str(moved.moved))
+        assert moved["ACCEL_LEFT"] >= 1, moved.moved
+        with Counted(m.engine) as moved:
+            expect(m.run_client("talk", 200, 1000), "bytes 200000 good")
+        # one: the engine's own end, towards a server that stays away
+        expect((moved["ACCEL_ON"], moved["ACCEL_WAITS"], moved["MSG_BYTES"]), (1, 2, 0), str(moved.moved))
+
+
+def auto_accelerates_only_what_was_seen_reading():
+    with Accelerated("auto") as m:
+        m.run_client("talk", 1, 10)
+        time.sleep(0.2)
+        with Counted(m.engine) as moved:
+            expect(m.run_client("talk", 64, 1000), "bytes 64000 good")
+        expect((moved["ACCEL_ON"], moved["ACCEL_WATCHED"], moved["EXEC_PLAIN"]), (1, 2, 1), str(moved.moved))
+        with Counted(m.engine) as moved:
+            expect(m.run_client("talk", 10, 1000), "bytes 10000 good")
+        expect((moved["ACCEL_ON"], moved["MSG_BYTES"]), (4, 40000), str(moved.moved))
+
+
+def auto_never_accelerates_what_waits():
+    with Accelerated("auto", server=[PEER, "wait", "serve", "8080", "echo"]) as m:
+        m.settle()
+        with Counted(m.engine) as moved:
+            expect(m.run_client("talk", 100, 1000), "bytes 100000 good")
+        expect((moved["ACCEL_ON"], moved["MSG_BYTES"]), (1, 0), str(moved.moved))
+
+
+def a_stream_leaves_acceleration_once_it_is_on_tcp():
+    with Accelerated("both") as m:
+        m.settle()
+        with Counted(m.engine) as moved:
+            expect(m.run_client("stream", 1 << 26), f"bytes {1 << 26} good")
+        expect((moved["ACCEL_ON"], moved["ACCEL_LEFT"]), (4, 2), str(moved.moved))
+
+
+def the_self_test_is_no_pods():
+    with Accelerated("both") as m:
+        m.settle()
+        cookies = {str(m.engine.cookie(p)) for p in (m.client, m.server)}
+        of = set(re.findall(r"capture: pod \d+ netns (\d+) ", m.engine.skiffd.log()))
+        assert of and of <= cookies, f"events of {of - cookies}, pods are {cookies}"
+
+
 def stalled(mode):
     with Accelerated(mode, server=[PEER, "serve", "8080", "stall"]) as m:
         m.run_client("short", 1, 10)
@@ -170,7 +243,7 @@ def splicing_server(mode, early):
             expect(m.run_client("talk", 200, 1000, timeout=20), "bytes 200000 good")
         expect(moved["ACCEL_SPLICES"], 1, f"the server's socket: {moved.moved}")
         # the client's side is plain and stays accelerated, both ways
-        expect(moved["MSG_BYTES"], 2 * 200 * 1000)
+        expect(moved["MSG_BYTES"], 2 * 200 * 1000, str(moved.moved))
 
 
 def a_splicing_server_works_in_auto():
@@ -255,6 +328,10 @@ run([the_self_test_passes_on_this_kernel, a_conversation_moves_past_tcp_in_both,
      a_conversation_moves_past_tcp_in_auto_for_plain_executables, auto_knows_servers_that_listened_before,
      off_moves_nothing, write_then_close_loses_nothing_off, write_then_close_loses_nothing_auto,
      write_then_close_loses_nothing_both, a_gibibyte_each_way_keeps_its_order_over_the_fall_back,
+     a_server_that_waits_in_recv_never_sees_eagain, a_client_and_a_server_that_wait_never_see_eagain_in_auto,
+     a_client_and_a_server_that_wait_never_see_eagain_in_both,
+     an_executable_that_waits_leaves_acceleration_at_its_first_wait, auto_accelerates_only_what_was_seen_reading,
+     auto_never_accelerates_what_waits, a_stream_leaves_acceleration_once_it_is_on_tcp, the_self_test_is_no_pods,
      a_stalled_reader_stops_the_writer_off, a_stalled_reader_stops_the_writer_both,
      a_reader_that_only_talks_does_not_renew_the_credit, a_splicing_server_works_in_auto,
      a_splicing_server_that_listened_before_works_in_auto, both_leaves_out_what_is_known_to_splice,

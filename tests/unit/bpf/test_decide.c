@@ -317,6 +317,10 @@ static void accelerate_by_mode_and_executable(void **state)
 		{SKIFF_POD_BOTH, SKIFF_EXEC_PENDING, SKIFF_R_ACCEL_ON},
 		{SKIFF_POD_BOTH, SKIFF_EXEC_SPLICES, SKIFF_R_ACCEL_SPLICES},
 		{SKIFF_POD_BOTH | SKIFF_POD_SPLICE_OK, SKIFF_EXEC_SPLICES, SKIFF_R_ACCEL_ON},
+		{SKIFF_POD_AUTO, SKIFF_EXEC_WATCHED, SKIFF_R_ACCEL_WATCHED},
+		{SKIFF_POD_BOTH, SKIFF_EXEC_WATCHED, SKIFF_R_ACCEL_ON},
+		{SKIFF_POD_AUTO, SKIFF_EXEC_WAITS, SKIFF_R_ACCEL_WAITS},
+		{SKIFF_POD_BOTH | SKIFF_POD_SPLICE_OK, SKIFF_EXEC_WAITS, SKIFF_R_ACCEL_WAITS},
 	};
 
 	(void)state;
@@ -409,6 +413,24 @@ static void redirect_steps(void **state)
 	}
 }
 
+static void a_socket_leaves_only_when_nothing_is_on_its_way(void **state)
+{
+	const __u32 in = SKIFF_SOCK_ACCEL, tcp = SKIFF_SOCK_TCP;
+
+	(void)state;
+	for (int me = 0; me < 2; me++) {
+		struct skiff_pair pair = {.present = {SKIFF_IN_SOCKS, SKIFF_IN_SOCKS}};
+
+		pair.present[me] |= SKIFF_SENDS_TCP;
+		assert_false(decide_leave(in | tcp, &pair, me)); /* the other end may still send */
+		pair.present[!me] |= SKIFF_SENDS_TCP;
+		assert_true(decide_leave(in | tcp, &pair, me));
+		assert_false(decide_leave(in, &pair, me)); /* it still sends past TCP */
+		assert_false(decide_leave(tcp, &pair, me)); /* it is not there */
+		assert_false(decide_leave(in | tcp, NULL, me));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +449,7 @@ int main(void)
 		cmocka_unit_test(accelerate_by_mode_and_executable),
 		cmocka_unit_test(both_ends_compute_one_pair_key),
 		cmocka_unit_test(redirect_steps),
+		cmocka_unit_test(a_socket_leaves_only_when_nothing_is_on_its_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
