@@ -4,6 +4,7 @@
 Resources are bytes (what stands in an Any); text() makes them from protobuf's text format with protoc and our proto/ folder.
 """
 import collections
+import json
 import os
 import subprocess
 
@@ -12,7 +13,9 @@ T = "type.googleapis.com/"
 CDS, LDS = T + "envoy.config.cluster.v3.Cluster", T + "envoy.config.listener.v3.Listener"
 EDS, RDS = T + "envoy.config.endpoint.v3.ClusterLoadAssignment", T + "envoy.config.route.v3.RouteConfiguration"
 SDS = T + "envoy.extensions.transport_sockets.tls.v3.Secret"
-TYPES = {"cds": CDS, "lds": LDS, "eds": EDS, "rds": RDS, "sds": SDS}
+ECDS, VHDS = T + "envoy.config.core.v3.TypedExtensionConfig", T + "envoy.config.route.v3.VirtualHost"
+DRDS = T + "envoy.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration"
+TYPES = {"cds": CDS, "lds": LDS, "eds": EDS, "rds": RDS, "sds": SDS, "ecds": ECDS, "vhds": VHDS, "drds": DRDS}
 
 # One request of a client. delta: names is what it subscribes to, gone what it unsubscribes from, versions what it holds already;
 # sotw: names is all that it wants, version what it has accepted. error: text of a NACK, None of an ACK or a first request.
@@ -73,24 +76,38 @@ def first(data, number, default=b""):
     return next((v for n, v in fields(data) if n == number), default)
 
 
-def text(kind, source):
-    """The bytes of a message of the type @kind (envoy.config.cluster.v3.Cluster) from protobuf's text format."""
+def proto_files():
     folder = os.path.join(ROOT, "proto")
-    path = None
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(where, name), encoding="utf-8") as f:
-                content = f.read()
-            package, _, message = kind.rpartition(".")
-            if f"package {package};" in content and f"message {message} {{" in content:
-                path = os.path.join(where, name)
-    if not path:
-        raise ValueError(f"proto/ has no {kind}")
-    argv = ["protoc", f"-I{folder}", f"--encode={kind}", path]
+    return sorted(os.path.join(where, name) for where, _, names in os.walk(folder) for name in names)
+
+
+def text(kind, source):
+    """The bytes of a message of the type @kind (envoy.config.cluster.v3.Cluster) from protobuf's text format; an Any in it is
+    written out: typed_config { [type.googleapis.com/x.Y] { ... } }."""
+    argv = ["protoc", f"-I{os.path.join(ROOT, 'proto')}", f"--encode={kind}", *proto_files()]
     done = subprocess.run(argv, input=source.encode(), capture_output=True, check=False)
     if done.returncode:
-        raise ValueError(done.stderr.decode())
+        raise ValueError(f"{done.stderr.decode()} in {source}")
     return done.stdout
+
+
+class Word(str):
+    """The name of an enum's value, for pb()."""
+
+
+def text_of(value):
+    """Protobuf's text format of a dict: "@type" makes an Any of it, lists are repeated fields."""
+    if isinstance(value, dict):
+        inner = " ".join(f"{k}: {text_of(x)}" for k, v in value.items() if k != "@type" for x in (v if isinstance(v, list) else [v]))
+        return f"{{ [{value['@type']}] {{ {inner} }} }}" if "@type" in value else f"{{ {inner} }}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, str) and not isinstance(value, Word) else str(value)
+
+
+def pb(url, value):
+    """The bytes of a message of the type @url (or its name) from a dict with the fields' names."""
+    return text(url.removeprefix(T), text_of(value)[1:-1])
 
 
 def name_of(resource):

@@ -36,6 +36,7 @@ struct agent_pod *agent_pod_new(const struct skiffd_pod *conf)
 	p->conf.service_account =
 		copy(a, conf->service_account ? conf->service_account : "default");
 	p->conf.netns = copy(a, conf->netns);
+	p->conf.token_file = copy(a, conf->token_file);
 	p->conf.resources = arena_array(a, char *, conf->n_resources);
 	for (uint32_t i = 0; i < conf->n_resources; i++)
 		p->conf.resources[i] = copy(a, conf->resources[i]);

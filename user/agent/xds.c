@@ -196,10 +196,17 @@ static int node_make(struct agent *a, struct agent_pod *p, struct arena *arena,
 	for (uint32_t i = 0; i < p->conf.n_labels; i++)
 		labels[i] =
 			(struct xds_pod_label){ p->conf.labels[i].key, p->conf.labels[i].value };
+	if (p->conf.token_file && !c->tls)
+		return err_set(e, -EINVAL,
+			       "pod %s: its token_file is sent over TLS only: add tls to xds",
+			       p->conf.name);
 	locality_split(arena, c->locality, &d);
 	r = xds_node_make(&d, ret_n, e);
-	if (r < 0 || !c->metadata)
+	if (r < 0)
 		return r;
+	ret_n->info.token_file = p->conf.token_file;
+	if (!c->metadata)
+		return 0;
 	more = json_loads(c->metadata, 0, NULL);
 	json_object_update(ret_n->metadata, more);
 	json_decref(more);
@@ -209,7 +216,8 @@ static int node_make(struct agent *a, struct agent_pod *p, struct arena *arena,
 static char *node_text(const struct xds_node *n)
 {
 	char *metadata = json_dumps(n->metadata, JSON_COMPACT | JSON_SORT_KEYS);
-	char *text = xasprintf("%s %s %s", n->id, n->cluster, metadata);
+	const char *token = n->info.token_file;
+	char *text = xasprintf("%s %s %s %s", n->id, n->cluster, metadata, token ? token : "");
 
 	free(metadata);
 	return text;

@@ -7,13 +7,14 @@
 
 #include "cli/cli_impl.h"
 
-enum { NETNS, NAMESPACE, LABEL, ACCOUNT, RESOURCES, ACCELERATE, CLOSED };
+enum { NETNS, NAMESPACE, LABEL, ACCOUNT, TOKEN, RESOURCES, ACCELERATE, CLOSED };
 
 static const struct option options[] = {
 	{ "netns", required_argument, NULL, NETNS },
 	{ "namespace", required_argument, NULL, NAMESPACE },
 	{ "label", required_argument, NULL, LABEL },
 	{ "service-account", required_argument, NULL, ACCOUNT },
+	{ "token-file", required_argument, NULL, TOKEN },
 	{ "resources", required_argument, NULL, RESOURCES },
 	{ "accelerate", required_argument, NULL, ACCELERATE },
 	{ "closed", no_argument, NULL, CLOSED },
@@ -53,6 +54,20 @@ static int put_netns(struct cli *c, json_t *pod, const char *word)
 	if (path[0] != '/')
 		return put_path(c, pod, "netns", path);
 	return json_object_set_new(pod, "netns", json_string(path));
+}
+
+/* Not realpath: what a kubelet links is another file with each rotation. */
+static int put_token_file(struct cli *c, json_t *pod, const char *path)
+{
+	char here[PATH_MAX];
+	char *full;
+
+	if (path[0] != '/' && !getcwd(here, sizeof(here)))
+		return cli_fail(c, -1, "%s: %s", path, strerror(errno));
+	full = path[0] == '/' ? xstrdup(path) : xasprintf("%s/%s", here, path);
+	json_object_set_new(pod, "token_file", json_string(full));
+	free(full);
+	return 0;
 }
 
 static int put_label(struct cli *c, json_t *pod, const char *word)
@@ -98,6 +113,7 @@ static int put_option(struct cli *c, json_t *pod, int option)
 	case NAMESPACE: return json_object_set_new(pod, "namespace", json_string(optarg));
 	case LABEL: return put_label(c, pod, optarg);
 	case ACCOUNT: return json_object_set_new(pod, "service_account", json_string(optarg));
+	case TOKEN: return put_token_file(c, pod, optarg);
 	case RESOURCES: return put_resources(c, pod, optarg);
 	case ACCELERATE: return put_accelerate(c, pod, optarg);
 	case CLOSED: return json_object_set_new(pod, "fail_open", json_false());
@@ -155,6 +171,8 @@ static const char help[] =
 	"  --namespace NS          the pod's Kubernetes namespace (skiffd's default: default)\n"
 	"  --label KEY=VALUE       a label, for selectors; may be repeated\n"
 	"  --service-account NAME  for the pod's identity\n"
+	"  --token-file FILE       bearer token of its stream to the control plane, instead of\n"
+	"                          the one in skiffd's file\n"
 	"  --resources PATH        a file or folder with the pod's configuration, in Envoy's or\n"
 	"                          Istio's format; may be repeated\n"
 	"  --accelerate MODE       both, auto or off, instead of skiffd's default\n"

@@ -53,16 +53,30 @@ static int ssl_fail(struct err *e, int code, const char *what)
 	return err_set(e, code, "%s: %s", what, reason ? reason : "unknown error");
 }
 
+/* The certificate is for somebody else: for whom it should be. */
+static int name_fail(const struct tls *t, long verify, struct err *e)
+{
+	X509_VERIFY_PARAM *p = SSL_get0_param(t->ssl);
+	char *ip = X509_VERIFY_PARAM_get1_ip_asc(p);
+	const char *name = X509_VERIFY_PARAM_get0_host(p, 0);
+
+	err_set(e, -EPROTO, "TLS: the peer's certificate is not accepted: %s, it is not for %s",
+		X509_verify_cert_error_string(verify), ip ? ip : name ? name : "it");
+	OPENSSL_free(ip);
+	return -EPROTO;
+}
+
 static int handshake_fail(const struct tls *t, struct err *e)
 {
 	long verify = SSL_get_verify_result(t->ssl);
 
-	if (verify != X509_V_OK) {
-		ERR_clear_error();
-		return err_set(e, -EPROTO, "TLS: the peer's certificate is not accepted: %s",
-			       X509_verify_cert_error_string(verify));
-	}
-	return ssl_fail(e, -EPROTO, "TLS");
+	if (verify == X509_V_OK)
+		return ssl_fail(e, -EPROTO, "TLS");
+	ERR_clear_error();
+	if (verify == X509_V_ERR_HOSTNAME_MISMATCH || verify == X509_V_ERR_IP_ADDRESS_MISMATCH)
+		return name_fail(t, verify, e);
+	return err_set(e, -EPROTO, "TLS: the peer's certificate is not accepted: %s",
+		       X509_verify_cert_error_string(verify));
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */

@@ -411,6 +411,8 @@ struct ads_node *ads_node_add(struct ads *a, const struct ads_node_info *info, v
 	n->grpc_status = -1;
 	n->proto = proto_choose(a);
 	self_make(n, info);
+	if (info->token_file)
+		n->token_file = text_copy(&n->arena, info->token_file);
 	for (unsigned int k = 0; k < MESH_PART_KINDS; k++)
 		n->subs[k].kind = (enum mesh_part_kind)k;
 	list_init(&n->dirty);
@@ -462,6 +464,11 @@ void *ads_node_owner(const struct ads_node *n)
 const char *ads_node_id(const struct ads_node *n)
 {
 	return n->self->id;
+}
+
+const char *ads_node_token_file(const struct ads_node *n)
+{
+	return n->token_file;
 }
 
 struct ads *ads_node_ads(const struct ads_node *n)

@@ -99,6 +99,7 @@ struct ads_node_info {
 	const char *id, *cluster;
 	const char *region, *zone, *sub_zone; /* may be NULL */
 	const json_t *metadata;               /* an object, or NULL */
+	const char *token_file; /* the bearer token of its streams; NULL: the channel's */
 };
 
 /* Opens its stream as soon as the link is up. */
@@ -107,6 +108,7 @@ struct ads_node *ads_node_add(struct ads *a, const struct ads_node_info *info, v
 void ads_node_remove(struct ads_node *n);
 void *ads_node_owner(const struct ads_node *n);
 const char *ads_node_id(const struct ads_node *n);
+const char *ads_node_token_file(const struct ads_node *n); /* NULL: none of its own */
 struct ads *ads_node_ads(const struct ads_node *n);
 
 /*

@@ -24,7 +24,7 @@ static void *transport_open(void *arg, struct ads_node *n, const char *method, s
 {
 	struct ads_grpc *g = arg;
 
-	return grpc_stream_open(g->channel, method, &stream_ops, n, e);
+	return grpc_stream_open_as(g->channel, method, ads_node_token_file(n), &stream_ops, n, e);
 }
 
 static int transport_send(void *stream, struct slice bytes)

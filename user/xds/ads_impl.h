@@ -98,6 +98,7 @@ struct ads_node {
 	void *owner;
 	struct arena arena; /* of self */
 	Envoy__Config__Core__V3__Node *self;
+	const char *token_file;
 	void *stream;
 	const struct ads_proto *proto; /* of the stream that is or was last open */
 	bool self_sent, stream_answered, send_failed;

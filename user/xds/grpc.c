@@ -212,6 +212,13 @@ static int read_token(const char *file, struct buf *out, struct err *e)
 struct grpc_stream *grpc_stream_open(struct grpc_channel *ch, const char *method,
 				     const struct grpc_stream_ops *ops, void *owner, struct err *e)
 {
+	return grpc_stream_open_as(ch, method, NULL, ops, owner, e);
+}
+
+struct grpc_stream *grpc_stream_open_as(struct grpc_channel *ch, const char *method,
+					const char *token_file, const struct grpc_stream_ops *ops,
+					void *owner, struct err *e)
+{
 	struct grpc_request q = { .method = method, .user_agent = ch->user_agent };
 	struct grpc_stream *st = NULL;
 	struct buf token = { 0 };
@@ -222,7 +229,13 @@ struct grpc_stream *grpc_stream_open(struct grpc_channel *ch, const char *method
 	}
 	q.scheme = ch->tls ? "https" : "http";
 	q.authority = ch->authority ? ch->authority : ch->targets[ch->target].text;
-	if (ch->token_file && read_token(ch->token_file, &token, e) < 0)
+	if (!token_file)
+		token_file = ch->token_file;
+	if (token_file && !ch->tls) {
+		err_set(e, -EINVAL, "without TLS anybody on the way could read the token");
+		goto out;
+	}
+	if (token_file && read_token(token_file, &token, e) < 0)
 		goto out;
 	q.authorization = buf_slice(&token);
 	st = grpc_conn_open(ch->conn, &q, ops, owner, e);

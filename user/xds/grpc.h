@@ -140,6 +140,10 @@ struct grpc_stream_ops {
  */
 struct grpc_stream *grpc_stream_open(struct grpc_channel *ch, const char *method,
 				     const struct grpc_stream_ops *ops, void *owner, struct err *e);
+/* The same with another token than the channel's, if @token_file is not NULL. */
+struct grpc_stream *grpc_stream_open_as(struct grpc_channel *ch, const char *method,
+					const char *token_file, const struct grpc_stream_ops *ops,
+					void *owner, struct err *e);
 void *grpc_stream_owner(const struct grpc_stream *st);
 struct grpc_channel *grpc_stream_channel(const struct grpc_stream *st);
 

@@ -335,6 +335,11 @@ TEXT_FIELD(pod_name, skiffd_pod, name)
 TEXT_FIELD(pod_namespace, skiffd_pod, namespace_)
 TEXT_FIELD(pod_service_account, skiffd_pod, service_account)
 
+static int pod_token_file(struct config_reader *r, const json_t *j, void *obj)
+{
+	return config_path_read(r, j, &((struct skiffd_pod *)obj)->token_file);
+}
+
 static int pod_netns(struct config_reader *r, const json_t *j, void *obj)
 {
 	struct skiffd_pod *p = obj;
@@ -419,6 +424,7 @@ static const struct config_field pod_fields[] = {
 	{ "netns", pod_netns },
 	{ "labels", pod_labels },
 	{ "service_account", pod_service_account },
+	{ "token_file", pod_token_file },
 	{ "resources", pod_resources },
 	{ "accelerate", pod_accelerate },
 	{ "fail_open", pod_fail_open },

@@ -46,6 +46,7 @@ struct skiffd_pod {
 	uint32_t n_policy;
 	struct skiffd_label *labels;
 	uint32_t n_labels;
+	char *token_file; /* for its stream to the control plane; NULL: that of xds */
 	bool xds; /* without resources, a node of the control plane (if there is one); default */
 };
 

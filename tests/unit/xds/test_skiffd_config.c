@@ -137,7 +137,7 @@ static void pods(void **state)
 		take("pods:\n"
 		     "- {name: a, netns: ns1}\n"
 		     "- name: b\n  namespace: shop\n  netns: /proc/7/ns/net\n  service_account: "
-		     "sa\n  labels: {app: b, v: '1'}\n"
+		     "sa\n  token_file: t\n  labels: {app: b, v: '1'}\n"
 		     "  resources: [b.yaml]\n  accelerate: both\n  fail_open: false\n  addresses: "
 		     "[10.1.1.1]\n"
 		     "  policy:\n  - {destination: 10.0.0.0/8, port: 80, verdict: deny}\n"
@@ -158,6 +158,9 @@ static void pods(void **state)
 	assert_string_equal(p[1].labels[1].value, "1");
 	snprintf(want, sizeof(want), "%s/b.yaml", dir);
 	assert_string_equal(p[1].resources[0], want);
+	snprintf(want, sizeof(want), "%s/t", dir);
+	assert_string_equal(p[1].token_file, want);
+	assert_null(p[0].token_file);
 	assert_true(p[1].has_accelerate);
 	assert_int_equal(p[1].accelerate, MESH_ACCELERATE_BOTH);
 	assert_false(p[1].fail_open);
