@@ -94,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	const struct ads_ops ops = { on_ready, on_endpoints, NULL };
+	const struct ads_ops ops = { .ready = on_ready, .endpoints = on_endpoints };
 	struct xds_store *s = xds_store_new(xds_compile);
 	struct ads_opts o = { .store = s, .transport = &transport };
 	struct slice in = slice_of(data, len);

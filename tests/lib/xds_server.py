@@ -74,7 +74,7 @@ class Stream:
             state["names"] -= set(request.gone)
             for name in request.gone:
                 state["has"].pop(name, None)
-            state["wild"] |= "*" in request.names or (new and not request.names)
+            state["wild"] |= "*" in request.names or (new and not request.names and request.type in WILD)
             if "*" in request.gone:
                 state["wild"] = False
             if new:
@@ -92,7 +92,7 @@ class Stream:
     def push(self, kind, unknown=()):
         """The difference between what it has and what the server has, of one type."""
         state = self.types.get(kind)
-        if not state or self.server.held:
+        if not state or self.server.held is True or kind in (self.server.held or ()):
             return
         with self.server.lock:
             have = self.server.resources.get(kind, {})
@@ -321,7 +321,7 @@ class XdsServer:
             return {n: d for n, (d, _) in self.resources.get(kind_of(kind), {}).items()}
 
     def hold(self, on=True):
-        """Held, it answers nothing; released, it sends what is missing."""
+        """Held, it answers nothing (or nothing of the type URLs @on); released (@on False), it sends what is missing."""
         self.held = on
         for stream in self.streams() if not on else ():
             for kind in list(stream.types):

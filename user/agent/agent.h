@@ -30,6 +30,8 @@ struct agent_engine {
 	/* See engine_endpoints. */
 	int (*endpoints)(void *arg, struct mesh_view *v, struct slice cluster,
 			 struct mesh_part *part);
+	/* See engine_host_answered. */
+	void (*host_answered)(void *arg, uint32_t pod, struct slice table, struct slice host);
 	/* Have all workers answered within @max_ms? Asked by a thread of its own. */
 	bool (*is_alive)(void *arg, uint32_t max_ms);
 	void (*drain)(void *arg, bool inbound_only);
@@ -57,6 +59,9 @@ void agent_stop(struct agent *a);
 
 /* The original destination for the engine (engine_opts.original_dst). Any thread. */
 int agent_original_dst(void *arg, uint32_t pod, const struct addr *peer, struct addr *ret_dst);
+
+/* Asks the control plane for a virtual host (engine_opts.want_host). Any thread. */
+void agent_want_host(void *arg, uint32_t pod, struct slice table, struct slice host);
 
 /* Runs @fn on the main thread and waits for it. Not from the main thread. */
 void agent_call(struct agent *a, void (*fn)(struct agent *a, void *arg), void *arg);

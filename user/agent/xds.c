@@ -55,7 +55,14 @@ static bool is_good(const struct ads_node *n)
 	return !p->is_due && !p->refusal;
 }
 
-static const struct ads_ops ops = { .ready = on_ready, .endpoints = on_endpoints };
+static void on_host(struct ads_node *n, struct slice table, struct slice host)
+{
+	xds_host_answered(xds_of(n), ads_node_owner(n), table, host);
+}
+
+static const struct ads_ops ops = { .ready = on_ready,
+				    .endpoints = on_endpoints,
+				    .host = on_host };
 
 /* ---- start and end --------------------------------------------------------------------------- */
 
@@ -112,6 +119,7 @@ int agent_xds_new(struct agent *a, struct err *e)
 		return 0;
 	x = xcalloc(1, sizeof(*x));
 	x->a = a;
+	list_init(&x->answered);
 	a->xds = x;
 	r = io_new(IO_EPOLL, &x->io, e);
 	if (r < 0)
@@ -134,6 +142,7 @@ void agent_xds_free(struct agent *a)
 	list_for_each(n, &a->pods)
 		agent_xds_leave(a, list_entry(n, struct agent_pod, node));
 	lkg_free(x->lkg);
+	xds_hosts_done(x);
 	ads_grpc_free(x->grpc);
 	if (x->store)
 		xds_store_free(x->store);
@@ -364,6 +373,7 @@ void agent_xds_turn(struct agent *a, uint64_t now_ms)
 		publish(x);
 		forget_disk(x);
 	}
+	xds_hosts_turn(x);
 	xds_check_shared(x, now_ms);
 	xds_hold_turn(x, now_ms);
 	if (!agent_xds_is_waiting(a))

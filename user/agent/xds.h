@@ -21,6 +21,7 @@ struct agent_xds {
 	uint64_t published_ms; /* monotonic: the last time that views were taken up */
 	uint32_t gather_ms;    /* so long until the next */
 	bool is_due;           /* some pod's is_due */
+	struct list answered;  /* struct host_want: workers are to be told */
 };
 
 /* ---- xds_view.c ---- */
@@ -34,6 +35,14 @@ void xds_endpoints(struct agent_xds *x, struct agent_pod *p, struct slice cluste
 		   struct mesh_part *part);
 /* Pods whose shared view is no longer the same for all of them get their own. */
 void xds_check_shared(struct agent_xds *x, uint64_t now_ms);
+
+/* ---- on_demand.c ---- */
+/* The node of @p says that a virtual host is there, or does not exist. */
+void xds_host_answered(struct agent_xds *x, const struct agent_pod *p, struct slice table,
+		       struct slice host);
+/* Tells the workers of those whose pod's view is in force. */
+void xds_hosts_turn(struct agent_xds *x);
+void xds_hosts_done(struct agent_xds *x);
 
 /* ---- hold.c ---- */
 /* The pods that have waited too long are open or closed from now on, as they are configured. */

@@ -5,6 +5,7 @@
 #include "codec/dubbo/dubbo.h"
 #include "codec/http1/http1.h"
 #include "filter/filter.h"
+#include "proxy/on_demand.h"
 
 const struct codec *const builtin_codecs[] = {
 	&codec_http1,
@@ -20,5 +21,6 @@ const struct filter *const builtin_filters[] = {
 	&filter_header_mutation,
 	&filter_rbac,
 	&filter_nothing,
+	&filter_on_demand,
 	NULL,
 };

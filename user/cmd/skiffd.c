@@ -82,6 +82,11 @@ static int hook_endpoints(void *arg, struct mesh_view *v, struct slice cluster,
 	return engine_endpoints(arg, v, cluster, part);
 }
 
+static void hook_host_answered(void *arg, uint32_t pod, struct slice table, struct slice host)
+{
+	engine_host_answered(arg, pod, table, host);
+}
+
 static bool hook_is_alive(void *arg, uint32_t max_ms)
 {
 	return engine_is_alive(arg, max_ms);
@@ -269,6 +274,7 @@ static int start_engine(struct server *s, const struct options *o, const struct 
 			    .buffer_bytes = c->max_buffer_bytes,
 			    .buffer_bytes_per_pod = c->max_buffer_bytes_per_pod },
 		.original_dst = agent_original_dst,
+		.want_host = agent_want_host,
 		.trust_domain = s->trust_domain,
 		.arg = s->agent,
 	};
@@ -279,6 +285,7 @@ static int start_engine(struct server *s, const struct options *o, const struct 
 		.pod_serve = hook_pod_serve,
 		.pod_remove = hook_pod_remove,
 		.endpoints = hook_endpoints,
+		.host_answered = hook_host_answered,
 		.is_alive = hook_is_alive,
 		.drain = hook_drain,
 	};

@@ -71,6 +71,35 @@ void mesh_part_need(struct mesh_part *p, enum mesh_part_kind kind, struct slice 
 	p->refs[p->n_refs++] = (struct mesh_ref){ kind, is_weak, arena_slice(&p->arena, name) };
 }
 
+void mesh_part_type_add(struct mesh_part *p, struct slice filter, struct slice type)
+{
+	/* 0, 1, 2, 4 ...: full. */
+	if ((p->n_types & (p->n_types - 1)) == 0) {
+		uint32_t cap = p->n_types ? p->n_types * 2 : 1;
+		struct mesh_part_type *v = arena_array(&p->arena, struct mesh_part_type, cap);
+
+		if (p->n_types)
+			memcpy(v, p->types, p->n_types * sizeof(*v));
+		p->types = v;
+	}
+	p->types[p->n_types++] = (struct mesh_part_type){ arena_slice(&p->arena, filter),
+							  arena_slice(&p->arena, type) };
+}
+
+bool mesh_part_allows(const struct mesh_part *user, const struct mesh_part *filter)
+{
+	bool is_named = false;
+
+	for (uint32_t i = 0; i < user->n_types; i++) {
+		if (!slice_is_equal(user->types[i].filter, filter->name))
+			continue;
+		is_named = true;
+		if (filter->n_types && slice_is_equal(user->types[i].type, filter->types[0].type))
+			return true;
+	}
+	return !is_named;
+}
+
 static int ref_compare(const void *a, const void *b)
 {
 	const struct mesh_ref *x = a, *y = b;
@@ -113,6 +142,7 @@ const char *mesh_part_kind_name(enum mesh_part_kind kind)
 		[MESH_PART_RPC_ROUTES] = "RPC route table",
 		[MESH_PART_FILTER] = "filter",
 		[MESH_PART_SECRET] = "secret",
+		[MESH_PART_VHOST] = "virtual host",
 	};
 
 	return names[kind];

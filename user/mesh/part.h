@@ -21,9 +21,10 @@ enum mesh_part_kind {
 	MESH_PART_ROUTES,     /* struct mesh_route_table (RDS) */
 	MESH_PART_RPC_ROUTES, /* struct mesh_rpc_tables (DRDS) */
 	MESH_PART_FILTER,     /* struct mesh_filter (ECDS) */
-	MESH_PART_SECRET      /* SDS: opaque, never dumped */
+	MESH_PART_SECRET,     /* SDS: opaque, never dumped */
+	MESH_PART_VHOST       /* struct mesh_route_table with that one (VHDS); never in a view */
 };
-#define MESH_PART_KINDS (MESH_PART_SECRET + 1)
+#define MESH_PART_KINDS (MESH_PART_VHOST + 1)
 
 /* What an EDS resource says; of a DNS cluster, what its names resolve to now. */
 struct mesh_endpoints {
@@ -44,6 +45,11 @@ struct mesh_ref {
 	struct slice name;
 };
 
+/* Of a filter: its type. Of who names filters: a type that the one of this name may have. */
+struct mesh_part_type {
+	struct slice filter, type;
+};
+
 struct mesh_part {
 	struct arena arena; /* all that hangs below lives here */
 	enum mesh_part_kind kind;
@@ -53,6 +59,8 @@ struct mesh_part {
 	void *body;
 	struct mesh_ref *refs; /* sorted by kind and name after mesh_part_finish */
 	uint32_t n_refs;
+	uint32_t n_types;
+	struct mesh_part_type *types;
 	void (*release)(struct mesh_part *p); /* frees what is not in the arena (regexes) */
 	void *release_arg;
 	_Atomic uint32_t users;
@@ -66,6 +74,10 @@ struct mesh_part *mesh_part_ref(struct mesh_part *p);
 void mesh_part_unref(struct mesh_part *p);
 /* Notes that the part names the resource @name (copied). Amortised O(1); doubles are welcome. */
 void mesh_part_need(struct mesh_part *p, enum mesh_part_kind kind, struct slice name, bool is_weak);
+/* Notes a type (both copied). Amortised O(1). */
+void mesh_part_type_add(struct mesh_part *p, struct slice filter, struct slice type);
+/* May @filter be what @user names so? Yes, too, when @user does not name it. */
+bool mesh_part_allows(const struct mesh_part *user, const struct mesh_part *filter);
 /* Sorts refs, each once (strong wins over weak). */
 void mesh_part_finish(struct mesh_part *p);
 /* Have both the same content? Either may be NULL. */

@@ -322,6 +322,7 @@ struct mesh_route_table {
 	const void *index;
 	bool ignore_port_in_host;
 	bool ignore_path_parameters; /* ";..." is no part of the path that routes match */
+	bool on_demand; /* VHDS: virtual hosts that it lacks can be asked for */
 	bool most_specific_wins; /* most_specific_header_mutations_wins */
 	struct mesh_mirror *mirrors;
 	uint32_t n_mirrors;

@@ -691,6 +691,16 @@ int engine_endpoints(struct engine *e, struct mesh_view *v, struct slice name,
 	return 0;
 }
 
+void engine_host_answered(struct engine *e, uint32_t pod, struct slice table, struct slice host)
+{
+	for (unsigned int i = 0; i < e->n_workers; i++) {
+		struct host_answer *a = xcalloc(1, sizeof(*a));
+
+		*a = (struct host_answer){ &e->workers[i], pod, slice_dup(table), slice_dup(host) };
+		io_post(a->w->io, worker_host_answered, a);
+	}
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static void answer_ping(void *arg)

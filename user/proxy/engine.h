@@ -40,6 +40,11 @@ struct engine_opts {
 	 * @peer. Any thread. 0 or -errno. NULL without capture.
 	 */
 	int (*original_dst)(void *arg, uint32_t pod, const struct addr *peer, struct addr *ret_dst);
+	/*
+	 * A request of @pod waits for the virtual host that the route table @table lacks for @host:
+	 * engine_host_answered ends that. Any thread. NULL: nobody waits.
+	 */
+	void (*want_host)(void *arg, uint32_t pod, struct slice table, struct slice host);
 	void *arg;
 };
 
@@ -80,6 +85,9 @@ int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err);
  */
 int engine_endpoints(struct engine *e, struct mesh_view *v, struct slice name,
 		     struct mesh_part *part);
+
+/* The host of want_host is in the snapshot that is in force, or there is none. Main thread. */
+void engine_host_answered(struct engine *e, uint32_t pod, struct slice table, struct slice host);
 
 /*
  * Do all workers live? Asks each to answer; false: one has not done so for @max_ms. To be called

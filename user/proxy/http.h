@@ -9,6 +9,8 @@
 
 /* Checks and rewrites a request that enters @h. false: it was answered. */
 bool http_request_in(struct stream *st, struct hop *h);
+/* Routes once more, by the view that @h has now. */
+void http_route_again(struct stream *st, struct hop *h);
 /* Is the request of @h, just routed, to be repeated? retry_http.c */
 void http_retry_begin(struct stream *st, struct hop *h);
 /* Tells the upstream how long its answer may take. */

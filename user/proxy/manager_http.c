@@ -48,6 +48,11 @@ static void http_route_lookup(struct stream *st, struct hop *h)
 	}
 }
 
+void http_route_again(struct stream *st, struct hop *h)
+{
+	http_route_lookup(st, h);
+}
+
 static uint64_t default_timeout(const struct mesh_route *r)
 {
 	return r->has_timeout ? r->timeout_ms : 15000;

@@ -49,7 +49,8 @@ static const struct mesh_filter *named_filter(struct comp *c, const struct mesh_
 	const struct mesh_filter *found = part ? part->body : NULL;
 	struct mesh_filter *f;
 
-	if (!found)
+	/* Another type than was asked for is none. */
+	if (!found || !mesh_part_allows(c->l->part, part))
 		return conf;
 	f = arena_new(&c->l->arena, struct mesh_filter);
 	*f = *conf;

@@ -135,6 +135,8 @@ struct worker {
 	struct list dead_uconns;
 	struct list pods;	/* struct wpod: epods known here */
 	struct list mirrors;	/* streams that copy others: see mirror.h */
+	struct list on_demand;	/* requests that wait for their virtual host: on_demand.c */
+	uint32_t n_on_demand;
 	struct list free_streams;
 	struct list dead_streams; /* recycled at the end of the turn */
 	uint32_t n_free_streams;

@@ -41,6 +41,8 @@ static void stream_recycle(struct stream *st)
 	}
 	if (st->netns_ref)
 		epod_unref(st->netns_ref);
+	if (unlikely(st->view_before != NULL))
+		wview_unref(st->view_before);
 	if (st->has_retry)
 		retry_release(st);
 	buf_done(&st->held);

@@ -105,6 +105,7 @@ struct stream {
 	struct epod *netns; /* where its upstream connection is made; referenced by a hop or by: */
 	struct epod *netns_ref;	    /* a pod of this node that is no hop; referenced */
 	struct stream_old old;
+	struct wview *view_before; /* of its chain, when it was routed anew; referenced */
 	struct mirror *mirror;	/* not NULL: a copy of another request, without client */
 	struct stream *mirrors; /* copies of this one, while it is not whole */
 	struct buf body;	    /* request body held until it can go up, or for other tries */

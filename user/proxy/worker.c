@@ -124,6 +124,7 @@ static void worker_init(struct worker *w)
 	list_init(&w->listens);
 	list_init(&w->conns);
 	list_init(&w->mirrors);
+	list_init(&w->on_demand);
 	list_init(&w->ready);
 	list_init(&w->dead);
 	list_init(&w->dead_uconns);

@@ -16,6 +16,13 @@ void *worker_main(void *arg); /* the thread */
 void worker_set_snapshot(struct worker *w, struct psnap *ps);
 /* The endpoints of the cluster at @place of @pv are others now. */
 void worker_endpoints_changed(struct worker *w, const struct pview *pv, uint32_t place);
+/* What engine_host_answered posts; the worker frees it. */
+struct host_answer {
+	struct worker *w;
+	uint32_t pod;
+	char *table, *host;
+};
+void worker_host_answered(void *arg);
 void wsnap_free(struct wsnap *s);
 void worker_nudge(void *arg);
 

@@ -59,6 +59,17 @@ void ads_node_send(struct ads_node *n, const ProtobufCMessage *m)
 	arena_done(&a);
 }
 
+static uint64_t fetch_ms(const struct ads_node *n, const struct ads_sub *s,
+			 const struct ads_entry *e)
+{
+	uint64_t ms = n->ads->opts.fetch_timeout_ms;
+
+	return s->kind == MESH_PART_VHOST && ms > ADS_VHDS_FIRST_MS &&
+			       ads_vhds_is_table(n, e->name) ?
+		       ADS_VHDS_FIRST_MS :
+		       ms;
+}
+
 /* Takes the fresh ones that are still wanted into the flags; the others leave the list. */
 static void fresh_take(struct ads_node *n, struct ads_sub *s, struct ads_names *l)
 {
@@ -73,7 +84,7 @@ static void fresh_take(struct ads_node *n, struct ads_sub *s, struct ads_names *
 		}
 		e->flags |= ADS_SUBSCRIBED;
 		if (!(e->flags & ADS_ANSWERED))
-			ads_entry_clock(n, e, ADS_CLOCK_FETCH, n->ads->opts.fetch_timeout_ms);
+			ads_entry_clock(n, e, ADS_CLOCK_FETCH, fetch_ms(n, s, e));
 		l->v[kept++] = l->v[i];
 	}
 	l->n = kept;
@@ -298,6 +309,25 @@ void ads_link_up(struct ads *a)
 	}
 }
 
+void ads_link_moved(struct ads *a)
+{
+	list_for_each(l, &a->nodes) {
+		struct ads_node *n = list_entry(l, struct ads_node, node);
+		void *old = n->stream;
+		const char *was = n->proto->method;
+
+		/* Nothing is lost, and nobody needs to know: what it has stays answered. */
+		n->stream = NULL;
+		n->send_failed = false;
+		n->attempts = 0;
+		stream_open(n);
+		if (old)
+			a->opts.transport->reset(old);
+		if (!n->stream || strcmp(was, n->proto->method) != 0)
+			n->stream_answered = false;
+	}
+}
+
 void ads_link_down(struct ads *a, const char *reason)
 {
 	a->is_up = false;
@@ -428,9 +458,9 @@ struct ads_node *ads_node_add(struct ads *a, const struct ads_node_info *info, v
 void ads_node_remove(struct ads_node *n)
 {
 	/* Whoever needs others before these. */
-	static const enum mesh_part_kind drop_order[MESH_PART_KINDS] = {
+	static const enum mesh_part_kind drop_order[] = {
 		MESH_PART_LISTENER, MESH_PART_RPC_ROUTES, MESH_PART_ROUTES,    MESH_PART_CLUSTER,
-		MESH_PART_FILTER,   MESH_PART_SECRET,     MESH_PART_ENDPOINTS,
+		MESH_PART_FILTER,   MESH_PART_SECRET,     MESH_PART_ENDPOINTS, MESH_PART_VHOST,
 	};
 
 	if (!n)
@@ -451,6 +481,7 @@ void ads_node_remove(struct ads_node *n)
 	for (unsigned int k = 0; k < MESH_PART_KINDS; k++)
 		ads_sub_done(n, &n->subs[k]);
 	ads_names_clear(ads_store(n), &n->moved);
+	ads_vhds_done(n);
 	arena_done(&n->arena);
 	free(n->error);
 	free(n);

@@ -23,6 +23,7 @@
 #include "xds/store.h"
 
 #define ADS_RESOURCES_MAX (1u << 18) /* of one type and node; more refuse the response */
+#define ADS_HOSTS_MAX 1024       /* virtual hosts that requests wait for, or that do not exist */
 #define ADS_REJECTED_MAX 100         /* rejected resources that a type remembers with reasons */
 #define ADS_NACK_TEXT_MAX 4096       /* bytes of the reasons in one NACK */
 
@@ -43,6 +44,9 @@ struct ads_transport {
 
 /* What the transport tells. */
 void ads_link_up(struct ads *a);
+/* New streams go another way from now on, over which every node opens one; then its old one ends.
+ */
+void ads_link_moved(struct ads *a);
 void ads_link_down(struct ads *a, const char *reason); /* after ads_stream_closed of all */
 void ads_stream_message(struct ads_node *n, struct slice bytes);
 /* @status: the code of gRPC (0 OK ... 12 UNIMPLEMENTED). The stream is gone. */
@@ -75,6 +79,11 @@ struct ads_ops {
 	 * (lent). O(1) in the number of resources.
 	 */
 	void (*endpoints)(struct ads_node *n, struct slice cluster, struct mesh_part *part);
+	/*
+	 * What ads_node_want_host asked for is answered: ready() has been called for it, or there
+	 * is no such host. May be NULL.
+	 */
+	void (*host)(struct ads_node *n, struct slice table, struct slice host);
 	/* Something of its status changed: connected, complete, rejected. May be NULL. */
 	void (*state)(struct ads_node *n);
 };
@@ -132,6 +141,12 @@ bool ads_node_is_stale(const struct ads_node *n);
  */
 void ads_node_restore(struct ads_node *n, struct xds_resource *r);
 void ads_node_restored(struct ads_node *n);
+
+/*
+ * Asks for the virtual host that the route table @table (of RDS, with vhds) lacks for @host (lower
+ * case). 0: host() will tell; -ENOENT: there is nothing to wait for, or too much.
+ */
+int ads_node_want_host(struct ads_node *n, struct slice table, struct slice host);
 
 /* ---- status -------------------------------------------------------------------------------- */
 

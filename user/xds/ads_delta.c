@@ -44,6 +44,12 @@ static void initial_versions(PB_DISCOVERY(DeltaDiscoveryRequest) * q, const stru
 	}
 }
 
+/* Is the entry's name one that the server is told? */
+static bool is_said(const struct ads_node *n, const struct ads_sub *s, const struct ads_entry *e)
+{
+	return e->wants && !(s->kind == MESH_PART_VHOST && ads_vhds_is_table(n, e->name));
+}
+
 static void delta_first(struct ads_node *n, struct ads_sub *s)
 {
 	PB_DISCOVERY(DeltaDiscoveryRequest) q;
@@ -54,7 +60,7 @@ static void delta_first(struct ads_node *n, struct ads_sub *s)
 	if (!ads_kind_is_wildcard(s->kind)) {
 		q.resource_names_subscribe = arena_array(&a, char *, s->table.n + 1);
 		for (uint32_t i = 0; i < s->table.n; i++)
-			if (s->table.v[i].wants)
+			if (is_said(n, s, &s->table.v[i]))
 				q.resource_names_subscribe[q.n_resource_names_subscribe++] =
 					s->table.v[i].name->text;
 	}
@@ -62,12 +68,15 @@ static void delta_first(struct ads_node *n, struct ads_sub *s)
 	arena_done(&a);
 }
 
-static char **texts_of(const struct ads_names *l, struct arena *a)
+static char **texts_of(const struct ads_node *n, const struct ads_sub *s, const struct ads_names *l,
+		       struct arena *a, size_t *ret_n)
 {
 	char **v = arena_array(a, char *, l->n + 1);
 
+	*ret_n = 0;
 	for (uint32_t i = 0; i < l->n; i++)
-		v[i] = l->v[i]->text;
+		if (s->kind != MESH_PART_VHOST || !ads_vhds_is_table(n, l->v[i]))
+			v[(*ret_n)++] = l->v[i]->text;
 	return v;
 }
 
@@ -78,11 +87,10 @@ static void delta_names(struct ads_node *n, struct ads_sub *s, const struct ads_
 	struct arena a = { 0 };
 
 	request_init(&q, n, s);
-	q.n_resource_names_subscribe = fresh->n;
-	q.resource_names_subscribe = texts_of(fresh, &a);
-	q.n_resource_names_unsubscribe = idle->n;
-	q.resource_names_unsubscribe = texts_of(idle, &a);
-	ads_node_send(n, &q.base);
+	q.resource_names_subscribe = texts_of(n, s, fresh, &a, &q.n_resource_names_subscribe);
+	q.resource_names_unsubscribe = texts_of(n, s, idle, &a, &q.n_resource_names_unsubscribe);
+	if (q.n_resource_names_subscribe || q.n_resource_names_unsubscribe)
+		ads_node_send(n, &q.base);
 	arena_done(&a);
 }
 
@@ -151,6 +159,8 @@ static void response_take(struct ads_node *n, struct ads_sub *s,
 	if (twice) {
 		v.is_whole = true;
 		ads_verdict_add(&v, slice_str(twice), "the name comes twice in one response");
+	} else if (s->kind == MESH_PART_VHOST) {
+		ads_vhds_response(n, m, &v);
 	} else {
 		resources_apply(n, s, m, &v);
 	}

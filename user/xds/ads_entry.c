@@ -98,6 +98,8 @@ void ads_entry_drop(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
 	if (!ads_kind_is_wildcard(s->kind))
 		rejected_forget(n, s, name);
 	ads_table_del(&s->table, e);
+	if (s->kind == MESH_PART_ROUTES)
+		ads_vhds_forget(n, name);
 	resource_release(n, next);
 	resource_release(n, cur);
 	xds_name_unref(ads_store(n), version);
@@ -127,10 +129,17 @@ static void entry_expire(struct ads_node *n, struct ads_sub *s, struct ads_entry
 
 	e->clock = ADS_CLOCK_NONE;
 	switch (what) {
-	case ADS_CLOCK_FETCH: e->flags |= ADS_EXPIRED; break;
+	case ADS_CLOCK_FETCH:
+		e->flags |= ADS_EXPIRED;
+		if (s->kind == MESH_PART_VHOST && ads_vhds_is_table(n, e->name))
+			e->flags |= ADS_ANSWERED; /* nothing came: there is nothing */
+		break;
 	case ADS_CLOCK_TTL: ads_entry_remove(n, s, e); break;
-	case ADS_CLOCK_NONE:
-	case ADS_CLOCK_LINGER: break; /* settle sees that no clock runs any more */
+	case ADS_CLOCK_LINGER:
+		if (s->kind == MESH_PART_VHOST)
+			ads_vhds_expire(n, e);
+		break;
+	case ADS_CLOCK_NONE: break; /* settle sees that no clock runs any more */
 	}
 }
 
@@ -218,8 +227,12 @@ static void rejected_add(struct ads_node *n, struct ads_sub *s, struct slice tex
 	s->rejected[s->n_rejected++] = (struct ads_rejected){ name, xstrdup(reason) };
 }
 
-/* The last good content stays; nobody waits for a better one. */
-static void update_reject(struct ads_node *n, struct ads_sub *s, struct slice name,
+void ads_rejected_forget(struct ads_node *n, struct ads_sub *s, struct slice name)
+{
+	rejected_forget(n, s, xds_name_find(ads_store(n), name));
+}
+
+void ads_update_reject(struct ads_node *n, struct ads_sub *s, struct slice name,
 			  const char *reason, struct ads_verdict *v)
 {
 	struct ads_entry *e = ads_table_find(&s->table, xds_name_find(ads_store(n), name));
@@ -235,7 +248,7 @@ static void update_reject(struct ads_node *n, struct ads_sub *s, struct slice na
 		rejected_add(n, s, name, reason);
 }
 
-static void version_set(struct ads_node *n, struct ads_entry *e, struct slice version)
+void ads_entry_version(struct ads_node *n, struct ads_entry *e, struct slice version)
 {
 	struct xds_name *old = e->version;
 
@@ -287,23 +300,57 @@ static void update_heartbeat(struct ads_node *n, struct ads_sub *s, const struct
 	struct ads_entry *e = ads_table_find(&s->table, xds_name_find(ads_store(n), u->name));
 
 	if (!e || !e->next)
-		update_reject(n, s, u->name, "has no content, and is not known", v);
+		ads_update_reject(n, s, u->name, "has no content, and is not known", v);
 	else
 		entry_answered(n, e, u->ttl_ms);
 }
 
+/* Does a listener name the filter @r for another type? */
+static bool type_is_refused(const struct ads_node *n, const struct xds_resource *r)
+{
+	const struct ads_table *t = &n->subs[MESH_PART_LISTENER].table;
+
+	for (uint32_t i = 0; i < t->n; i++) {
+		const struct xds_resource *l = t->v[i].next;
+
+		if (l && l->part->n_types && !mesh_part_allows(l->part, r->part))
+			return true;
+	}
+	return false;
+}
+
 /* What is wrong with @r beside what its compiler says; NULL: nothing. */
-static const char *update_fault(const struct ads_sub *s, const struct ads_update *u,
-				const struct xds_resource *r)
+static const char *update_fault(const struct ads_node *n, const struct ads_sub *s,
+				const struct ads_update *u, const struct xds_resource *r)
 {
 	if (r->error)
 		return r->error;
+	if (s->kind == MESH_PART_FILTER && type_is_refused(n, r))
+		return "its type is not among the type_urls of the listener that names it";
 	if (u->name.len && !slice_is_equal(u->name, xds_name_slice(r->name)))
 		return "the content has another name";
 	if (ads_kind_is_wildcard(s->kind) && s->table.n >= ADS_RESOURCES_MAX &&
 	    !ads_table_find(&s->table, r->name))
 		return "too many resources of this type";
 	return NULL;
+}
+
+/* Takes over the reference to @r, which is good in itself. */
+static void content_take(struct ads_node *n, struct ads_sub *s, struct ads_entry *e,
+			 struct xds_resource *r, struct ads_verdict *v)
+{
+	struct err err;
+
+	rejected_forget(n, s, e->name);
+	if (!ads_vhds_is(r)) {
+		if (s->kind == MESH_PART_ROUTES)
+			ads_vhds_forget(n, e->name);
+		ads_entry_set(n, s, e, r);
+		return;
+	}
+	if (ads_vhds_base(n, r, &err) < 0)
+		ads_update_reject(n, s, xds_name_slice(e->name), err.text, v);
+	xds_resource_unref(ads_store(n), r);
 }
 
 void ads_update_apply(struct ads_node *n, struct ads_sub *s, const struct ads_update *u,
@@ -318,13 +365,13 @@ void ads_update_apply(struct ads_node *n, struct ads_sub *s, const struct ads_up
 		return;
 	}
 	if (!slice_is_equal(u->type, slice_str(xds_type_url(s->kind)))) {
-		update_reject(n, s, u->name, "is of another type than the response", v);
+		ads_update_reject(n, s, u->name, "is of another type than the response", v);
 		return;
 	}
 	r = xds_store_get(ads_store(n), s->kind, u->value);
-	why = update_fault(s, u, r);
+	why = update_fault(n, s, u, r);
 	if (why) {
-		update_reject(n, s, u->name.len ? u->name : xds_name_slice(r->name), why, v);
+		ads_update_reject(n, s, u->name.len ? u->name : xds_name_slice(r->name), why, v);
 		xds_resource_unref(ads_store(n), r);
 		return;
 	}
@@ -333,10 +380,9 @@ void ads_update_apply(struct ads_node *n, struct ads_sub *s, const struct ads_up
 		xds_resource_unref(ads_store(n), r);
 		return;
 	}
-	rejected_forget(n, s, e->name);
-	version_set(n, e, u->version);
+	ads_entry_version(n, e, u->version);
 	entry_answered(n, e, u->ttl_ms);
-	ads_entry_set(n, s, e, r);
+	content_take(n, s, e, r, v);
 }
 
 void ads_entry_remove(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
@@ -351,6 +397,7 @@ void ads_entry_remove(struct ads_node *n, struct ads_sub *s, struct ads_entry *e
 	case MESH_PART_ROUTES:
 	case MESH_PART_RPC_ROUTES:
 	case MESH_PART_SECRET:
+	case MESH_PART_VHOST:
 		/* Whoever needs it goes on with the last one, as in Envoy; it goes with them. */
 		ads_entry_clock(n, e, ADS_CLOCK_NONE, 0);
 		return;
@@ -362,7 +409,7 @@ void ads_entry_remove(struct ads_node *n, struct ads_sub *s, struct ads_entry *e
 		break;
 	case MESH_PART_FILTER: ads_entry_clock(n, e, ADS_CLOCK_NONE, 0); break;
 	}
-	version_set(n, e, SLICE_NONE);
+	ads_entry_version(n, e, SLICE_NONE);
 	e->next = NULL;
 	resource_release(n, old);
 }

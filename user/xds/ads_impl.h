@@ -92,6 +92,11 @@ struct ads_sub {
 
 struct ads_proto;
 
+/* A route table with vhds: what RDS says of it. */
+struct ads_vhds {
+	struct xds_resource *base; /* referenced */
+};
+
 struct ads_node {
 	struct list node, dirty;
 	struct ads *ads;
@@ -110,6 +115,9 @@ struct ads_node {
 	uint64_t unknown; /* responses for types that nobody asked for */
 	int grpc_status;
 	char *error;
+	struct ads_vhds *vhds; /* ads_vhds.c */
+	uint32_t n_vhds;
+	struct ads_names hosts; /* names of virtual hosts that somebody waits for */
 	struct ads_names moved; /* EDS names with other endpoints since the last turn */
 	uint64_t fingerprint;   /* sum over the published set */
 	struct ads_sub subs[MESH_PART_KINDS];
@@ -198,6 +206,8 @@ void ads_entry_remove(struct ads_node *n, struct ads_sub *s, struct ads_entry *e
 void ads_name_remove(struct ads_node *n, struct ads_sub *s, struct slice name);
 /* Nothing counts as rejected any more. */
 void ads_rejected_clear(struct ads_node *n, struct ads_sub *s);
+/* The version of its next content, as the control plane says. */
+void ads_entry_version(struct ads_node *n, struct ads_entry *e, struct slice version);
 /* The entry's published content becomes its next one (also none). */
 void ads_entry_activate(struct ads_node *n, struct ads_sub *s, struct ads_entry *e);
 /* Gives back all that it holds, and the entry. */
@@ -206,10 +216,36 @@ void ads_entry_drop(struct ads_node *n, struct ads_sub *s, struct ads_entry *e);
 void ads_entry_clock(struct ads_node *n, struct ads_entry *e, enum ads_clock what, uint64_t ms);
 /* The node's timer went off. */
 void ads_clock_fire(struct ads_node *n);
+/* The last good content stays; nobody waits for a better one. */
+void ads_update_reject(struct ads_node *n, struct ads_sub *s, struct slice name,
+		       const char *reason, struct ads_verdict *v);
+void ads_rejected_forget(struct ads_node *n, struct ads_sub *s, struct slice name);
 /* Ends a response of @s: status, ACK or NACK, requests for new names, publishing to come. */
 void ads_response_done(struct ads_node *n, struct ads_sub *s, struct slice version,
 		       struct slice nonce, struct ads_verdict *v);
 void ads_sub_done(struct ads_node *n, struct ads_sub *s);
+
+/* ---- ads_vhds.c --------------------------------------------------------------------------------
+ */
+
+#define ADS_VHDS_FIRST_MS 1000 /* so long a table waits for hosts that come unasked */
+
+/* Does the name of an entry stand for a whole table? */
+bool ads_vhds_is_table(const struct ads_node *n, const struct xds_name *name);
+/* Does the route table @r have vhds? */
+bool ads_vhds_is(const struct xds_resource *r);
+/* What RDS says of such a table; it becomes its entry's next one with its virtual hosts. 0, or
+ * -EINVAL with @e: they do not go together. */
+int ads_vhds_base(struct ads_node *n, struct xds_resource *base, struct err *e);
+/* The table is gone, or has no vhds any more. */
+void ads_vhds_forget(struct ads_node *n, const struct xds_name *table);
+/* An entry that led to nothing is forgotten. */
+void ads_vhds_expire(struct ads_node *n, struct ads_entry *e);
+void ads_vhds_response(struct ads_node *n, const PB_DISCOVERY(DeltaDiscoveryResponse) * m,
+		       struct ads_verdict *v);
+/* Tells of hosts that were asked for and are answered, after what they changed is published. */
+void ads_vhds_tell(struct ads_node *n);
+void ads_vhds_done(struct ads_node *n);
 
 /* ---- ads_settle.c ------------------------------------------------------------------------------
  */

@@ -14,7 +14,7 @@
 #include "xds/ads_impl.h"
 
 /* In this order nothing waits for what comes later. */
-static const enum mesh_part_kind settle_order[MESH_PART_KINDS] = {
+static const enum mesh_part_kind settle_order[] = {
 	MESH_PART_ENDPOINTS, MESH_PART_FILTER,     MESH_PART_SECRET,   MESH_PART_CLUSTER,
 	MESH_PART_ROUTES,    MESH_PART_RPC_ROUTES, MESH_PART_LISTENER,
 };
@@ -232,7 +232,7 @@ static void publish(struct ads_node *n)
 
 void ads_settle(struct ads_node *n)
 {
-	for (unsigned int i = 0; i < MESH_PART_KINDS; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(settle_order); i++) {
 		struct ads_sub *s = &n->subs[settle_order[i]];
 
 		if (s->changed || s->warming || s->removed)
@@ -247,4 +247,8 @@ void ads_settle(struct ads_node *n)
 	complete_check(n);
 	if (n->is_complete || n->is_stale)
 		publish(n);
+	if (n->hosts.n) {
+		ads_vhds_tell(n);
+		ads_node_flush(n);
+	}
 }

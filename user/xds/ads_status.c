@@ -94,7 +94,8 @@ void ads_node_type_status(const struct ads_node *n, enum mesh_part_kind kind,
 	uint32_t published = 0;
 
 	for (uint32_t i = 0; i < s->table.n; i++)
-		published += s->table.v[i].cur != NULL;
+		published += s->table.v[i].cur != NULL ||
+			     (kind == MESH_PART_VHOST && s->table.v[i].next);
 	*ret_s = (struct ads_type_status){
 		.is_asked = s->asked,
 		.is_in_sync = sub_is_in_sync(s),

@@ -43,6 +43,15 @@ static int compile_routes(struct translate *t, const ProtobufCMessage *m)
 	return rc;
 }
 
+static int compile_vhost(struct translate *t, const ProtobufCMessage *m)
+{
+	const struct mesh_route_table *r = NULL;
+	int rc = tr_vhost(t, (PB_ROUTE(VirtualHost) *)(uintptr_t)m, &r);
+
+	t->part->body = (void *)(uintptr_t)r;
+	return rc;
+}
+
 static int compile_rpc_routes(struct translate *t, const ProtobufCMessage *m)
 {
 	struct mesh_rpc_tables *r = arena_new(t->a, struct mesh_rpc_tables);
@@ -59,6 +68,10 @@ static int compile_filter(struct translate *t, const ProtobufCMessage *msg)
 	int rc = tr_filter(t, m->name, m->typed_config, false, false, f, &router);
 
 	t->part->body = f;
+	if (rc >= 0)
+		mesh_part_type_add(
+			t->part, slice_str(m->name),
+			slice_str(protojson_any_type(&t->pj, &m->typed_config->base)));
 	if (rc > 0) /* one whose work is done elsewhere */
 		*f = (struct mesh_filter){ .name = tr_str(t, m->name), .kind = "nothing" };
 	if (rc >= 0 && router)
@@ -92,6 +105,8 @@ static const struct {
 				   offsetof(PB_DUBBO(MultipleRouteConfiguration), name) },
 	[MESH_PART_FILTER] = { &envoy__config__core__v3__typed_extension_config__descriptor,
 			       compile_filter, offsetof(PB_CORE(TypedExtensionConfig), name) },
+	[MESH_PART_VHOST] = { &envoy__config__route__v3__virtual_host__descriptor, compile_vhost,
+			      offsetof(PB_ROUTE(VirtualHost), name) },
 };
 
 static int compile_message(struct protojson *pj, enum mesh_part_kind kind, struct slice value,

@@ -136,6 +136,43 @@ int grpc_channel_new(struct io *io, const struct grpc_opts *opts,
 	return 0;
 }
 
+struct grpc_channel *grpc_channel_clone(const struct grpc_channel *ch, uint32_t delay_ms,
+					void *owner)
+{
+	const char *addresses[GRPC_ADDRESSES_MAX];
+	struct grpc_opts o = {
+		.addresses = addresses,
+		.n_addresses = ch->n_targets,
+		.authority = ch->authority,
+		.user_agent = ch->user_agent,
+		.tls = ch->use_tls,
+		.ca_file = ch->tls_opts.ca_file,
+		.cert_file = ch->tls_opts.cert_file,
+		.key_file = ch->tls_opts.key_file,
+		.server_name = ch->server_name,
+		.token_file = ch->token_file,
+		.mark = ch->socket.mark,
+		.connect_timeout_ms = ch->connect_ms,
+		.keepalive_ms = ch->keepalive_ms,
+		.keepalive_timeout_ms = ch->keepalive_timeout_ms,
+		.backoff_min_ms = ch->backoff_min_ms,
+		.backoff_max_ms = ch->backoff_max_ms,
+		.message_max = ch->message_max,
+	};
+	struct grpc_channel *c = NULL;
+	struct err e;
+
+	for (unsigned int i = 0; i < ch->n_targets; i++)
+		addresses[i] = ch->targets[i].text;
+	must(grpc_channel_new(ch->io, &o, ch->ops, owner, &c, &e) == 0); /* they were good once */
+	c->connects = ch->connects;
+	c->failures = ch->failures;
+	c->bytes_in = ch->bytes_in;
+	c->bytes_out = ch->bytes_out;
+	io_timer_set(c->io, &c->deadline, delay_ms);
+	return c;
+}
+
 void *grpc_channel_owner(const struct grpc_channel *ch)
 {
 	return ch->owner;
@@ -143,7 +180,7 @@ void *grpc_channel_owner(const struct grpc_channel *ch)
 
 bool grpc_channel_is_up(const struct grpc_channel *ch)
 {
-	return ch->state == UP && !ch->kicked;
+	return ch->state == UP && !ch->kicked && !ch->is_leaving;
 }
 
 void grpc_channel_prove(struct grpc_channel *ch)

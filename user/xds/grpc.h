@@ -86,6 +86,12 @@ struct grpc_channel_ops {
 	 * return.
 	 */
 	void (*down)(struct grpc_channel *ch, const char *reason);
+	/*
+	 * The peer wants to end the connection in its own time (GOAWAY without an error): streams
+	 * that are open go on for a while, no new ones can be opened. Whoever knows this makes
+	 * another channel (grpc_channel_clone) and frees this one. NULL: it goes down at once.
+	 */
+	void (*leaving)(struct grpc_channel *ch);
 };
 
 /*
@@ -96,6 +102,9 @@ struct grpc_channel_ops {
 int grpc_channel_new(struct io *io, const struct grpc_opts *opts,
 		     const struct grpc_channel_ops *ops, void *owner, struct grpc_channel **ret_ch,
 		     struct err *e);
+/* Another one with the settings and counters of @ch, which begins to connect after @delay_ms. */
+struct grpc_channel *grpc_channel_clone(const struct grpc_channel *ch, uint32_t delay_ms,
+					void *owner);
 /* Ends everything without a callback; streams are gone too. NULL is allowed. */
 void grpc_channel_free(struct grpc_channel *ch);
 void *grpc_channel_owner(const struct grpc_channel *ch);

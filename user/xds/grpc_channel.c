@@ -51,6 +51,7 @@ static void drop(struct grpc_channel *ch)
 	tls_free(ch->tls);
 	ch->tls = NULL;
 	ch->kicked = false;
+	ch->is_leaving = ch->tell_leaving = false;
 	ch->pinged = 0;
 }
 
@@ -206,9 +207,21 @@ static void on_goaway(void *owner, uint32_t code, struct slice text)
 	char *why = xasprintf("the peer ends the connection (GOAWAY, code %" PRIu32 "%s%s)", code,
 			      text.len ? ": " : "", said);
 
+	if (!code && ch->ops->leaving && ch->state == UP) {
+		/* Told once nghttp2 is not at work; said twice by a server that does it well. */
+		if (!ch->is_leaving) {
+			log_info(ROOM, "%s: %s: opening another one first",
+				 ch->targets[ch->target].text, why);
+			ch->is_leaving = ch->tell_leaving = true;
+			ch->failed = 0; /* it is no failure */
+			io_timer_set(ch->io, &ch->chores, 0);
+		}
+		goto out;
+	}
 	if (too_many && ch->keepalive_ms < KEEPALIVE_MAX_MS)
 		ch->keepalive_ms *= 2;
 	kick(ch, why);
+out:
 	free(why);
 	free(said);
 }
@@ -528,6 +541,10 @@ void channel_on_chores(struct io_timer *t)
 	enter(ch);
 	if (ch->conn)
 		grpc_conn_tell(ch->conn);
+	if (!ch->freed && ch->tell_leaving) {
+		ch->tell_leaving = false;
+		ch->ops->leaving(ch);
+	}
 	if (!ch->freed && ch->kicked) {
 		ch->kicked = false;
 		broken(ch, &ch->why);

@@ -56,6 +56,7 @@ struct grpc_channel {
 	unsigned int failed; /* rounds since the last good connection */
 	uint64_t heard;      /* when bytes came last */
 	uint64_t pinged;     /* when a PING was sent that nothing came after; 0: none */
+	bool is_leaving, tell_leaving; /* GOAWAY: streams may end in their own time */
 	bool kicked;         /* the connection ends as soon as it may; reason in why */
 	struct err why;
 	struct rng rng;

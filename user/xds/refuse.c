@@ -57,7 +57,6 @@ static const struct {
 	{ V3("core") "Address", "envoy_internal_address", 3 },
 	{ V3("core") "SocketAddress", "resolver_name", 5 },
 	{ V3("route") "VirtualHost", "matcher", 21 },
-	{ V3("route") "RouteConfiguration", "vhds", 9 },
 	{ V3("route") "RouteConfiguration", "vhost_header", 18 },
 	{ V3("route") "Route", "filter_action", 17 },
 	{ V3("route") "RouteAction", "cluster_specifier_plugin", 37 },

@@ -14,6 +14,7 @@
 #include "envoy/extensions/filters/http/header_mutation/v3/header_mutation.pb-c.h"
 #include "envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.pb-c.h"
 #include "envoy/extensions/filters/http/rbac/v3/rbac.pb-c.h"
+#include "envoy/extensions/filters/http/on_demand/v3/on_demand.pb-c.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb-c.h"
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb-c.h"
 #include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb-c.h"
@@ -54,6 +55,9 @@ static const ProtobufCMessageDescriptor *const types[] = {
 	&envoy__config__endpoint__v3__cluster_load_assignment__descriptor,
 	&envoy__config__core__v3__typed_extension_config__descriptor,
 	D_EXT(filters__network__dubbo_proxy__v3__multiple_route_configuration),
+	&envoy__config__route__v3__virtual_host__descriptor,
+	D_EXT(filters__http__on_demand__v3__on_demand),
+	D_EXT(filters__http__on_demand__v3__per_route_config),
 	/* network and listener filters */
 	D_EXT(filters__network__http_connection_manager__v3__http_connection_manager),
 	D_EXT(filters__network__tcp_proxy__v3__tcp_proxy),

@@ -299,6 +299,7 @@ static const struct {
 				   "DRDS" },
 	[MESH_PART_FILTER] = { T "config.core.v3.TypedExtensionConfig", "ECDS" },
 	[MESH_PART_SECRET] = { T "extensions.transport_sockets.tls.v3.Secret", "SDS" },
+	[MESH_PART_VHOST] = { T "config.route.v3.VirtualHost", "VHDS" },
 };
 
 const char *xds_type_url(enum mesh_part_kind kind)

@@ -89,7 +89,7 @@ void xds_store_totals_get(const struct xds_store *s, struct xds_store_totals *re
 const char *xds_type_url(enum mesh_part_kind kind);
 /* The kind of resource that @url says; -ENOENT for others. */
 int xds_type_find(struct slice url, enum mesh_part_kind *ret_kind);
-/* "CDS", "EDS", "LDS", "RDS", "DRDS", "ECDS", "SDS". */
+/* "CDS", "EDS", "LDS", "RDS", "DRDS", "ECDS", "SDS", "VHDS". */
 const char *xds_type_short(enum mesh_part_kind kind);
 
 /*

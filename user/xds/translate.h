@@ -201,6 +201,9 @@ int tr_filter_order(struct translate *t, const char *field, const struct mesh_fi
  */
 int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
 		   bool validate_by_default, const struct mesh_route_table **ret_table);
+/* One virtual host as a table without a name. */
+int tr_vhost(struct translate *t, PB_ROUTE(VirtualHost) * m,
+	     const struct mesh_route_table **ret_table);
 int tr_route_action(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r);
 int tr_redirect(struct translate *t, const PB_ROUTE(RedirectAction) * m, struct mesh_route *r);
 int tr_direct_response(struct translate *t, const PB_ROUTE(DirectResponseAction) * m,

@@ -5,6 +5,7 @@
 #include "envoy/extensions/filters/http/header_mutation/v3/header_mutation.pb-c.h"
 #include "envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.pb-c.h"
 #include "envoy/extensions/filters/http/rbac/v3/rbac.pb-c.h"
+#include "envoy/extensions/filters/http/on_demand/v3/on_demand.pb-c.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb-c.h"
 #include "envoy/extensions/filters/network/dubbo_proxy/router/v3/router.pb-c.h"
 #include "xds/translate.h"
@@ -212,6 +213,17 @@ static int header_mutation(struct translate *t, const ProtobufCMessage *m, bool 
 	return 0;
 }
 
+/* on_demand: what Envoy has there is for clusters. */
+static int no_settings(struct translate *t, const ProtobufCMessage *m, bool per_route,
+		       const void **ret_config)
+{
+	(void)t;
+	(void)m;
+	(void)per_route;
+	*ret_config = NULL;
+	return 0;
+}
+
 /* ---- the list -------------------------------------------------------------------------------- */
 
 struct kind {
@@ -239,6 +251,8 @@ static const struct kind kinds[] = {
 	  D_EXT(filters__http__cors__v3__cors_policy), NULL, cors_route },
 	{ "rbac", false, D_EXT(filters__http__rbac__v3__rbac),
 	  D_EXT(filters__http__rbac__v3__rbacper_route), tr_rbac, tr_rbac },
+	{ "on_demand", false, D_EXT(filters__http__on_demand__v3__on_demand),
+	  D_EXT(filters__http__on_demand__v3__per_route_config), NULL, no_settings },
 	{ "header_mutation", false, D_EXT(filters__http__header_mutation__v3__header_mutation),
 	  D_EXT(filters__http__header_mutation__v3__header_mutation_per_route), header_mutation,
 	  header_mutation },

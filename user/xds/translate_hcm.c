@@ -195,6 +195,14 @@ static int http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
 	return tr_key_format(t, o->header_key_format, &h->proper_case, &h->preserve_case);
 }
 
+/* What stands behind the last slash: a type without "type.googleapis.com/". */
+static struct slice type_name(const char *url)
+{
+	const char *slash = strrchr(url, '/');
+
+	return slice_str(slash ? slash + 1 : url);
+}
+
 /* A filter whose settings are a resource of their own (ECDS). 1: what is left is nothing. */
 static int discovered(struct translate *t, const PB_HCM(HttpFilter) * m, struct mesh_filter *f)
 {
@@ -224,6 +232,8 @@ static int discovered(struct translate *t, const PB_HCM(HttpFilter) * m, struct 
 	if (router)
 		return tr_fail(t, "the router may not be a resource of its own");
 	f->discovery = tr_str(t, m->name);
+	for (size_t i = 0; t->part && i < s->n_type_urls; i++)
+		mesh_part_type_add(t->part, f->discovery, type_name(s->type_urls[i]));
 	tr_need(t, MESH_PART_FILTER, f->discovery, s->apply_default_config_without_warming);
 	xds_path_pop(&t->pj.path, mark);
 	return tr_nonempty(t, "name", m->name);

@@ -312,6 +312,32 @@ static int domains_unique(struct translate *t, const struct mesh_route_table *r)
 	return rc;
 }
 
+/* Virtual hosts that come on their own (VHDS). */
+static int on_demand(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
+		     struct mesh_route_table *r)
+{
+	if (!t->is_xds)
+		return tr_files_refuse(t, &m->base, "vhds");
+	if (t->part->kind != MESH_PART_ROUTES)
+		return tr_unsupported(t, "vhds", "routes that are not a resource of their own");
+	if (!tr_is_ads(m->vhds->config_source))
+		return tr_unsupported(t, "vhds.config_source", "another source than ads");
+	r->on_demand = true;
+	tr_need(t, MESH_PART_VHOST, r->name, false);
+	return 0;
+}
+
+int tr_vhost(struct translate *t, PB_ROUTE(VirtualHost) * m,
+	     const struct mesh_route_table **ret_table)
+{
+	PB_ROUTE(RouteConfiguration)
+	r = ENVOY__CONFIG__ROUTE__V3__ROUTE_CONFIGURATION__INIT;
+
+	r.n_virtual_hosts = 1;
+	r.virtual_hosts = &m;
+	return tr_route_table(t, &r, false, ret_table);
+}
+
 int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
 		   bool validate_by_default, const struct mesh_route_table **ret_table)
 {
@@ -329,7 +355,9 @@ int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
 	r->most_specific_wins = m->most_specific_header_mutations_wins;
 	r->internal_only = tr_strs(t, m->internal_only_headers, m->n_internal_only_headers, true);
 	r->n_internal_only = (uint32_t)m->n_internal_only_headers;
-	rc = TR_MUTATIONS(t, m, &r->mutations);
+	rc = m->vhds ? on_demand(t, m, r) : 0;
+	if (rc == 0)
+		rc = TR_MUTATIONS(t, m, &r->mutations);
 	if (rc == 0)
 		rc = TR_OVERRIDES(t, m, &r->overrides);
 	if (rc == 0)

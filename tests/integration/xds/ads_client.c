@@ -131,7 +131,7 @@ static void nodes_add(json_t *nodes)
 
 int main(int argc, char **argv)
 {
-	const struct ads_ops ops = { ready, endpoints, NULL };
+	const struct ads_ops ops = { .ready = ready, .endpoints = endpoints };
 	json_t *nodes = argc >= 4 ? json_load_file(argv[3], 0, NULL) : NULL;
 	struct grpc_opts g = { .n_addresses = 1 };
 	struct ads_opts o = { 0 };

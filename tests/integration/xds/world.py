@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """skiffd fed by a management server of the test's own (tests/lib/xds_server.py): a pod "web" that asks, servers that say their
-names, resources written by hand. A real Envoy can stand in skiffd's place: World(envoy=True)."""
+names, resources written by hand."""
 import json
 import os
 import sys
@@ -181,12 +181,12 @@ class Cases:
     def __init__(self):
         self.failed = self.number = 0
 
-    def run(self, function, *args, log=None):
+    def run(self, function, *args, log=None, label=""):
         words = sys.argv[1:]
         if words and not any(w in function.__name__ for w in words):
             return
         self.number += 1
-        name = " ".join([function.__name__, *(a for a in args if isinstance(a, str))])
+        name = f"{function.__name__} {label}".strip()
         try:
             function(*args)
             print(f"ok {self.number} - {name}", flush=True)

@@ -26,7 +26,7 @@
 #define T_URL "type.googleapis.com/envoy.service.discovery.v3.Resource"
 
 static const char *const t_kinds[MESH_PART_KINDS] = { "cds",  "eds",  "lds", "rds",
-						      "drds", "ecds", "sds" };
+						      "drds", "ecds", "sds", "vhds" };
 
 static inline void t_append(char *at, const char *fmt, ...) printf_like(2, 3);
 static inline void t_append(char *at, const char *fmt, ...)
@@ -273,7 +273,7 @@ static void ev_endpoints(struct ads_node *n, struct slice cluster, struct mesh_p
 		 (const char *)part->body);
 }
 
-static const struct ads_ops t_ops = { ev_ready, ev_endpoints, NULL };
+static const struct ads_ops t_ops = { .ready = ev_ready, .endpoints = ev_endpoints };
 
 static inline void t_start_with(struct ads_opts o)
 {
@@ -295,10 +295,25 @@ static inline void t_start(enum ads_mode mode)
 	t_start_with((struct ads_opts){ .mode = mode, .backoff_min_ms = 2, .backoff_max_ms = 4 });
 }
 
+/* The fingerprint is kept as changes come: it must be what a sum over all gives. */
+static inline void t_check_print(void *arg, struct ads_node *n)
+{
+	uint64_t sum = 0;
+
+	(void)arg;
+	for (unsigned int k = 0; k < MESH_PART_KINDS; k++)
+		for (uint32_t i = 0; i < n->subs[k].table.n; i++)
+			if (n->subs[k].table.v[i].cur)
+				sum += (n->subs[k].table.v[i].cur->hash | 1) *
+				       0x9e3779b97f4a7c15ull;
+	assert_int_equal(ads_node_fingerprint(n), sum);
+}
+
 static inline void t_end(void)
 {
 	struct xds_store_totals totals;
 
+	ads_each(t.ads, t_check_print, NULL);
 	ads_free(t.ads);
 	xds_store_totals_get(t.store, &totals);
 	assert_int_equal(totals.resources, 0);

@@ -18,6 +18,7 @@ static const char *const t_types[MESH_PART_KINDS] = {
 	[MESH_PART_RPC_ROUTES] =
 		"envoy.extensions.filters.network.dubbo_proxy.v3.MultipleRouteConfiguration",
 	[MESH_PART_FILTER] = "envoy.config.core.v3.TypedExtensionConfig",
+	[MESH_PART_VHOST] = "envoy.config.route.v3.VirtualHost",
 };
 
 static inline enum mesh_part_kind t_kind(const char *url)
