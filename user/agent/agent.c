@@ -236,6 +236,9 @@ int agent_start(struct agent *a, struct err *e)
 	forget_others(a);
 	wait_for_names(a);
 	r = agent_watch_start(a, e);
+	/* What came meanwhile nobody has seen. */
+	if (r == 0)
+		agent_records_read(a);
 	if (r == 0 && !agent_xds_is_waiting(a))
 		atomic_store(&a->state, ADMIN_LIVE);
 	return r;

@@ -75,9 +75,9 @@ void agent_watch_event(struct agent *a)
 		for (char *p = buf; p < buf + n;) {
 			const struct inotify_event *ev = (const void *)p;
 
-			if (ev->wd == a->folder)
-				a->folder_changed = true;
-			else if (is_ours(a, ev))
+			/* Some were lost: it may have been any of them. */
+			a->folder_changed |= ev->wd == a->folder || ev->mask & IN_Q_OVERFLOW;
+			if (ev->mask & IN_Q_OVERFLOW || (ev->wd != a->folder && is_ours(a, ev)))
 				a->reload_at = clock_mono_ns() / NSEC_PER_MSEC + SETTLE_MS;
 			p += sizeof(*ev) + ev->len;
 		}
