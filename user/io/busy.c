@@ -54,7 +54,12 @@ bool busy_poll(struct io *io)
 	end = now + b->limit_ns;
 	yield = now;
 	while (!io->backend->ready(io)) {
-		if (now >= end || (now >= yield && cpu_is_wanted(&now))) {
+		bool wanted = now >= yield && cpu_is_wanted(&now);
+
+		/* Who was let in may be who answers. */
+		if (wanted && io->backend->ready(io))
+			break;
+		if (wanted || now >= end) {
 			busy_wrong(g);
 			return false;
 		}
