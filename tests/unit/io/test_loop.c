@@ -134,7 +134,7 @@ static void test_hook(void **state)
 	io_totals_get(io, &t0);
 	io_run_once(io, 0);
 	assert_int_equal(hooks, 1);
-	/* What it wrote is out before the next turn's events, if it was not with this turn's end. */
+	/* What it wrote goes out with the end of this turn or the beginning of the next. */
 	io_set_turn_hook(io, NULL, NULL);
 	io_run_once(io, 0);
 	io_totals_get(io, &t1);

@@ -62,27 +62,37 @@ static void test_address_in_use(void **state)
 	close(fd);
 }
 
-static void test_ip6_and_ip4_share_a_port(void **state)
+/* Listens on [::] and then on 0.0.0.0 of the same port; the latter's descriptor or -errno. */
+static int share_a_port(int *ret_fd6)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	struct addr any4, any6;
-	int fd6, fd4;
 
-	(void)state;
 	assert_int_equal(addr_parse(slice_str("[::]:0"), &any6), 0);
-	fd6 = io_listen_socket(&any6, NULL, NULL);
-	if (fd6 == -EAFNOSUPPORT)
+	*ret_fd6 = io_listen_socket(&any6, NULL, NULL);
+	if (*ret_fd6 == -EAFNOSUPPORT)
 		skip(); /* a kernel without IPv6 */
-	assert_true(fd6 >= 0);
-	assert_int_equal(getsockname(fd6, (void *)&ss, &len), 0);
+	assert_true(*ret_fd6 >= 0);
+	assert_int_equal(getsockname(*ret_fd6, (void *)&ss, &len), 0);
 	assert_int_equal(addr_from_sockaddr((void *)&ss, &any6), 0);
 	assert_int_equal(addr_parse(slice_str("0.0.0.0:0"), &any4), 0);
 	any4.port = any6.port;
-	fd4 = io_listen_socket(&any4, NULL, NULL);
+	return io_listen_socket(&any4, NULL, NULL);
+}
+
+static void test_ip6_and_ip4_share_a_port(void **state)
+{
+	int fd6, fd4 = -EADDRINUSE;
+
+	(void)state;
+	/* Another program may have that port on 0.0.0.0 alone: then another port. */
+	for (int i = 0; i < 20 && fd4 == -EADDRINUSE; i++) {
+		fd4 = share_a_port(&fd6);
+		close(fd6);
+	}
 	assert_true(fd4 >= 0);
 	close(fd4);
-	close(fd6);
 }
 
 static void test_accepted_and_dialled_have_nodelay(void **state)
