@@ -44,7 +44,12 @@ struct codec_opts {
 	bool allow_absolute_url;   /* server: absolute-form request targets */
 	bool reject_underscores;   /* server: names with '_' refuse the request */
 	bool drop_underscores;	   /* server: names with '_' are dropped */
+	bool pass_refused; /* server: what is refused for its meaning comes as a head all the same:
+			      a request without a host (its ptr is NULL) or with a fragment */
 	struct slice default_host; /* server: host of HTTP/1.0 requests without one */
+	/* server: is an upgrade to @type to be overlooked? NULL: none is */
+	bool (*ignores_upgrade)(const void *arg, struct slice type);
+	const void *ignores_arg;
 };
 
 /* Why decode gave up. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rate limit descriptors: what the actions of routes and filters make of a request. */
 #include "filter/filter.h"
+#include "mesh/listener.h"
 #include "route/route.h"
 
 enum outcome { ENTRY, SKIP, NOTHING };
@@ -75,6 +76,14 @@ static enum outcome metadata(const struct filter_ctx *ctx, const struct mesh_rl_
 	return from_value(ret_v->len > 0, *ret_v, act, ret_v);
 }
 
+static bool is_in_ranges(const struct mesh_rl_action *act, const struct addr *who)
+{
+	for (uint32_t i = 0; i < act->n_ranges; i++)
+		if (addr_is_in(who, &act->ranges[i].net, act->ranges[i].bits))
+			return true;
+	return false;
+}
+
 /* The value of one action; its key is the configured one or @fallback. */
 static enum outcome action_value(const struct mesh_rl_action *act, const struct filter_ctx *ctx,
 				 const struct l7_msg *m, struct slice *ret_v,
@@ -107,6 +116,11 @@ static enum outcome action_value(const struct mesh_rl_action *act, const struct 
 	case MESH_RL_REMOTE_ADDRESS:
 		*fallback = SLICE("remote_address");
 		return remote_address(ctx, ret_v);
+	case MESH_RL_REMOTE_ADDRESS_MATCH:
+		*ret_v = act->value;
+		return is_in_ranges(act, &ctx->info->downstream_remote) == act->expect_match ?
+			       ENTRY :
+			       NOTHING;
 	case MESH_RL_MASKED_ADDRESS:
 		return masked_address(ctx, act, ret_v);
 	case MESH_RL_ROUTE_METADATA:
@@ -147,13 +161,14 @@ static bool build(const struct mesh_rl_descriptor_source *src, const struct filt
 	return d->n > 0;
 }
 
-uint32_t filter_descriptors(const struct mesh_rl_descriptor_source *src, uint32_t n_src,
+uint32_t filter_descriptors(const struct mesh_rl_descriptor_source *src, uint32_t n_src, int stage,
 			    const struct filter_ctx *ctx, const struct l7_msg *m,
 			    struct filter_descriptor *out, uint32_t max)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < n_src && n < max; i++)
-		n += build(&src[i], ctx, m, &out[n]);
+		if (stage == FILTER_ANY_STAGE || src[i].stage == (uint32_t)stage)
+			n += build(&src[i], ctx, m, &out[n]);
 	return n;
 }

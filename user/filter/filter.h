@@ -88,9 +88,11 @@ struct filter_descriptor {
 	struct { struct slice key, value; } entries[FILTER_DESCRIPTOR_ENTRIES];
 	uint32_t n;
 };
-/* Builds the descriptors that @src (of a route, virtual host or filter) yields; returns how many
- * were written to @out (at most @max). One whose action has no value yields none. */
-uint32_t filter_descriptors(const struct mesh_rl_descriptor_source *src, uint32_t n_src,
+#define FILTER_ANY_STAGE (-1)
+/* Builds the descriptors that those of @stage in @src (of a route, virtual host or filter) yield;
+ * returns how many were written to @out (at most @max). One whose action has no value yields none.
+ */
+uint32_t filter_descriptors(const struct mesh_rl_descriptor_source *src, uint32_t n_src, int stage,
 			    const struct filter_ctx *ctx, const struct l7_msg *m,
 			    struct filter_descriptor *out, uint32_t max);
 

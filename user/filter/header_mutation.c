@@ -8,7 +8,7 @@ static enum filter_verdict request(struct filter_ctx *ctx, struct l7_msg *m)
 	const struct mesh_header_mutation *c = ctx->config;
 
 	if (c)
-		route_headers_apply(&c->mutations.request, m, ctx->info, ctx->arena);
+		route_headers_steps(&c->request, m, ctx->info, ctx->arena);
 	return FILTER_NEXT;
 }
 
@@ -17,7 +17,7 @@ static enum filter_verdict response(struct filter_ctx *ctx, struct l7_msg *m)
 	const struct mesh_header_mutation *c = ctx->config;
 
 	if (c)
-		route_headers_apply(&c->mutations.response, m, ctx->info, ctx->arena);
+		route_headers_steps(&c->response, m, ctx->info, ctx->arena);
 	return FILTER_NEXT;
 }
 

@@ -26,6 +26,7 @@ void limiter_init(struct limiter *l, const struct mesh_local_ratelimit *conf, st
 	l->has_default = conf->has_bucket;
 	l->always_default = conf->always_consume_default;
 	l->max_tokens = conf->bucket.max_tokens;
+	l->max_values = conf->max_values ? conf->max_values : LIMITER_VALUES_DEFAULT;
 	if (conf->has_bucket)
 		filter_bucket_init(&l->bucket, &conf->bucket);
 	l->entries = arena_array(a, struct limiter_entry, conf->n_descriptors);
@@ -37,7 +38,7 @@ void limiter_init(struct limiter *l, const struct mesh_local_ratelimit *conf, st
 		e->is_wildcard = has_wildcard(e->conf);
 		filter_bucket_init(&e->bucket, &e->conf->bucket);
 		if (e->is_wildcard)
-			e->values = arena_array(a, struct limiter_value, LIMITER_WILDCARDS_MAX);
+			e->values = arena_array(a, struct limiter_value, l->max_values);
 	}
 	if (l->n)
 		qsort(l->entries, l->n, sizeof(*l->entries), by_rate);
@@ -90,7 +91,7 @@ static struct limiter_value *value_get(struct limiter *l, struct limiter_entry *
 		if (!v || e->values[i].used < v->used)
 			v = &e->values[i];
 	}
-	if (e->n_values < LIMITER_WILDCARDS_MAX)
+	if (e->n_values < l->max_values)
 		v = &e->values[e->n_values++];
 	filter_bucket_init(&v->bucket, &e->conf->bucket);
 	v->hash_low = h.low64;
@@ -168,22 +169,26 @@ bool limiter_take(struct limiter *l, const struct filter_descriptor *d, uint32_t
 	uint32_t k = match_all(l, d, n, v, MATCHED_MAX);
 	struct limiter_state st = { 0 };
 
+	bool shadow = false;
+
 	for (uint32_t i = 0; i < k; i++) {
 		bool taken = entry_take(l, v[i].entry, v[i].d, now_ns, &st);
 
 		if (i == 0 || !taken)
 			*ret_state = st;
-		if (!taken)
+		if (!taken && !v[i].entry->conf->shadow)
 			return false;
+		shadow |= !taken;
 	}
-	if (!l->has_default || (k && !l->always_default))
-		return true;
-	st = (struct limiter_state){ .limit = l->max_tokens, .is_known = true };
-	if (!filter_bucket_take(&l->bucket, now_ns, &st.left, &st.reset_s)) {
-		*ret_state = st;
-		return false;
+	if (l->has_default && (!k || l->always_default)) {
+		st = (struct limiter_state){ .limit = l->max_tokens, .is_known = true };
+		if (!filter_bucket_take(&l->bucket, now_ns, &st.left, &st.reset_s)) {
+			*ret_state = st;
+			return false;
+		}
+		if (!k)
+			*ret_state = st;
 	}
-	if (!k)
-		*ret_state = st;
-	return true;
+	ret_state->is_shadow = shadow;
+	return !shadow;
 }

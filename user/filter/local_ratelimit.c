@@ -13,7 +13,7 @@
 struct shared {
 	struct arena arena;
 	struct limiter limiter;
-	stat_id enabled, enforced, rate_limited, ok;
+	stat_id enabled, enforced, rate_limited, ok, shadow;
 };
 
 struct state {
@@ -46,6 +46,7 @@ static void *shared_new(const struct mesh_filter *conf, const void *config,
 	s->enforced = STAT("enforced");
 	s->rate_limited = STAT("rate_limited");
 	s->ok = STAT("ok");
+	s->shadow = STAT("shadow_mode");
 #undef STAT
 	return s;
 }
@@ -85,6 +86,13 @@ static struct limiter *limiter_for(struct filter_ctx *ctx)
 	return &l->limiter;
 }
 
+static bool takes_vhost(const struct mesh_local_ratelimit *c, const struct mesh_route *r)
+{
+	if (r->include_vh_rate_limits || c->vh == MESH_RL_VH_INCLUDE)
+		return true;
+	return c->vh == MESH_RL_VH_OVERRIDE && !r->n_rate_limits;
+}
+
 /* The filter's own rate_limits, or else those of the route and (when it has none, or includes
  * them) of the virtual host. */
 static uint32_t descriptors(const struct filter_ctx *ctx, const struct l7_msg *m,
@@ -92,25 +100,27 @@ static uint32_t descriptors(const struct filter_ctx *ctx, const struct l7_msg *m
 {
 	const struct mesh_local_ratelimit *c = ctx->config;
 	const struct mesh_route *r = ctx->route;
+	int stage = (int)c->stage;
 	uint32_t n = 0;
 
 	if (!c->n_descriptors)
 		return 0;
 	if (c->n_rate_limits)
-		return filter_descriptors(c->rate_limits, c->n_rate_limits, ctx, m, d,
-					  DESCRIPTORS_MAX);
+		return filter_descriptors(c->rate_limits, c->n_rate_limits, FILTER_ANY_STAGE, ctx,
+					  m, d, DESCRIPTORS_MAX);
 	if (r)
-		n = filter_descriptors(r->rate_limits, r->n_rate_limits, ctx, m, d,
+		n = filter_descriptors(r->rate_limits, r->n_rate_limits, stage, ctx, m, d,
 				       DESCRIPTORS_MAX);
-	if (r && ctx->vhost && (r->include_vh_rate_limits || !r->n_rate_limits))
-		n += filter_descriptors(ctx->vhost->rate_limits, ctx->vhost->n_rate_limits, ctx, m,
-					d + n, DESCRIPTORS_MAX - n);
+	if (r && ctx->vhost && takes_vhost(c, r))
+		n += filter_descriptors(ctx->vhost->rate_limits, ctx->vhost->n_rate_limits, stage,
+					ctx, m, d + n, DESCRIPTORS_MAX - n);
 	return n;
 }
 
 static enum filter_verdict refuse(struct filter_ctx *ctx, const struct l7_msg *m)
 {
 	const struct mesh_local_ratelimit *c = ctx->config;
+	const struct state *state = ctx->state;
 	struct l7_msg answer;
 
 	l7_msg_init(&answer, L7_RESPONSE, ctx->arena);
@@ -119,6 +129,9 @@ static enum filter_verdict refuse(struct filter_ctx *ctx, const struct l7_msg *m
 	if (c->resource_exhausted && l7_msg_is_grpc(m))
 		l7_props_add(&answer.props, L7_KEY_GRPC_STATUS, l7_key_name(L7_KEY_GRPC_STATUS),
 			     SLICE("8"));
+	if (c->retry_after && state->limit.is_known)
+		l7_props_add(&answer.props, L7_KEY_NONE, SLICE("retry-after"),
+			     arena_printf(ctx->arena, "%u", state->limit.reset_s));
 	ctx->info->flags |= L7_FLAG(RL);
 	ctx->reply = (struct l7_reply){
 		.code = L7_REPLY_RATE_LIMITED,
@@ -146,6 +159,10 @@ static enum filter_verdict request(struct filter_ctx *ctx, struct l7_msg *m)
 		return FILTER_NEXT;
 	}
 	stats_inc(ctx->stats, s->rate_limited);
+	if (state->limit.is_shadow) {
+		stats_inc(ctx->stats, s->shadow);
+		return FILTER_NEXT;
+	}
 	if (!is_in(c->enforced, ctx->rng)) {
 		route_headers_apply(&c->request_add, m, ctx->info, ctx->arena);
 		return FILTER_NEXT;

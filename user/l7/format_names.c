@@ -214,10 +214,57 @@ static struct slice query_of(const struct l7_info *in)
 	return at < 0 ? SLICE_NONE : slice_skip(s, (size_t)at + 1);
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/*
+ * A '%' that no two hex digits follow stays. @lightly, as Envoy does with a whole query: only what
+ * is visible is decoded, and a '%' in front of two other characters goes.
+ */
+static void append_decoded(struct slice s, bool lightly, struct buf *out)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		int high = s.ptr[i] == '%' && i + 2 < s.len ? hex_digit(s.ptr[i + 1]) : -1;
+		int low = high < 0 ? -1 : hex_digit(s.ptr[i + 2]);
+
+		int c = low < 0 ? -1 : high << 4 | low;
+
+		if (low < 0 || (lightly && (c <= ' ' || c > '~'))) {
+			if (low >= 0 || s.ptr[i] != '%' || !lightly || i + 2 >= s.len)
+				buf_add_char(out, s.ptr[i]);
+			continue;
+		}
+		buf_add_char(out, (char)c);
+		i += 2;
+	}
+}
+
+static bool decoded_is_equal(struct slice raw, struct slice want)
+{
+	struct buf b = { 0 };
+	bool equal;
+
+	if (slice_find(raw, '%') < 0)
+		return slice_is_equal(raw, want);
+	append_decoded(raw, false, &b);
+	equal = slice_is_equal(buf_slice(&b), want);
+	buf_done(&b);
+	return equal;
+}
+
 enum value_kind append_query(const struct part *p, const struct l7_info *in, struct buf *out)
 {
-	(void)p;
-	return append_field(query_of(in), out);
+	struct slice query = query_of(in);
+
+	if (!slice_is_equal(p->text, SLICE("DECODED")))
+		return append_field(query, out);
+	append_decoded(query, true, out);
+	return query.len ? VALUE_TEXT : VALUE_ABSENT;
 }
 
 enum value_kind append_query_param(const struct part *p, const struct l7_info *in, struct buf *out)
@@ -228,8 +275,8 @@ enum value_kind append_query_param(const struct part *p, const struct l7_info *i
 		struct slice value = slice_split(&query, '&');
 		struct slice key = slice_split(&value, '=');
 
-		if (slice_is_equal(key, p->text)) {
-			buf_add_slice(out, value);
+		if (decoded_is_equal(key, p->text)) {
+			append_decoded(value, false, out);
 			return VALUE_TEXT;
 		}
 	}

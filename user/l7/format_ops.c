@@ -432,8 +432,11 @@ static enum value_kind append_size(const struct part *p, const struct l7_info *i
 
 static const struct op ops[] = {
 	{ "REQ", append_request, ARGS_MUST, true, 0, prepare_names },
+	{ "REQUEST_HEADER", append_request, ARGS_MUST, true, 0, prepare_names },
 	{ "RESP", append_response, ARGS_MUST, true, 0, prepare_names },
+	{ "RESPONSE_HEADER", append_response, ARGS_MUST, true, 0, prepare_names },
 	{ "TRAILER", append_trailer, ARGS_MUST, true, 0, prepare_names },
+	{ "RESPONSE_TRAILER", append_trailer, ARGS_MUST, true, 0, prepare_names },
 	{ "REQ_WITHOUT_QUERY", append_without_query, ARGS_MUST, true, 0, prepare_names },
 	{ "PATH", append_path, ARGS_MAY, true, 0, prepare_path },
 	{ "QUERY_PARAM", append_query_param, ARGS_MUST, true, 0, NULL },

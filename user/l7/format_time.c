@@ -33,6 +33,34 @@ static unsigned int digits_needed(uint64_t ns)
 	return n;
 }
 
+/* "+01:30", maybe with seconds. */
+static void append_offset(const struct moment *t, bool seconds, struct buf *out)
+{
+	long east = t->tm.tm_gmtoff;
+	unsigned int s = (unsigned int)(east < 0 ? -east : east);
+
+	buf_printf(out, "%c%02u:%02u", east < 0 ? '-' : '+', s / 3600, s / 60 % 60);
+	if (seconds)
+		buf_printf(out, ":%02u", s % 60);
+}
+
+/* "%Ez", "%E*z", "%:z", "%::z" at the front. Bytes used, 0: it is none of them. */
+static size_t append_zone(const struct moment *t, struct slice s, struct buf *out)
+{
+	static const struct {
+		struct slice spec;
+		bool seconds;
+	} specs[] = { { { "%Ez", 3 }, false }, { { "%E*z", 4 }, true },
+		      { { "%:z", 3 }, false }, { { "%::z", 4 }, true } };
+
+	for (size_t i = 0; i < ARRAY_LEN(specs); i++)
+		if (slice_has_prefix(s, specs[i].spec)) {
+			append_offset(t, specs[i].seconds, out);
+			return specs[i].spec.len;
+		}
+	return 0;
+}
+
 /* "%E4S", "%E*S", "%E3f", "%E*f" at the front. Bytes used, 0: it is none of them. */
 static size_t append_extended(const struct moment *t, struct slice s, struct buf *out)
 {
@@ -85,6 +113,8 @@ static size_t append_spec(const struct moment *t, struct slice s, struct buf *ou
 		return 3;
 	}
 	used = append_extended(t, s, out);
+	if (!used)
+		used = append_zone(t, s, out);
 	return used ? used : append_strftime(t, s, out);
 }
 
@@ -92,7 +122,7 @@ static void moment_set(struct moment *t, uint64_t wall_ns, bool local)
 {
 	time_t s = (time_t)(wall_ns / NSEC_PER_SEC);
 
-	t->wall_ns = wall_ns;
+	t->wall_ns = wall_ns - wall_ns % 1000; /* Envoy's clock has microseconds */
 	if (local) {
 		localtime_r(&s, &t->tm);
 		return;

@@ -23,6 +23,7 @@ struct mesh_rl_descriptor {
 	struct mesh_rl_entry *entries;
 	uint32_t n_entries;
 	struct mesh_token_bucket bucket;
+	bool shadow; /* counts, but lets pass */
 };
 
 struct mesh_local_ratelimit {
@@ -41,6 +42,10 @@ struct mesh_local_ratelimit {
 	bool x_ratelimit_headers;
 	bool resource_exhausted; /* gRPC status 8 instead of 14 */
 	bool always_consume_default;
+	uint32_t stage; /* of the rate_limits that count; the filter's own are of any */
+	enum { MESH_RL_VH_OVERRIDE, MESH_RL_VH_INCLUDE, MESH_RL_VH_IGNORE } vh;
+	uint32_t max_values; /* that one wildcard descriptor remembers */
+	bool retry_after;
 };
 
 /* envoy.extensions.filters.http.fault.v3.HTTPFault */
@@ -73,7 +78,7 @@ struct mesh_cors {
 
 /* envoy.extensions.filters.http.header_mutation.v3 */
 struct mesh_header_mutation {
-	struct mesh_mutations mutations;
+	struct mesh_header_steps request, response;
 };
 
 /* One HTTP (or RPC) filter in a chain; @kind names the implementation in cmd/builtin.c. */

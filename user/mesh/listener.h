@@ -121,6 +121,11 @@ struct mesh_http_manager {
 	struct mesh_upgrade *upgrades;
 	uint32_t n_upgrades;
 	struct slice scheme_overwrite; /* scheme_header_transformation */
+	struct mesh_header_steps early; /* early_header_mutation_extensions */
+	bool keep_client_cert; /* x-forwarded-client-cert goes on as the client wrote it */
+	bool keeps_bad_requests; /* stream_error_on_invalid_http_message: the connection goes on */
+	struct mesh_string *ignored_upgrades; /* these are dropped, not refused */
+	uint32_t n_ignored_upgrades;
 	bool forward_proto;	       /* reserved: x-forwarded-proto is always set */
 };
 

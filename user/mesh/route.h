@@ -33,6 +33,12 @@ struct mesh_header_ops {
 	uint32_t n_remove;
 };
 
+/* Changes that are made one after the other, each to what the one before left. */
+struct mesh_header_steps {
+	struct mesh_header_ops *v;
+	uint32_t n;
+};
+
 /* The changes that one level (route, virtual host, table, weighted cluster) makes. */
 struct mesh_mutations {
 	struct mesh_header_ops request, response;
@@ -81,7 +87,8 @@ enum mesh_rl_action_kind {
 	MESH_RL_QUERY_PARAMETERS,
 	MESH_RL_MASKED_ADDRESS,
 	MESH_RL_ROUTE_METADATA,
-	MESH_RL_DYNAMIC_METADATA /* which there is none of: the default */
+	MESH_RL_DYNAMIC_METADATA, /* which there is none of: the default */
+	MESH_RL_REMOTE_ADDRESS_MATCH
 };
 
 struct mesh_rl_action {
@@ -95,9 +102,12 @@ struct mesh_rl_action {
 	uint32_t n_headers, n_queries;
 	struct slice path;     /* ROUTE_METADATA: of struct l7_meta; value is the default */
 	uint32_t v4_bits, v6_bits; /* MASKED_ADDRESS: length of the prefix */
+	struct mesh_prefix *ranges; /* REMOTE_ADDRESS_MATCH; expect_match is not inverted */
+	uint32_t n_ranges;
 };
 
 struct mesh_rl_descriptor_source { /* one RateLimit of a route or virtual host */
+	uint32_t stage;
 	struct mesh_rl_action *actions;
 	uint32_t n_actions;
 };
@@ -118,20 +128,28 @@ enum mesh_host_rewrite {
 	MESH_HOST_LITERAL,
 	MESH_HOST_AUTO,
 	MESH_HOST_HEADER,
-	MESH_HOST_PATH_REGEX
+	MESH_HOST_PATH_REGEX,
+	MESH_HOST_FORMAT
 };
-enum mesh_path_rewrite { MESH_PATH_KEEP, MESH_PATH_REWRITE_PREFIX, MESH_PATH_REWRITE_REGEX };
+enum mesh_path_rewrite {
+	MESH_PATH_KEEP,
+	MESH_PATH_REWRITE_PREFIX,
+	MESH_PATH_REWRITE_REGEX,
+	MESH_PATH_REWRITE_FORMAT
+};
 enum mesh_redirect_path {
 	MESH_REDIRECT_PATH_KEEP,
 	MESH_REDIRECT_PATH_REPLACE,
 	MESH_REDIRECT_PATH_PREFIX,
-	MESH_REDIRECT_PATH_REGEX
+	MESH_REDIRECT_PATH_REGEX,
+	MESH_REDIRECT_PATH_FORMAT
 };
 
 struct mesh_redirect {
 	struct slice host, scheme, path; /* empty: keep */
 	enum mesh_redirect_path path_kind;
 	const struct regex *regex;	 /* REGEX: pattern; path is the substitution */
+	const struct l7_format *format; /* FORMAT: of the path without its query */
 	bool https;
 	uint32_t port;			 /* 0: keep */
 	uint32_t code;			 /* 301 ... */
@@ -185,6 +203,19 @@ enum {
 /* The bit of one word of retry_on, 0 for others; the bits of a list with commas (mesh/retry.c). */
 uint32_t mesh_retry_bit(struct slice word);
 uint32_t mesh_retry_on(struct slice list);
+
+/* envoy.config.route.v3.InternalRedirectPolicy */
+#define MESH_MOVED_FIRST 300
+struct mesh_internal_redirect {
+	uint32_t max;	   /* redirects of one request that are followed */
+	uint32_t codes;	   /* bit n: of status MESH_MOVED_FIRST + n */
+	bool cross_scheme; /* from http to https or back */
+	bool safe_scheme;  /* not from http to https */
+	bool no_loops;	   /* no way from route to route twice */
+	bool has_allowed;  /* only to these routes */
+	struct slice *allowed, *copy; /* copy: headers of the answer that the request takes along */
+	uint32_t n_allowed, n_copy;
+};
 
 /* envoy.config.route.v3.RouteAction.RequestMirrorPolicy */
 struct mesh_mirror {
@@ -256,16 +287,22 @@ struct mesh_route {
 	enum mesh_path_rewrite rewrite;
 	struct slice prefix_rewrite;	   /* or the regex's substitution */
 	const struct regex *rewrite_regex;
+	const struct l7_format *rewrite_format; /* of the path without its query */
 	enum mesh_host_rewrite host_rewrite;
 	struct slice host_literal;	   /* literal, header name, or substitution */
 	const struct regex *host_regex;
+	const struct l7_format *host_format;
 	bool append_x_forwarded_host;
 	bool has_timeout, has_idle_timeout, has_max_grpc_timeout;
 	uint32_t timeout_ms;	  /* route time-out; default 15000; 0 = none */
 	uint32_t idle_timeout_ms; /* overrides the manager's stream_idle_timeout */
 	bool has_max_stream;	  /* max_stream_ms is said; 0: none */
 	uint32_t max_stream_ms;	  /* overrides the manager's max_stream_duration */
+	uint32_t max_grpc_ms;	  /* of what grpc-timeout may ask for; 0: no limit */
+	uint32_t grpc_offset_ms;  /* is taken off it */
+	bool grpc_is_stream;	  /* it is a max_stream_duration, not the route's time-out */
 	struct mesh_retry *retry; /* NULL: none */
+	const struct mesh_internal_redirect *internal_redirect; /* NULL: none */
 	struct mesh_body_limit body_limit;
 	struct mesh_mirror *mirrors;
 	uint32_t n_mirrors; /* of the route; else the virtual host's, else the table's */

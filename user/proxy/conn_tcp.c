@@ -50,6 +50,10 @@ static void up_release(struct tcp *t)
 		if (t->up_ready && t->cluster) {
 			stats_dec(w->stats, t->cluster->shared->stats.cx_active);
 			UP_STAT(t, cx_destroy);
+			if (t->up_eof || t->info.upstream_was_reset)
+				UP_STAT(t, cx_destroy_remote);
+			else
+				UP_STAT(t, cx_destroy_local);
 			t->host->cx_active--;
 		}
 		t->up = NULL;
@@ -81,7 +85,7 @@ static void tcp_log(struct tcp *t, enum l7_log_type type)
 	t->info.log_type = type;
 	t->info.now_ns = io_now(c->w->io);
 	t->info.bytes_received = t->info.downstream_wire_rx = c->rx;
-	t->info.bytes_sent = t->info.downstream_wire_tx = c->tx;
+	t->info.bytes_sent = t->info.downstream_wire_tx = io_stream_written(c->io);
 	worker_log(c->w, &t->conf->logs, &t->info);
 	t->info.log_type = L7_LOG_AT_END;
 }
@@ -107,6 +111,10 @@ static void on_up_connected(struct io_stream *s, int err)
 
 	if (err) {
 		UP_STAT(t, cx_connect_fail);
+		UP_STAT(t, rq_pending_failure_eject);
+		UP_STAT(t, cx_destroy);
+		UP_STAT(t, cx_destroy_remote);
+		t->info.flags |= L7_FLAG(UF); /* stays when another try gets through */
 		if (t->host)
 			t->host->cx_fail++;
 		snprintf(t->failure, sizeof(t->failure), "delayed_connect_error:_%s",
@@ -128,6 +136,8 @@ static void on_up_connected(struct io_stream *s, int err)
 			     (io_now(w->io) - t->up_start_ns) / 1000);
 		t->host->cx_total++;
 		t->host->cx_active++;
+		UP_STAT(t, rq_total);
+		t->host->rq_total++;
 	}
 	t->info.has_upstream_local = io_stream_local(t->up, &t->info.upstream_local) == 0;
 	t->info.upstream_connected_ns = t->info.pool_answered_ns = io_now(w->io);
@@ -239,6 +249,7 @@ static void start_connect(struct tcp *t, const struct addr *to, uint32_t timeout
 	t->info.upstream_connection_id =
 		atomic_fetch_add_explicit(&c->w->e->next_id, 1, memory_order_relaxed);
 	UP_STAT(t, cx_total);
+	UP_STAT(t, rq_pending_total);
 	t->up = io_connect(c->w->io, to, NULL, &opts, &up_ops, t, &err);
 	if (!t->up) {
 		tcp_finish(t, L7_FLAG(UF), NULL, false);
@@ -425,6 +436,10 @@ static void tcp_timer(struct conn *c)
 	if (!t->up_ready) {
 		UP_STAT(t, cx_connect_timeout);
 		UP_STAT(t, cx_connect_fail);
+		UP_STAT(t, rq_pending_failure_eject);
+		UP_STAT(t, cx_destroy);
+		UP_STAT(t, cx_destroy_local);
+		t->info.flags |= L7_FLAG(UF);
 		if (t->up)
 			io_stream_close(t->up);
 		up_release(t);

@@ -11,8 +11,19 @@
 bool http_request_in(struct stream *st, struct hop *h);
 /* Routes once more, by the view that @h has now. */
 void http_route_again(struct stream *st, struct hop *h);
+/* Finds the route of @h and what the log knows of it. */
+void http_route_lookup(struct stream *st, struct hop *h);
+/* Does the answer send the request of @h elsewhere, and may it? Then it is rewritten. moved.c */
+bool http_moves(struct stream *st, struct hop *h);
 /* Is the request of @h, just routed, to be repeated? retry_http.c */
 void http_retry_begin(struct stream *st, struct hop *h);
+/*
+ * What a gRPC request asks for in grpc-timeout becomes @ms, within the limits of @r; a request that
+ * asks for nothing leaves it as it is.
+ */
+void http_grpc_timeout(const struct stream *st, const struct mesh_route *r, uint64_t *ms);
+/* Tells the upstream of a gRPC request how long that is, where the route limits its time-out. */
+void http_grpc_tell(struct stream *st, const struct mesh_route *r, uint64_t ms);
 /* Tells the upstream how long its answer may take. */
 void http_expect_timeout(struct stream *st, struct hop *h);
 /* The text that @f makes, %LOCAL_REPLY_BODY% being @body; in @a. */
@@ -24,6 +35,8 @@ struct slice http_format_body(const struct mesh_body_format *f, struct l7_info *
  */
 void http_rewrite_reply(const struct mesh_local_reply *l, struct l7_msg *m, struct l7_info *in,
 			struct rng *rng, struct arena *a, struct slice *body);
+/* Is @s an absolute URI or a relative reference without user and fragment? http_referer.c */
+bool http_referer_is_good(struct slice s);
 /* Did the client use TLS, as far as we can believe it? */
 bool http_is_https(const struct stream *st);
 /* Appends @v to the property, with @sep when it has a value already. */

@@ -52,10 +52,22 @@ static bool is_connect(const struct stream *st)
 	return slice_is_equal(st->req.method, SLICE("CONNECT"));
 }
 
+/* stream_error_on_invalid_http_message: what the codec let through to be refused here. */
+static bool refuse_passed(struct stream *st)
+{
+	if (st->req.host.ptr && slice_find(st->req.path, '#') < 0)
+		return false;
+	stream_reply(st, L7_REPLY_BAD_REQUEST, 0,
+		     st->req.host.ptr ? "path_normalization_failed" : "missing_host_header", NULL);
+	return true;
+}
+
 static bool target_is_good(struct stream *st, struct hop *h)
 {
 	struct slice path = st->req.path;
 
+	if (conf(h)->keeps_bad_requests && refuse_passed(st))
+		return false;
 	if (is_connect(st))
 		return true;
 	if (path.len && path.ptr[0] == '/')
@@ -90,7 +102,7 @@ static bool normalize(struct stream *st, struct hop *h)
 	if (r < 0) {
 		stats_inc(st->w->stats, h->chain->http.stats.rq_failed_path_normalization);
 		st->req.path = path;
-		st->c->close_after = true;
+		st->c->close_after |= !conf(h)->keeps_bad_requests;
 		stream_reply(st, L7_REPLY_BAD_REQUEST, 0, "path_normalization_failed", NULL);
 		return false;
 	}
@@ -302,7 +314,7 @@ static void remove_nominated(struct stream *st)
 	}
 }
 
-static void hop_by_hop(struct stream *st)
+static void hop_by_hop(struct stream *st, struct hop *h)
 {
 	struct l7_props *p = &st->req.props;
 	struct slice upgrade = l7_props_value(p, L7_KEY_UPGRADE);
@@ -326,7 +338,16 @@ static void hop_by_hop(struct stream *st)
 		l7_props_set(p, L7_KEY_TE, SLICE("trailers"));
 	/* Says who the client is; without mutual TLS nobody can know (forward_client_cert_details:
 	 * SANITIZE). */
-	l7_props_remove_name(p, SLICE("x-forwarded-client-cert"));
+	if (!conf(h)->keep_client_cert)
+		l7_props_remove_name(p, SLICE("x-forwarded-client-cert"));
+}
+
+static void check_referer(struct l7_props *p)
+{
+	const struct l7_prop *r = l7_props_get(p, L7_KEY_REFERER);
+
+	if (r && !http_referer_is_good(r->value))
+		l7_props_remove(p, L7_KEY_REFERER);
 }
 
 static struct slice new_request_id(struct stream *st)
@@ -403,7 +424,10 @@ bool http_request_in(struct stream *st, struct hop *h)
 {
 	answer_continue(st, h);
 	l7_props_join(&st->req.props, true, st->arena);
-	hop_by_hop(st);
+	if (unlikely(conf(h)->early.n))
+		route_headers_steps(&conf(h)->early, &st->req, &h->info, st->arena);
+	hop_by_hop(st, h);
+	check_referer(&st->req.props);
 	remote_address(st, h);
 	if (!target_is_good(st, h) || !normalize(st, h))
 		return false;

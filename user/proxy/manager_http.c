@@ -23,7 +23,7 @@ static void count(struct hop *h, stat_id id)
 
 /* ---- entry ----------------------------------------------------------------------------------- */
 
-static void http_route_lookup(struct stream *st, struct hop *h)
+void http_route_lookup(struct stream *st, struct hop *h)
 {
 	const struct ptable *t = phttp_table(h->view->pv, hp(h));
 
@@ -89,6 +89,8 @@ static void start_timers(struct stream *st, struct hop *h)
 	if (ms)
 		io_timer_set(st->w->io, &st->idle_timer, ms);
 	ms = r && r->has_max_stream ? r->max_stream_ms : hp(h)->conf->max_stream_ms;
+	if (unlikely(r && r->grpc_is_stream))
+		http_grpc_timeout(st, r, &ms);
 	if (ms)
 		io_timer_set(st->w->io, &st->life_timer, ms);
 	if (hp(h)->conf->request_timeout_ms && !st->req_end)
@@ -122,7 +124,7 @@ static bool http_request(struct stream *st, struct hop *h)
 	count(h, hp(h)->stats.rq_total);
 	count(h, hp(h)->stats.rq_http1_total);
 	count(h, hp(h)->stats.rq_active);
-	if (!http_request_in(st, h))
+	if (!h->redirects && !http_request_in(st, h))
 		return false;
 	http_route_lookup(st, h);
 	hop_log_begin(h);
@@ -340,6 +342,9 @@ static void broken_answer(void *broken, struct l7_reply *r)
 	     !l7_props_get(&b->resp.props, L7_KEY_SERVER)))
 		l7_props_set(&b->resp.props, L7_KEY_SERVER, c->chain->http.conf->server_name);
 	l7_props_set(&b->resp.props, L7_KEY_DATE, worker_date(c->w));
+	if (c->chain->http.conf->via.len)
+		http_append(&b->resp.props, L7_KEY_VIA, c->chain->http.conf->via, SLICE(", "),
+			    &c->arena);
 	r->status = b->resp.status;
 	r->props = b->resp.props;
 }
@@ -495,6 +500,8 @@ void http_expect_timeout(struct stream *st, struct hop *h)
 	}
 	if (left && left < ms)
 		ms = left;
+	if (unlikely(h->http.route->has_max_grpc_timeout) && ms && st->is_grpc)
+		http_grpc_tell(st, h->http.route, ms);
 	if (ms && !hp(h)->conf->suppress_envoy_headers)
 		l7_props_set(&st->req.props, L7_KEY_X_ENVOY_EXPECTED_TIMEOUT,
 			     arena_u64(st->arena, ms));
@@ -502,10 +509,14 @@ void http_expect_timeout(struct stream *st, struct hop *h)
 
 static void set_timeout(struct stream *st, struct hop *h)
 {
-	uint64_t ms = header_timeout(st, default_timeout(h->http.route));
+	uint64_t ms = default_timeout(h->http.route);
 
+	if (unlikely(h->http.route->has_max_grpc_timeout && !h->http.route->grpc_is_stream))
+		http_grpc_timeout(st, h->http.route, &ms);
+	ms = header_timeout(st, ms);
 	h->timeout_ms = ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
-	if (unlikely(h->http.route->retry || h->http.vhost->retry || h->is_internal))
+	if (unlikely(h->http.route->retry || h->http.vhost->retry || h->is_internal ||
+		     h->http.route->internal_redirect))
 		http_retry_begin(st, h);
 	if (h->is_internal)
 		remove_asked(st);
@@ -529,15 +540,18 @@ static bool http_route(struct stream *st, struct hop *h)
 			      route_redirect_location(r->redirect, r, &st->req,
 						      http_is_https(st) ? SLICE("https") :
 									  SLICE("http"),
-						      st->arena),
+						      &h->info, st->arena),
 			      r->redirect->code);
 		return false;
 	case MESH_ROUTE_DIRECT:
 		send_direct(st, h);
 		return false;
-	case MESH_ROUTE_NONE:
-		no_route(st, h);
+	case MESH_ROUTE_NONE: { /* somebody else should have served it */
+		struct l7_reply rp = { .code = L7_REPLY_NO_UPSTREAM };
+
+		stream_reply_full(st, h, &rp, 0);
 		return false;
+	}
 	case MESH_ROUTE_CLUSTER:
 		break;
 	}

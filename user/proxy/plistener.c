@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "proxy/proxy_impl.h"
+#include "route/route.h"
 
 /* What one compilation needs at every step. */
 struct comp {
@@ -105,6 +106,16 @@ static int comp_logs(struct comp *c, struct mesh_access_log *conf, uint32_t n,
 
 /* ---- terminals ------------------------------------------------------------------------------- */
 
+static bool ignores_upgrade(const void *arg, struct slice type)
+{
+	const struct mesh_http_manager *conf = arg;
+
+	for (uint32_t i = 0; i < conf->n_ignored_upgrades; i++)
+		if (route_string_is_match(&conf->ignored_upgrades[i], type))
+			return true;
+	return false;
+}
+
 static int comp_http(struct comp *c, const struct mesh_http_manager *conf, struct phttp *p)
 {
 	int r;
@@ -129,6 +140,9 @@ static int comp_http(struct comp *c, const struct mesh_http_manager *conf, struc
 		.reject_underscores = conf->underscores == MESH_UNDERSCORES_REJECT,
 		.drop_underscores = conf->underscores == MESH_UNDERSCORES_DROP,
 		.default_host = conf->default_host_http10,
+		.pass_refused = conf->keeps_bad_requests,
+		.ignores_upgrade = conf->n_ignored_upgrades ? ignores_upgrade : NULL,
+		.ignores_arg = conf,
 	};
 	p->limits.head_bytes = conf->max_head_kb * 1024;
 	p->limits.props = conf->max_headers;

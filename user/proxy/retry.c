@@ -13,6 +13,12 @@ static void on_wait(struct io_timer *t);
 static void on_try_timer(struct io_timer *t);
 static void on_idle_timer(struct io_timer *t);
 
+/* Could the request go up once more? */
+static bool keeps(const struct retry *r)
+{
+	return r->p.on || r->p.moves;
+}
+
 static void count(const struct hop *h, stat_id id)
 {
 	stats_inc(h->st->w->stats, id);
@@ -36,7 +42,7 @@ void retry_begin(struct stream *st, struct hop *h, const struct retry_policy *p)
 	io_timer_init(&r->idle_timer, on_idle_timer);
 	h->retry = r;
 	st->has_retry = true;
-	st->keeps_body |= p->on != 0;
+	st->keeps_body |= keeps(r);
 }
 
 /* ---- the times of one try -------------------------------------------------------------------- */
@@ -191,20 +197,45 @@ static void undo(struct stream *st, struct hop *h, bool is_whole, bool was_read)
 	h->info.upstream_first_tx_ns = h->info.upstream_last_tx_ns = 0;
 }
 
+/* The answer may send the request elsewhere. true: it starts again there. */
+static bool move(struct stream *st, struct retry *r, bool end, bool from_upstream)
+{
+	struct hop *h = r->h;
+	uint32_t status = st->resp.status;
+	struct slice details;
+
+	if (h != stream_hop(st) && r->has_req) {
+		st->req = r->req; /* the second hop changed its own */
+		l7_msg_keep(&st->req, st->arena);
+	}
+	if (!r->p.moves(st, h))
+		return false;
+	details = h->info.details;
+	h->mgr->response(st, h); /* counts */
+	h->info.details = details;
+	l7_msg_keep(&st->resp, st->arena);
+	undo(st, h, end || !from_upstream, end && from_upstream);
+	h->info.status = status; /* for the log */
+	h->info.response = &st->resp;
+	r->is_moving = true;
+	st->keeps_body = false; /* unless the next route says so */
+	io_timer_set(st->w->io, &r->wait, 1);
+	return true;
+}
+
 bool retry_after_answer(struct stream *st, struct hop *h, bool end, bool from_upstream)
 {
 	struct retry *r = h->retry;
 	uint32_t ms = 0;
 	bool is_wanted;
 
-	if (!r->p.on)
-		return false;
-	is_wanted = r->p.wants(st, h, &ms);
-	if (!decide(r, is_wanted, ms))
-		return false;
-	upstream_charge(h->cluster, UPSTREAM_RETRIED, st->resp.status);
-	undo(st, h, end || !from_upstream, end && from_upstream);
-	return true;
+	is_wanted = r->p.on && r->p.wants(st, h, &ms);
+	if (r->p.on && decide(r, is_wanted, ms)) {
+		upstream_charge(h->cluster, UPSTREAM_RETRIED, st->resp.status);
+		undo(st, h, end || !from_upstream, end && from_upstream);
+		return true;
+	}
+	return r->p.moves && move(st, r, end, from_upstream);
 }
 
 static bool wants_after_reset(const struct retry *r, uint32_t flags)
@@ -237,7 +268,7 @@ void retry_through(struct hop *h)
 	struct retry *r = h->retry;
 
 	retry_started(h);
-	if (!r->p.on || r->has_req)
+	if (!keeps(r) || r->has_req)
 		return;
 	r->req = h->st->req;
 	l7_msg_keep(&r->req, h->st->arena);
@@ -283,6 +314,11 @@ static void on_wait(struct io_timer *t)
 	struct retry *r = container_of(t, struct retry, wait);
 	struct stream *st = r->h->st;
 
+	if (r->is_moving) {
+		retry_release(st);
+		stream_hop_again(st);
+		return;
+	}
 	r->is_waiting = false;
 	r->done++;
 	count(r->h, stats_of(r->h)->rq_retry);
@@ -354,7 +390,7 @@ static void on_idle_timer(struct io_timer *t)
 static bool keeps_any(const struct stream *st)
 {
 	for (uint32_t i = 0; i < st->n_hops; i++)
-		if (st->hops[i].retry && st->hops[i].retry->p.on)
+		if (st->hops[i].retry && keeps(st->hops[i].retry))
 			return true;
 	return false;
 }
@@ -370,6 +406,7 @@ static void forget_body(struct stream *st)
 static void give_up(struct retry *r)
 {
 	r->p.on = 0;
+	r->p.moves = NULL;
 	uncount(r);
 	io_timer_cancel(r->h->st->w->io, &r->wait);
 }
@@ -381,7 +418,7 @@ bool retry_body(struct stream *st, size_t n)
 	for (uint32_t i = 0; i < st->n_hops; i++) {
 		struct retry *r = st->hops[i].retry;
 
-		if (!r || !r->p.on || buf_len(&st->body) + n <= r->p.body_max)
+		if (!r || !keeps(r) || buf_len(&st->body) + n <= r->p.body_max)
 			continue;
 		if (r->h->cluster)
 			count(r->h, stats_of(r->h)->rq_abandoned);
@@ -427,6 +464,7 @@ void retry_accepted(struct stream *st)
 	for (uint32_t i = 0; i < st->n_hops; i++)
 		if (st->hops[i].retry) {
 			st->hops[i].retry->p.on = 0;
+			st->hops[i].retry->p.moves = NULL;
 			uncount(st->hops[i].retry);
 			io_timer_cancel(st->w->io, &st->hops[i].retry->try_timer);
 		}

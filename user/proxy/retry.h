@@ -27,6 +27,11 @@ struct retry_policy {
 	 * says how long to wait.
 	 */
 	bool (*wants)(struct stream *st, struct hop *h, uint32_t *ret_ms);
+	/*
+	 * The answer sends the request elsewhere: it starts again from the hop's entry, and st->req
+	 * is what it is there. NULL: no answer does.
+	 */
+	bool (*moves)(struct stream *st, struct hop *h);
 	const void *arg; /* the manager's own */
 	/* Makes st->req fit to go up once more, to h->host. */
 	void (*again)(struct stream *st, struct hop *h);
@@ -46,6 +51,7 @@ struct retry {
 	bool is_asked;	 /* the answer said how long */
 	bool is_begun;	 /* a try is on its way */
 	bool was_sent;	 /* some try had a connection */
+	bool is_moving;	 /* waits to start again from the hop's entry */
 	struct io_timer wait, try_timer, idle_timer;
 	struct l7_msg req; /* as it left this hop, when a second one follows */
 	bool has_req;

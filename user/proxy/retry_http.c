@@ -240,7 +240,9 @@ void http_retry_begin(struct stream *st, struct hop *h)
 		p.on = 0;
 	if (h->timeout_ms && p.per_try_ms >= h->timeout_ms)
 		p.per_try_ms = 0;
-	if (!p.on && !p.per_try_ms && !p.per_try_idle_ms)
+	if (h->http.route->internal_redirect)
+		p.moves = http_moves;
+	if (!p.on && !p.per_try_ms && !p.per_try_idle_ms && !p.moves)
 		return;
 	x = arena_new(st->arena, struct http_retry);
 	x->conf = c;

@@ -43,6 +43,11 @@
 	X(rq_max_duration, COUNTER, "downstream_rq_max_duration_reached") \
 	X(rq_overload_close, COUNTER, "downstream_rq_overload_close") \
 	X(rq_failed_path_normalization, COUNTER, "downstream_rq_failed_path_normalization") \
+	X(redirect_bad_location, COUNTER, "passthrough_internal_redirect_bad_location") \
+	X(redirect_no_route, COUNTER, "passthrough_internal_redirect_no_route") \
+	X(redirect_predicate, COUNTER, "passthrough_internal_redirect_predicate") \
+	X(redirect_too_many, COUNTER, "passthrough_internal_redirect_too_many_redirects") \
+	X(redirect_unsafe_scheme, COUNTER, "passthrough_internal_redirect_unsafe_scheme") \
 	X(rq_redirected_path, COUNTER, "downstream_rq_redirected_with_normalized_path") \
 	X(rq_no_route, COUNTER, "no_route") X(rq_no_cluster, COUNTER, "no_cluster") \
 	X(rq_redirect, COUNTER, "rq_redirect") X(rq_direct, COUNTER, "rq_direct_response") \

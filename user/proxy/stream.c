@@ -451,6 +451,24 @@ void stream_run(struct stream *st)
 	uconn_want(st, stream_hop(st)->host, st->c->codec);
 }
 
+void stream_hop_again(struct stream *st)
+{
+	struct hop *h = stream_hop(st), was = *h;
+
+	stream_hop_end(h);
+	memset(&st->hops[--st->n_hops], 0, sizeof(*h));
+	st->bytes.up_tx = st->bytes.up_rx = 0;
+	hop_begin(st, was.chain, was.view, was.pod);
+	upstream_cluster_unref(was.cluster);
+	wview_unref(was.view);
+	epod_unref(was.pod);
+	h->redirects = was.redirects + 1;
+	h->is_internal = was.is_internal;
+	h->is_edge = was.is_edge;
+	h->info.downstream_remote = was.info.downstream_remote;
+	stream_run(st);
+}
+
 /* ---- up -------------------------------------------------------------------------------------- */
 
 static void up_end(struct stream *st)

@@ -19,6 +19,7 @@ struct stream;
 struct hop;
 struct retry; /* proxy/retry.h */
 struct mirror; /* proxy/mirror.h */
+struct moved; /* proxy/moved.c */
 
 /* What one kind of connection manager does with messages. Every member is required. */
 struct manager {
@@ -70,6 +71,7 @@ struct hop {
 	struct route_rpc_decision rpc;
 	uint32_t timeout_ms; /* of the route; 0 = none */
 	bool is_internal, is_edge;
+	uint32_t redirects; /* that were followed to get here */
 	bool logs_at_times;
 	struct io_timer log_timer; /* only then */
 };
@@ -114,6 +116,7 @@ struct stream {
 	struct l7_props *req_trailers;
 	struct io_timer route_timer, idle_timer, filter_timer, request_timer, life_timer;
 	struct slice request_id;
+	struct moved *moved; /* proxy/moved.c */
 	struct stream_bytes bytes;
 	uint64_t last_ns;
 	uint64_t kept;	     /* bytes of the request as it is, counted as held */
@@ -137,6 +140,12 @@ struct stream {
 	bool has_retry;	 /* some hop has a struct retry */
 	bool keeps_body; /* for other tries, although it went up */
 };
+
+/*
+ * The hop at the end starts again with the request as it is now, its line in the log being written:
+ * an upstream sent it elsewhere.
+ */
+void stream_hop_again(struct stream *st);
 
 /* Events of the downstream codec; owner is the conn. */
 extern const struct codec_events stream_events;

@@ -62,8 +62,20 @@ void stream_on_life_timer(struct io_timer *t)
 		st->hops[0].info.details = SLICE("max_duration_timeout");
 		stream_reset(st, 0, "max_duration_timeout");
 	} else {
-		stream_refuse(st, st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST, 0,
-			     "max_duration_timeout", "downstream duration timeout");
+		struct l7_reply r = {
+			.code = st->req_end ? L7_REPLY_TIMEOUT : L7_REPLY_TIMEOUT_REQUEST,
+			.body = SLICE("downstream duration timeout"),
+			.details = SLICE("max_duration_timeout"),
+		};
+
+		if (st->is_grpc) {
+			l7_props_init(&r.props, st->arena);
+			l7_props_add(&r.props, L7_KEY_GRPC_STATUS, l7_key_name(L7_KEY_GRPC_STATUS),
+				     SLICE("4"));
+		}
+		if (st->has_retry)
+			retry_stop(st, 0);
+		stream_reply_full(st, stream_hop(st), &r, 0);
 	}
 }
 

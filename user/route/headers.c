@@ -97,6 +97,13 @@ static struct slice format_value(const struct mesh_header_add *add, const struct
 	return arena_slice(a, buf_slice(scratch));
 }
 
+void route_headers_steps(const struct mesh_header_steps *s, struct l7_msg *m,
+			 const struct l7_info *in, struct arena *a)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		route_headers_apply(&s->v[i], m, in, a);
+}
+
 void route_headers_apply(const struct mesh_header_ops *ops, struct l7_msg *m,
 			 const struct l7_info *in, struct arena *a)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the router changes on the way: header levels, host and path rewrites, redirects. */
 #include "base/regex.h"
+#include "l7/format.h"
 #include "route/route.h"
 
 /* ---- levels of header changes ---------------------------------------------------------------- */
@@ -42,6 +43,19 @@ void route_response_finalize(const struct route_decision *d, struct l7_msg *m,
 
 /* ---- host ------------------------------------------------------------------------------------ */
 
+/* In a host what is absent is "-", in a path nothing. */
+static struct slice evaluate(const struct l7_format *f, const struct l7_info *in, bool omit_empty,
+			     struct arena *a)
+{
+	struct buf b = { 0 };
+	struct slice s;
+
+	l7_format_text(f, in, omit_empty, &b);
+	s = arena_slice(a, buf_slice(&b));
+	buf_done(&b);
+	return s;
+}
+
 static struct slice substitute(const struct regex *re, struct slice text, struct slice subst,
 			       struct arena *a)
 {
@@ -80,7 +94,8 @@ static void host_set(const struct mesh_route *r, struct l7_msg *m, struct slice 
 	m->host = host;
 }
 
-static struct slice host_new(const struct mesh_route *r, const struct l7_msg *m, struct arena *a)
+static struct slice host_new(const struct mesh_route *r, const struct l7_msg *m,
+			     const struct l7_info *in, struct arena *a)
 {
 	const struct l7_prop *p;
 
@@ -93,6 +108,8 @@ static struct slice host_new(const struct mesh_route *r, const struct l7_msg *m,
 	case MESH_HOST_PATH_REGEX:
 		return substitute(r->host_regex, route_path_only(m->path, NULL), r->host_literal,
 				  a);
+	case MESH_HOST_FORMAT:
+		return evaluate(r->host_format, in, false, a);
 	case MESH_HOST_KEEP:
 	case MESH_HOST_AUTO:
 		break;
@@ -141,8 +158,17 @@ static struct slice path_regex_replace(struct slice path, const struct regex *re
 	return new.len ? path_replace(path, only.len, new, a) : path;
 }
 
-static void path_rewrite(const struct mesh_route *r, struct l7_msg *m, bool keep_original,
-			 struct arena *a)
+/* The query stays. */
+static struct slice path_format(struct slice path, const struct l7_format *f,
+				const struct l7_info *in, struct arena *a)
+{
+	struct slice new = evaluate(f, in, true, a);
+
+	return new.len ? path_replace(path, route_path_only(path, NULL).len, new, a) : path;
+}
+
+static void path_rewrite(const struct mesh_route *r, struct l7_msg *m, const struct l7_info *in,
+			 bool keep_original, struct arena *a)
 {
 	struct slice old = m->path;
 	struct slice only = route_path_only(old, NULL);
@@ -159,6 +185,9 @@ static void path_rewrite(const struct mesh_route *r, struct l7_msg *m, bool keep
 		break;
 	case MESH_PATH_REWRITE_REGEX:
 		m->path = path_regex_replace(old, r->rewrite_regex, r->prefix_rewrite, a);
+		break;
+	case MESH_PATH_REWRITE_FORMAT:
+		m->path = path_format(old, r->rewrite_format, in, a);
 		break;
 	}
 	if (keep_original && m->path.ptr != old.ptr)
@@ -180,14 +209,14 @@ void route_request_finalize(const struct route_decision *d, struct l7_msg *m,
 	}
 	if (!d->route)
 		return;
-	host_set(d->route, m, host_new(d->route, m, a), insert_envoy_original_path, a);
-	path_rewrite(d->route, m, insert_envoy_original_path, a);
+	host_set(d->route, m, host_new(d->route, m, in, a), insert_envoy_original_path, a);
+	path_rewrite(d->route, m, in, insert_envoy_original_path, a);
 }
 
 /* ---- redirects ------------------------------------------------------------------------------- */
 
 static struct slice redirect_path(const struct mesh_redirect *r, const struct mesh_route *route,
-				  const struct l7_msg *m, struct arena *a)
+				  const struct l7_msg *m, const struct l7_info *in, struct arena *a)
 {
 	struct slice path = m->path;
 	ptrdiff_t query = slice_find(path, '?');
@@ -207,6 +236,9 @@ static struct slice redirect_path(const struct mesh_redirect *r, const struct me
 		break;
 	case MESH_REDIRECT_PATH_REGEX:
 		path = path_regex_replace(path, r->regex, r->path, a);
+		break;
+	case MESH_REDIRECT_PATH_FORMAT:
+		path = path_format(path, r->format, in, a);
 		break;
 	}
 	query = slice_find(path, '?');
@@ -233,11 +265,12 @@ static struct slice redirect_host(const struct l7_msg *m, struct slice scheme, b
 }
 
 struct slice route_redirect_location(const struct mesh_redirect *r, const struct mesh_route *route,
-				     const struct l7_msg *m, struct slice scheme, struct arena *a)
+				     const struct l7_msg *m, struct slice scheme,
+				     const struct l7_info *in, struct arena *a)
 {
 	struct slice to = r->scheme.len ? r->scheme : r->https ? SLICE("https") : scheme;
 	struct slice host = r->host.len ? r->host : redirect_host(m, to, r->port > 0);
-	struct slice path = redirect_path(r, route, m, a);
+	struct slice path = redirect_path(r, route, m, in, a);
 	char port[16] = "";
 
 	if (r->port)

@@ -160,6 +160,19 @@ static const struct mesh_weighted *choose_weighted(const struct mesh_route *r,
 	return &r->weighted[route_weighted_pick(r->weighted, r->n_weighted, r->total_weight, rng)];
 }
 
+/* The first value names it. */
+static struct slice named_cluster(const struct l7_msg *m, struct slice header, struct arena *a)
+{
+	const struct l7_prop *p = l7_props_find(&m->props, header);
+	struct slice v = SLICE_NONE;
+
+	if (p)
+		return p->value;
+	if (header.ptr[0] == ':')
+		(void)l7_msg_value(m, header, a, &v);
+	return v;
+}
+
 static void choose_cluster(struct route_decision *d, const struct l7_msg *m, struct arena *a,
 			   struct rng *rng)
 {
@@ -174,8 +187,8 @@ static void choose_cluster(struct route_decision *d, const struct l7_msg *m, str
 		d->cluster = d->weighted->name;
 		header = d->weighted->header;
 	}
-	if (!d->cluster.len && header.len && !l7_msg_value(m, header, a, &d->cluster))
-		d->cluster = SLICE_NONE;
+	if (!d->cluster.len && header.len)
+		d->cluster = named_cluster(m, header, a);
 }
 
 struct slice route_virtual_cluster(const struct mesh_vhost *vh, const struct l7_msg *m,

@@ -29,6 +29,9 @@ bool route_queries_are_match(const struct mesh_query_match *q, uint32_t n, struc
  */
 void route_headers_apply(const struct mesh_header_ops *ops, struct l7_msg *m,
 			 const struct l7_info *in, struct arena *a);
+/* The same for each step after the other. */
+void route_headers_steps(const struct mesh_header_steps *s, struct l7_msg *m,
+			 const struct l7_info *in, struct arena *a);
 
 /* ---- HTTP ------------------------------------------------------------------------------------ */
 
@@ -68,9 +71,10 @@ void route_host_auto(const struct route_decision *d, struct l7_msg *m, struct sl
 /* The name of the virtual cluster that the request belongs to; empty: to none. */
 struct slice route_virtual_cluster(const struct mesh_vhost *vh, const struct l7_msg *m,
 				   struct arena *a);
-/* The Location of a redirect. @scheme: of the request. */
+/* The Location of a redirect. @scheme: of the request; @in: for formats. */
 struct slice route_redirect_location(const struct mesh_redirect *r, const struct mesh_route *route,
-				     const struct l7_msg *m, struct slice scheme, struct arena *a);
+				     const struct l7_msg *m, struct slice scheme,
+				     const struct l7_info *in, struct arena *a);
 /* The Location when require_tls refuses plain HTTP (301). */
 struct slice route_tls_location(const struct l7_msg *m, struct arena *a);
 /* require_tls: does the request have to be sent to https (301)? */

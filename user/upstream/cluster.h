@@ -42,6 +42,8 @@
 	X(rq_cancelled, COUNTER, "upstream_rq_cancelled") X(rq_timeout, COUNTER, "upstream_rq_timeout") \
 	X(rq_maintenance, COUNTER, "upstream_rq_maintenance_mode") \
 	X(rq_per_try_timeout, COUNTER, "upstream_rq_per_try_timeout") \
+	X(redirect_succeeded, COUNTER, "upstream_internal_redirect_succeeded_total") \
+	X(redirect_failed, COUNTER, "upstream_internal_redirect_failed_total") \
 	X(rq_per_try_idle_timeout, COUNTER, "upstream_rq_per_try_idle_timeout") \
 	X(rq_rx_reset, COUNTER, "upstream_rq_rx_reset") X(rq_tx_reset, COUNTER, "upstream_rq_tx_reset") \
 	X(rq_retry, COUNTER, "upstream_rq_retry") X(rq_retry_success, COUNTER, "upstream_rq_retry_success") \

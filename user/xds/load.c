@@ -198,9 +198,24 @@ static int listeners_read(struct loader *l, const BOOTSTRAP *b)
 	return 0;
 }
 
+static int runtime_read(struct loader *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (!l->v[i].b->layered_runtime)
+			continue;
+		path_at_file(l, l->v[i].name);
+		TR_IN(&l->t, "layered_runtime",
+		      tr_runtime_layers(&l->t, l->v[i].b->layered_runtime));
+	}
+	return 0;
+}
+
 static int resources_read(struct loader *l)
 {
-	int rc = clusters_name(l);
+	int rc = runtime_read(l);
+
+	if (rc == 0)
+		rc = clusters_name(l);
 
 	for (size_t i = 0; rc == 0 && i < l->n; i++) {
 		path_at_file(l, l->v[i].name);
@@ -252,6 +267,7 @@ static void loader_init(struct loader *l, struct xds_report *report, struct err 
 	l->t.pj.refuse = xds_refuse_unknown;
 	l->t.pj.room = SIZE_MAX;
 	l->t.clusters = l->clusters;
+	l->t.runtime = json_object();
 }
 
 /* Builds the view from the messages that were read. */
@@ -272,6 +288,7 @@ static void loader_done(struct loader *l)
 		mesh_part_unref(l->parts[i]);
 	free(l->parts);
 	json_decref(l->clusters);
+	json_decref(l->t.runtime);
 	arena_done(&l->arena);
 	free(l->v);
 }

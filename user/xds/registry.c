@@ -25,11 +25,15 @@
 #include "envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.pb-c.h"
 #include "envoy/extensions/filters/network/rbac/v3/rbac.pb-c.h"
 #include "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.pb-c.h"
+#include "envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation.pb-c.h"
 #include "envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.pb-c.h"
 #include "envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.pb-c.h"
 #include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb-c.h"
 #include "envoy/extensions/load_balancing_policies/random/v3/random.pb-c.h"
 #include "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.pb-c.h"
+#include "envoy/extensions/internal_redirect/allow_listed_routes/v3/allow_listed_routes_config.pb-c.h" /* style: generated name */
+#include "envoy/extensions/internal_redirect/previous_routes/v3/previous_routes_config.pb-c.h"
+#include "envoy/extensions/internal_redirect/safe_cross_scheme/v3/safe_cross_scheme_config.pb-c.h"
 #include "envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.pb-c.h"
 #include "envoy/extensions/path/match/uri_template/v3/uri_template_match.pb-c.h"
 #include "envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite.pb-c.h"
@@ -85,10 +89,14 @@ static const ProtobufCMessageDescriptor *const types[] = {
 	D_EXT(access_loggers__file__v3__file_access_log),
 	D_EXT(access_loggers__stream__v3__stdout_access_log),
 	D_EXT(access_loggers__stream__v3__stderr_access_log),
+	D_EXT(http__early_header_mutation__header_mutation__v3__header_mutation),
 	D_EXT(http__header_formatters__preserve_case__v3__preserve_case_formatter_config),
 	D_EXT(path__match__uri_template__v3__uri_template_match_config),
 	D_EXT(path__rewrite__uri_template__v3__uri_template_rewrite_config),
 	D_EXT(upstreams__http__v3__http_protocol_options),
+	D_EXT(internal_redirect__allow_listed_routes__v3__allow_listed_routes_config),
+	D_EXT(internal_redirect__previous_routes__v3__previous_routes_config),
+	D_EXT(internal_redirect__safe_cross_scheme__v3__safe_cross_scheme_config),
 	D_EXT(request_id__uuid__v3__uuid_request_id_config),
 	D_EXT(retry__host__previous_hosts__v3__previous_hosts_predicate),
 	D_EXT(network__dns_resolver__cares__v3__cares_dns_resolver_config),

@@ -11,7 +11,9 @@
 #include <errno.h>
 
 #include "envoy/config/accesslog/v3/accesslog.pb-c.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb-c.h"
 #include "envoy/config/cluster/v3/cluster.pb-c.h"
+#include "envoy/config/common/mutation_rules/v3/mutation_rules.pb-c.h"
 #include "envoy/config/core/v3/substitution_format_string.pb-c.h"
 #include "envoy/config/listener/v3/listener.pb-c.h"
 #include "envoy/config/route/v3/route.pb-c.h"
@@ -33,6 +35,7 @@ struct translate {
 	struct arena *a;                  /* its own */
 	struct translate_regex **regexes; /* list in the part, freed with it */
 	const json_t *clusters;           /* set of the names of all clusters, for routes */
+	json_t *runtime;                  /* values by key; NULL: there are none */
 	/* From a control plane: resources may name others by name, and what files may not ask for
 	 * yet is taken where it fails closed. */
 	bool is_xds;
@@ -88,6 +91,18 @@ bool tr_bool(const Google__Protobuf__BoolValue *b, bool dflt);
 uint32_t tr_u32(const Google__Protobuf__UInt32Value *v, uint32_t dflt);
 /* Parts of a million; NULL gives @dflt. */
 uint32_t tr_percent(const PB_TYPE(FractionalPercent) * p, uint32_t dflt);
+int tr_header_steps(struct translate *t, const char *field,
+		    Envoy__Config__Common__MutationRules__V3__HeaderMutation **v, size_t n,
+		    struct mesh_header_steps *s);
+int tr_internal_redirect(struct translate *t, const PB_ROUTE(InternalRedirectPolicy) * m,
+			 const struct mesh_internal_redirect **ret_r);
+/* runtime.c: layers of a file; what stands under @key, else @dflt. */
+int tr_runtime_layers(struct translate *t,
+		      const Envoy__Config__Bootstrap__V3__LayeredRuntime *m);
+uint32_t tr_runtime_u32(struct translate *t, const char *key, uint32_t dflt);
+bool tr_runtime_bool(struct translate *t, const char *key, bool dflt);
+/* Parts of a million. */
+uint32_t tr_runtime_fraction(struct translate *t, const char *key, uint32_t dflt);
 int tr_runtime_percent(struct translate *t, const char *field,
 		       const PB_CORE(RuntimeFractionalPercent) * p, uint32_t dflt, uint32_t *ret_v);
 int tr_upgrades_unique(struct translate *t, const struct mesh_upgrade *v, uint32_t n);

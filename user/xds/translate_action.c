@@ -99,6 +99,10 @@ static int host_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, st
 		      tr_regex_subst(t, m->host_rewrite_path_regex, &r->host_regex,
 				     &r->host_literal));
 		return 0;
+	case K_ACTION(HOST_REWRITE_SPECIFIER_HOST_REWRITE):
+		r->host_rewrite = MESH_HOST_FORMAT;
+		TR_IN(t, "host_rewrite", tr_format(t, slice_str(m->host_rewrite), &r->host_format));
+		return 0;
 	default: return 0;
 	}
 }
@@ -131,10 +135,15 @@ static int template_rewrite(struct translate *t, const PB_CORE(TypedExtensionCon
 static int path_rewrite(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r)
 {
 	if ((*m->prefix_rewrite != 0) + (m->regex_rewrite != NULL) +
-		    (m->path_rewrite_policy != NULL) >
+		    (m->path_rewrite_policy != NULL) + (*m->path_rewrite != 0) >
 	    1)
-		return tr_fail(t, "only one of prefix_rewrite, regex_rewrite and "
+		return tr_fail(t, "only one of prefix_rewrite, regex_rewrite, path_rewrite and "
 				  "path_rewrite_policy may be set");
+	if (*m->path_rewrite) {
+		r->rewrite = MESH_PATH_REWRITE_FORMAT;
+		TR_IN(t, "path_rewrite",
+		      tr_format(t, slice_str(m->path_rewrite), &r->rewrite_format));
+	}
 	if (*m->prefix_rewrite) {
 		r->rewrite = MESH_PATH_REWRITE_PREFIX;
 		if (tr_line(t, "prefix_rewrite", m->prefix_rewrite, &r->prefix_rewrite) < 0)
@@ -161,7 +170,19 @@ static int timeouts(struct translate *t, const PB_ROUTE(RouteAction) * m, struct
 	if (rc == 0)
 		rc = tr_ms(t, "idle_timeout", m->idle_timeout, 0, &r->idle_timeout_ms);
 	r->has_idle_timeout = m->idle_timeout != NULL;
-	r->has_max_grpc_timeout = m->max_grpc_timeout || (d && d->grpc_timeout_header_max);
+	r->grpc_is_stream = d && d->grpc_timeout_header_max;
+	r->has_max_grpc_timeout = m->max_grpc_timeout || r->grpc_is_stream;
+	if (rc == 0)
+		rc = r->grpc_is_stream ?
+			     tr_ms(t, "max_stream_duration.grpc_timeout_header_max",
+				   d->grpc_timeout_header_max, 0, &r->max_grpc_ms) :
+			     tr_ms(t, "max_grpc_timeout", m->max_grpc_timeout, 0, &r->max_grpc_ms);
+	if (rc == 0)
+		rc = r->grpc_is_stream ?
+			     tr_ms(t, "max_stream_duration.grpc_timeout_header_offset",
+				   d->grpc_timeout_header_offset, 0, &r->grpc_offset_ms) :
+			     tr_ms(t, "grpc_timeout_offset", m->grpc_timeout_offset, 0,
+				   &r->grpc_offset_ms);
 	if (rc == 0 && d)
 		rc = tr_ms(t, "max_stream_duration.max_stream_duration", d->max_stream_duration, 0,
 			   &r->max_stream_ms);
@@ -211,6 +232,9 @@ int tr_route_action(struct translate *t, const PB_ROUTE(RouteAction) * m, struct
 		return rc;
 	if (m->retry_policy)
 		TR_IN(t, "retry_policy", tr_retry(t, m->retry_policy, &r->retry));
+	if (m->internal_redirect_policy)
+		TR_IN(t, "internal_redirect_policy",
+		      tr_internal_redirect(t, m->internal_redirect_policy, &r->internal_redirect));
 	rc = tr_mirrors(t, m->request_mirror_policies, m->n_request_mirror_policies, &r->mirrors,
 			&r->n_mirrors);
 	if (rc == 0)
@@ -236,6 +260,10 @@ static int redirect_path(struct translate *t, const PB_ROUTE(RedirectAction) * m
 	case K_REDIRECT(PATH_REWRITE_SPECIFIER_REGEX_REWRITE):
 		r->path_kind = MESH_REDIRECT_PATH_REGEX;
 		TR_IN(t, "regex_rewrite", tr_regex_subst(t, m->regex_rewrite, &r->regex, &r->path));
+		return 0;
+	case K_REDIRECT(PATH_REWRITE_SPECIFIER_PATH_REWRITE):
+		r->path_kind = MESH_REDIRECT_PATH_FORMAT;
+		TR_IN(t, "path_rewrite", tr_format(t, slice_str(m->path_rewrite), &r->format));
 		return 0;
 	default: return 0;
 	}

@@ -157,18 +157,12 @@ static int header_rule(struct translate *t, const RULES(HeaderMutation) * m,
 {
 	switch (m->action_case) {
 	case K_RULES(REMOVE):
-		if (!*m->remove)
-			return tr_fail(t, "remove may not be empty");
-		o->remove[o->n_remove] = tr_lower(t, m->remove);
-		for (uint32_t i = 0; i < o->n_add; i++)
-			if (slice_is_equal(o->add[i].name, o->remove[o->n_remove]))
-				tr_warn(t, "remove",
-					"\"%s\" is removed before it is appended, not after",
-					m->remove);
-		o->n_remove++;
-		return 0;
+		o->remove = TR_ARRAY(t, struct slice, 1);
+		o->remove[o->n_remove++] = tr_lower(t, m->remove);
+		return tr_nonempty(t, "remove", m->remove);
 	case K_RULES(APPEND):
-		TR_IN(t, "append", tr_header_add(t, m->append, &o->add[o->n_add]));
+		o->add = TR_ARRAY(t, struct mesh_header_add, 1);
+		TR_IN(t, "append", tr_header_add(t, m->append, &o->add[0]));
 		o->n_add++;
 		return 0;
 	default:
@@ -177,27 +171,19 @@ static int header_rule(struct translate *t, const RULES(HeaderMutation) * m,
 	}
 }
 
-static int header_rules(struct translate *t, const char *field, RULES(HeaderMutation) * *v,
-			size_t n, struct mesh_header_ops *o)
+int tr_header_steps(struct translate *t, const char *field, RULES(HeaderMutation) * *v, size_t n,
+		    struct mesh_header_steps *s)
 {
-	o->add = TR_ARRAY(t, struct mesh_header_add, n);
-	o->remove = TR_ARRAY(t, struct slice, n);
-	for (size_t i = 0; i < n; i++)
-		TR_IN_AT(t, field, i, header_rule(t, v[i], o));
+	s->v = TR_ARRAY(t, struct mesh_header_ops, n);
+	for (size_t i = 0; i < n; i++) {
+		s->v[i] = (struct mesh_header_ops){ 0 };
+		TR_IN_AT(t, field, i, header_rule(t, v[i], &s->v[i]));
+	}
+	s->n = (uint32_t)n;
 	return 0;
 }
 
-static int mutations(struct translate *t, const PB_MUTATION(Mutations) * m,
-		     struct mesh_mutations *ret_m)
-{
-	int rc = header_rules(t, "request_mutations", m->request_mutations, m->n_request_mutations,
-			      &ret_m->request);
-
-	if (rc == 0)
-		rc = header_rules(t, "response_mutations", m->response_mutations,
-				  m->n_response_mutations, &ret_m->response);
-	return rc;
-}
+#define PB_MUTATION(x) Envoy__Extensions__Filters__Http__HeaderMutation__V3__##x
 
 static int header_mutation(struct translate *t, const ProtobufCMessage *m, bool per_route,
 			   const void **ret_config)
@@ -206,11 +192,21 @@ static int header_mutation(struct translate *t, const ProtobufCMessage *m, bool 
 	const PB_MUTATION(Mutations) *src =
 		per_route ? ((const PB_MUTATION(HeaderMutationPerRoute) *)m)->mutations :
 			    ((const PB_MUTATION(HeaderMutation) *)m)->mutations;
+	size_t mark;
+	int rc = 0;
 
-	if (src)
-		TR_IN(t, "mutations", mutations(t, src, &h->mutations));
 	*ret_config = h;
-	return 0;
+	if (!src)
+		return 0;
+	mark = xds_path_push(&t->pj.path, "mutations");
+	rc = tr_header_steps(t, "request_mutations", src->request_mutations,
+			     src->n_request_mutations, &h->request);
+	if (rc == 0)
+		rc = tr_header_steps(t, "response_mutations", src->response_mutations,
+				     src->n_response_mutations, &h->response);
+	if (rc == 0)
+		xds_path_pop(&t->pj.path, mark);
+	return rc;
 }
 
 /* on_demand: what Envoy has there is for clusters. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP connection manager. */
 #include "envoy/extensions/filters/http/router/v3/router.pb-c.h"
+#include "envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation.pb-c.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb-c.h" /* style: generated name */
 #include "xds/translate.h"
 
@@ -141,7 +142,11 @@ static int identity(struct translate *t, const PB_HCM(HttpConnectionManager) * m
 	h->preserve_external_request_id = m->preserve_external_request_id;
 	h->request_id_in_response = m->always_set_request_id_in_response;
 	h->proxy_100_continue = m->proxy_100_continue;
-	if (m->forward_client_cert_details != K_MANAGER(FORWARD_CLIENT_CERT_DETAILS__SANITIZE))
+	/* The others keep it only from clients with a certificate. */
+	h->keep_client_cert = m->forward_client_cert_details ==
+			      K_MANAGER(FORWARD_CLIENT_CERT_DETAILS__ALWAYS_FORWARD_ONLY);
+	if (m->forward_client_cert_details != K_MANAGER(FORWARD_CLIENT_CERT_DETAILS__SANITIZE) &&
+	    !h->keep_client_cert)
 		tr_warn(t, "forward_client_cert_details",
 			"x-forwarded-client-cert is always removed: client certificates are not "
 			"there yet");
@@ -170,7 +175,10 @@ static int paths(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
 		return tr_fail(
 			t,
 			"only one of strip_matching_host_port and strip_any_host_port may be set");
-	if (!m->scheme_header_transformation)
+	/* match_upstream needs nothing: upstreams see no scheme. */
+	if (!m->scheme_header_transformation ||
+	    m->scheme_header_transformation->transformation_case ==
+		    K_CORE(SCHEME_HEADER_TRANSFORMATION__TRANSFORMATION__NOT_SET))
 		return 0;
 	h->scheme_overwrite = tr_str(t, m->scheme_header_transformation->scheme_to_overwrite);
 	if (!slice_is_equal(h->scheme_overwrite, SLICE("http")) &&
@@ -181,10 +189,13 @@ static int paths(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
 	return 0;
 }
 
-static int http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
+static int http1(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
 		 struct mesh_http_manager *h)
 {
+	const PB_CORE(Http1ProtocolOptions) *o = m->http_protocol_options;
+
 	h->allow_absolute_url = true;
+	h->keeps_bad_requests = tr_bool(m->stream_error_on_invalid_http_message, false);
 	if (!o)
 		return 0;
 	h->allow_absolute_url = tr_bool(o->allow_absolute_url, true);
@@ -192,6 +203,13 @@ static int http1(struct translate *t, const PB_CORE(Http1ProtocolOptions) * o,
 	h->default_host_http10 = tr_str(t, o->default_host_for_http_10);
 	h->enable_trailers = o->enable_trailers;
 	h->allow_chunked_length = o->allow_chunked_length;
+	h->keeps_bad_requests =
+		tr_bool(o->override_stream_error_on_invalid_http_message, h->keeps_bad_requests);
+	h->ignored_upgrades = TR_ARRAY(t, struct mesh_string, o->n_ignore_http_11_upgrade);
+	h->n_ignored_upgrades = (uint32_t)o->n_ignore_http_11_upgrade;
+	for (size_t i = 0; i < o->n_ignore_http_11_upgrade; i++)
+		TR_IN_AT(t, "ignore_http_11_upgrade", i,
+			 tr_string(t, o->ignore_http_11_upgrade[i], &h->ignored_upgrades[i]));
 	return tr_key_format(t, o->header_key_format, &h->proper_case, &h->preserve_case);
 }
 
@@ -321,6 +339,43 @@ static int routes(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
 	}
 }
 
+#define EARLY Envoy__Extensions__Http__EarlyHeaderMutation__HeaderMutation__V3__HeaderMutation
+
+static int early_mutation(struct translate *t, const PB_CORE(TypedExtensionConfig) * x,
+			  struct mesh_header_steps *ret_s)
+{
+	ProtobufCMessage *m = NULL;
+	int rc = tr_required(t, "typed_config", x->typed_config != NULL);
+
+	if (rc == 0)
+		rc = tr_any(t, x->typed_config, &m);
+	if (rc < 0)
+		return rc;
+	if (m->descriptor !=
+	    D_EXT(http__early_header_mutation__header_mutation__v3__header_mutation))
+		return tr_fail(t, "%s is not an early mutation", m->descriptor->name);
+	return tr_header_steps(t, "mutations", ((const EARLY *)m)->mutations,
+			       ((const EARLY *)m)->n_mutations, ret_s);
+}
+
+/* Several lists become one. */
+static int early_mutations(struct translate *t, const PB_HCM(HttpConnectionManager) * m,
+			   struct mesh_header_steps *ret_s)
+{
+	for (size_t i = 0; i < m->n_early_header_mutation_extensions; i++) {
+		struct mesh_header_steps one = { 0 }, all;
+
+		TR_IN_AT(t, "early_header_mutation_extensions", i,
+			 early_mutation(t, m->early_header_mutation_extensions[i], &one));
+		all.n = ret_s->n + one.n;
+		all.v = TR_ARRAY(t, struct mesh_header_ops, all.n);
+		for (uint32_t k = 0; k < all.n; k++)
+			all.v[k] = k < ret_s->n ? ret_s->v[k] : one.v[k - ret_s->n];
+		*ret_s = all;
+	}
+	return 0;
+}
+
 /* What has nothing to act on: there are no spans yet. */
 static int extensions(struct translate *t, const PB_HCM(HttpConnectionManager) * m)
 {
@@ -374,11 +429,13 @@ int tr_http_manager(struct translate *t, const ProtobufCMessage *msg,
 	if (rc == 0)
 		rc = paths(t, m, h);
 	if (rc == 0)
-		rc = http1(t, m->http_protocol_options, h);
+		rc = http1(t, m, h);
 	if (rc == 0)
 		rc = http_filters(t, m, h);
 	if (rc == 0)
 		rc = upgrades(t, m, h);
+	if (rc == 0)
+		rc = early_mutations(t, m, &h->early);
 	if (rc == 0)
 		rc = extensions(t, m);
 	if (rc == 0)

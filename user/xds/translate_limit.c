@@ -6,6 +6,8 @@
 #define K_ACTION(x) K_ROUTE(RATE_LIMIT__ACTION__ACTION_SPECIFIER_##x)
 #define FILL_INTERVAL_MIN_NS 50000000ull /* as Envoy's limit */
 #define STAGE_MAX 10
+#define VALUES_DEFAULT 20
+#define VALUES_MAX 4096 /* of ours */
 #define RESPONSE_HEADERS_MAX 10 /* as Envoy's limit */
 
 int tr_token_bucket(struct translate *t, const PB_TYPE(TokenBucket) * b,
@@ -121,6 +123,25 @@ static int metadata(struct translate *t, const PB_ROUTE(RateLimit__Action__MetaD
 	return tr_nonempty(t, "metadata_key.key", m->metadata_key->key);
 }
 
+static int address_match(struct translate *t,
+			 const PB_ROUTE(RateLimit__Action__RemoteAddressMatch) * m,
+			 struct mesh_rl_action *a)
+{
+	const Envoy__Type__Matcher__V3__AddressMatcher *x = m->address_matcher;
+	int rc = tr_nonempty(t, "descriptor_value", m->descriptor_value);
+
+	a->kind = MESH_RL_REMOTE_ADDRESS_MATCH;
+	a->key = or_default(t, m->descriptor_key, "remote_address_match");
+	a->value = tr_str(t, m->descriptor_value);
+	if (rc == 0)
+		rc = tr_required(t, "address_matcher", x != NULL);
+	if (rc < 0)
+		return rc;
+	a->expect_match = !x->invert_match;
+	return tr_cidrs(t, "address_matcher.ranges", x->ranges, x->n_ranges, &a->ranges,
+			&a->n_ranges);
+}
+
 static int action(struct translate *t, const PB_ROUTE(RateLimit__Action) * m,
 		  struct mesh_rl_action *a)
 {
@@ -160,6 +181,9 @@ static int action(struct translate *t, const PB_ROUTE(RateLimit__Action) * m,
 	case K_ACTION(MASKED_REMOTE_ADDRESS):
 		TR_IN(t, "masked_remote_address", masked_address(t, m->masked_remote_address, a));
 		return 0;
+	case K_ACTION(REMOTE_ADDRESS_MATCH):
+		TR_IN(t, "remote_address_match", address_match(t, m->remote_address_match, a));
+		return 0;
 	case K_ACTION(METADATA):
 		TR_IN(t, "metadata", metadata(t, m->metadata, a));
 		return 0;
@@ -173,7 +197,8 @@ static int action(struct translate *t, const PB_ROUTE(RateLimit__Action) * m,
 static int rate_limit(struct translate *t, const PB_ROUTE(RateLimit) * m,
 		      struct mesh_rl_descriptor_source *ret_s)
 {
-	if (tr_u32(m->stage, 0) > STAGE_MAX)
+	ret_s->stage = tr_u32(m->stage, 0);
+	if (ret_s->stage > STAGE_MAX)
 		return tr_fail(t, "stage is over %d", STAGE_MAX);
 	if (!m->n_actions)
 		return tr_fail(t, "actions may not be empty");
@@ -188,16 +213,13 @@ int tr_rate_limits(struct translate *t, const char *field, PB_ROUTE(RateLimit) *
 		   struct mesh_rl_descriptor_source **ret_v, uint32_t *ret_n)
 {
 	struct mesh_rl_descriptor_source *out = TR_ARRAY(t, struct mesh_rl_descriptor_source, n);
+
 	uint32_t at = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		TR_IN_AT(t, field, i, rate_limit(t, v[i], &out[at]));
-		if (tr_u32(v[i]->stage, 0) == 0)
-			at++;
-		else
-			tr_warn(t, field,
-				"the entry of stage %u has no effect: only stage 0 is used",
-				tr_u32(v[i]->stage, 0));
+		/* As Envoy: local limits leave out what can be disabled at run time. */
+		at += !*v[i]->disable_key;
 	}
 	*ret_v = out;
 	*ret_n = at;
@@ -222,6 +244,7 @@ static int descriptor(struct translate *t,
 		d->entries[i].value = tr_str(t, m->entries[i]->value);
 	}
 	TR_IN(t, "token_bucket", tr_token_bucket(t, m->token_bucket, &d->bucket));
+	d->shadow = m->shadow_mode;
 	return 0;
 }
 
@@ -252,13 +275,21 @@ static int descriptors(struct translate *t, const PB_LIMIT(LocalRateLimit) * m,
 	return 0;
 }
 
-/* What has no place in the mesh model is said. */
-static void ratelimit_warn(struct translate *t, const PB_LIMIT(LocalRateLimit) * m)
+/* Which rate_limits of routes count, and how much is remembered of them. */
+static int ratelimit_scope(struct translate *t, const PB_LIMIT(LocalRateLimit) * m,
+			   struct mesh_local_ratelimit *l)
 {
-	if (m->vh_rate_limits != 0)
-		tr_warn(t, "vh_rate_limits", "only OVERRIDE is used by this version");
-	if (m->stage != 0)
-		tr_warn(t, "stage", "only stage 0 is used by this version");
+	if (m->stage > STAGE_MAX)
+		return tr_fail(t, "stage is over %d", STAGE_MAX);
+	l->stage = m->stage;
+	l->vh = m->vh_rate_limits == 1 ? MESH_RL_VH_INCLUDE :
+		m->vh_rate_limits == 2 ? MESH_RL_VH_IGNORE :
+					 MESH_RL_VH_OVERRIDE;
+	l->max_values = tr_u32(m->max_dynamic_descriptors, VALUES_DEFAULT);
+	if (!l->max_values || l->max_values > VALUES_MAX)
+		return tr_fail(t, "max_dynamic_descriptors is not between 1 and %d", VALUES_MAX);
+	l->retry_after = m->enable_retry_after_header;
+	return 0;
 }
 
 static int ratelimit_headers(struct translate *t, const PB_LIMIT(LocalRateLimit) * m,
@@ -307,10 +338,9 @@ int tr_local_ratelimit(struct translate *t, const ProtobufCMessage *msg, bool pe
 	l->x_ratelimit_headers = m->enable_x_ratelimit_headers != 0;
 	l->resource_exhausted = m->rate_limited_as_resource_exhausted;
 	l->always_consume_default = tr_bool(m->always_consume_default_token_bucket, true);
-	ratelimit_warn(t, m);
-	if (m->stage > STAGE_MAX)
-		return tr_fail(t, "stage is over %d", STAGE_MAX);
-	rc = ratelimit_headers(t, m, l);
+	rc = ratelimit_scope(t, m, l);
+	if (rc == 0)
+		rc = ratelimit_headers(t, m, l);
 	if (rc == 0)
 		rc = descriptors(t, m, l);
 	if (rc == 0)

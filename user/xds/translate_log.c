@@ -187,7 +187,8 @@ static int comparison(struct translate *t, const PB_LOG(ComparisonFilter) * c,
 		return tr_fail(t, "comparison.op %d is not known", (int)c->op);
 	*f = (struct mesh_log_filter){ .kind = kind,
 				       .op = ops[c->op],
-				       .value = c->value->default_value };
+				       .value = tr_runtime_u32(t, c->value->runtime_key,
+							       c->value->default_value) };
 	return 0;
 }
 
@@ -323,7 +324,9 @@ static int log_filter(struct translate *t, const PB_LOG(AccessLogFilter) * m, un
 		return 0;
 	case K_FILTER(RUNTIME_FILTER):
 		*f = (struct mesh_log_filter){ .kind = MESH_LOG_RUNTIME };
-		f->fraction = tr_percent(m->runtime_filter->percent_sampled, 0);
+		f->fraction = tr_runtime_fraction(
+			t, m->runtime_filter->runtime_key,
+			tr_percent(m->runtime_filter->percent_sampled, 0));
 		return tr_nonempty(t, "runtime_filter.runtime_key", m->runtime_filter->runtime_key);
 	case K_FILTER(AND_FILTER):
 		return sub_filters(t, m->and_filter->filters, m->and_filter->n_filters, depth,

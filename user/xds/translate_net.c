@@ -285,7 +285,9 @@ static int net_ratelimit(struct translate *t, const ProtobufCMessage *msg,
 	TR_IN(t, "token_bucket", tr_token_bucket(t, m->token_bucket, &l->bucket));
 	f->kind = MESH_NET_RATELIMIT;
 	f->ratelimit = l;
-	return m->runtime_enabled && !tr_bool(m->runtime_enabled->default_value, true);
+	return m->runtime_enabled &&
+	       !tr_runtime_bool(t, m->runtime_enabled->runtime_key,
+				tr_bool(m->runtime_enabled->default_value, true));
 }
 
 /* ---- the chain's filters --------------------------------------------------------------------- */

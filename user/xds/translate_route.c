@@ -110,13 +110,10 @@ static int match(struct translate *t, const PB_ROUTE(RouteMatch) * m, struct mes
 	int rc = path_match(t, m, r);
 
 	r->ignore_case = !tr_bool(m->case_sensitive, true);
-	r->fraction = 1000000;
 	r->grpc = m->grpc != NULL;
-	if (rc == 0 && m->runtime_fraction) {
-		if (!m->runtime_fraction->default_value)
-			return tr_fail(t, "runtime_fraction.default_value is required");
-		r->fraction = tr_percent(m->runtime_fraction->default_value, 0);
-	}
+	if (rc == 0)
+		rc = tr_runtime_percent(t, "runtime_fraction", m->runtime_fraction, 1000000,
+					&r->fraction);
 	if (rc == 0)
 		rc = tr_header_matches(t, "headers", m->headers, m->n_headers, false, &r->headers,
 				       &r->n_headers);

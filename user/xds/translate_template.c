@@ -19,7 +19,7 @@ struct template
 	struct buf out;
 	struct slice names[TEMPLATE_NAMES_MAX];
 	unsigned int n_names;
-	bool many; /* "**" was there: it must be the end */
+	bool many; /* "**" was there: no other glob may follow */
 };
 
 static int bad(struct template *p, const char *why)
@@ -32,14 +32,26 @@ static void add_text(struct buf *out, const char *text)
 	buf_add(out, text, strlen(text));
 }
 
-/* Literal text, escaped for the regular expression. */
-static void add_literal(struct buf *out, struct slice s)
+/*
+ * Literal text, escaped for the regular expression. As in Envoy a '*' that does not begin a segment
+ * is allowed, and means to the regular expression what it means there.
+ */
+static int literal(struct template *p, struct slice s)
 {
+	static const char others[] = "-._~%!$&'()+,;:@=*";
+
+	if (!s.len)
+		return bad(p, "an empty segment");
 	for (size_t i = 0; i < s.len; i++) {
-		if (!isalnum((unsigned char)s.ptr[i]) && s.ptr[i] != '/' && s.ptr[i] != '_')
-			buf_add_char(out, '\\');
-		buf_add_char(out, s.ptr[i]);
+		char c = s.ptr[i];
+
+		if (!isalnum((unsigned char)c) && !memchr(others, c, sizeof(others) - 1))
+			return bad(p, "a character that a literal may not have");
+		if (!isalnum((unsigned char)c) && c != '*')
+			buf_add_char(&p->out, '\\');
+		buf_add_char(&p->out, c);
 	}
+	return 0;
 }
 
 static bool name_is_good(struct slice name)
@@ -52,23 +64,30 @@ static bool name_is_good(struct slice name)
 	return true;
 }
 
-/* One segment that is not a variable: "*", "**" or a literal. */
+/* "*" or "**" at the front. Bytes used, 0: there is none, -EINVAL. */
+static ssize_t glob(struct template *p, struct slice s)
+{
+	bool many = slice_has_prefix(s, SLICE("**"));
+
+	if (!s.len || s.ptr[0] != '*')
+		return 0;
+	if (p->many)
+		return bad(p, "no other glob may follow **");
+	p->many = many;
+	add_text(&p->out, many ? MANY_SEGMENTS : ONE_SEGMENT);
+	return many ? 2 : 1;
+}
+
+/* One segment of a variable: "*", "**" or a literal. */
 static int segment(struct template *p, struct slice s)
 {
-	if (p->many)
-		return bad(p, "** must be the last");
-	if (slice_is_equal(s, SLICE("**"))) {
-		p->many = true;
-		add_text(&p->out, MANY_SEGMENTS);
-	} else if (slice_is_equal(s, SLICE("*"))) {
-		add_text(&p->out, ONE_SEGMENT);
-	} else {
-		for (size_t i = 0; i < s.len; i++)
-			if (memchr("{}*?#<>\"", s.ptr[i], 8))
-				return bad(p, "a character that a literal may not have");
-		add_literal(&p->out, s);
-	}
-	return 0;
+	ssize_t n = glob(p, s);
+
+	if (n < 0)
+		return (int)n;
+	if (n && (size_t)n < s.len)
+		return bad(p, "a glob of a variable must be a whole segment");
+	return n ? 0 : literal(p, s);
 }
 
 /* "name" or "name=segments" between braces. */
@@ -102,38 +121,70 @@ static int variable(struct template *p, struct slice s)
 	return rc;
 }
 
+/* A glob or a variable at the front of @s. Bytes used, 0: neither stands there, -EINVAL. */
+static ssize_t capture(struct template *p, struct slice s)
+{
+	ptrdiff_t end = s.len && s.ptr[0] == '{' ? slice_find(s, '}') : -1;
+	int rc;
+
+	if (end < 0)
+		return glob(p, s);
+	rc = variable(p, slice_of(s.ptr + 1, (size_t)end - 1));
+	return rc < 0 ? rc : end + 1;
+}
+
+/* Bytes of a literal at the front: up to the segment's end or a variable. */
+static size_t literal_len(struct slice s)
+{
+	size_t n = 0;
+
+	while (n < s.len && s.ptr[n] != '/' &&
+	       (s.ptr[n] != '{' || slice_find(slice_skip(s, n), '}') < 0))
+		n++;
+	return n;
+}
+
+/* What stands between two '/': a literal, then a glob or a variable, then a literal; each may be
+ * missing. Bytes used, or -EINVAL. */
+static ssize_t whole_segment(struct template *p, struct slice s)
+{
+	size_t used = s.len && s.ptr[0] == '*' ? 0 : literal_len(s);
+	ssize_t n;
+
+	if (used && literal(p, slice_first(s, used)) < 0)
+		return -EINVAL;
+	n = used < s.len && s.ptr[used] == '/' ? 0 : capture(p, slice_skip(s, used));
+	if (n < 0)
+		return n;
+	if (!used && !n)
+		return bad(p, "an empty segment");
+	used += (size_t)n;
+	n = (ssize_t)literal_len(slice_skip(s, used));
+	if (n && literal(p, slice_first(slice_skip(s, used), (size_t)n)) < 0)
+		return -EINVAL;
+	used += (size_t)n;
+	if (used < s.len && s.ptr[used] != '/')
+		return bad(p, "more than one glob or variable in a segment");
+	return (ssize_t)used;
+}
+
 static int pattern(struct template *p, struct slice s)
 {
-	int rc = 0;
-
 	if (!s.len || s.ptr[0] != '/')
 		return bad(p, "must begin with '/'");
-	while (s.len && rc == 0) {
-		ptrdiff_t end;
+	while (s.len) {
+		ssize_t n;
 
-		if (s.ptr[0] == '/') {
-			buf_add_char(&p->out, '/');
-			s = slice_skip(s, 1);
-			if (s.len && s.ptr[0] == '/')
-				return bad(p, "an empty segment");
-			continue;
-		}
-		if (s.ptr[0] == '{') {
-			end = slice_find(s, '}');
-			if (end < 0)
-				return bad(p, "'}' is missing");
-			rc = p->many ? bad(p, "** must be the last") :
-				       variable(p, slice_of(s.ptr + 1, (size_t)end - 1));
-			s = slice_skip(s, (size_t)end + 1);
-			if (rc == 0 && s.len && s.ptr[0] != '/')
-				return bad(p, "a variable must be a whole segment");
-			continue;
-		}
-		end = slice_find(s, '/');
-		rc = segment(p, slice_first(s, end < 0 ? s.len : (size_t)end));
-		s = end < 0 ? SLICE_NONE : slice_skip(s, (size_t)end);
+		buf_add_char(&p->out, '/');
+		s = slice_skip(s, 1);
+		if (!s.len)
+			break;
+		n = whole_segment(p, s);
+		if (n < 0)
+			return (int)n;
+		s = slice_skip(s, (size_t)n);
 	}
-	return rc;
+	return 0;
 }
 
 int tr_template_pattern(struct translate *t, struct slice text, struct slice *ret_pattern)
@@ -166,7 +217,7 @@ static int rewrite(struct template *p, struct slice s)
 		unsigned int group;
 
 		if (s.ptr[0] != '{') {
-			if (s.ptr[0] == '}' || s.ptr[0] == '*')
+			if (memchr("}?#\"<>|^`", s.ptr[0], 9))
 				return bad(p, "a character that a rewrite may not have");
 			if (s.ptr[0] == '\\')
 				buf_add_char(&p->out, '\\');

@@ -185,7 +185,7 @@ int tr_runtime_percent(struct translate *t, const char *field,
 		return 0;
 	if (!p->default_value)
 		return tr_fail(t, "%s.default_value is required", field);
-	*ret_v = tr_percent(p->default_value, 0);
+	*ret_v = tr_runtime_fraction(t, p->runtime_key, tr_percent(p->default_value, 0));
 	return 0;
 }
 

@@ -187,11 +187,13 @@ static struct mesh_rl_action by_user = { .kind = MESH_RL_REQUEST_HEADERS,
 static struct mesh_header_match is_post = { .name = { ":method", 7 },
 					    .string = { .text = { "POST", 4 } } };
 
+static uint32_t stage; /* of the route's rate limit */
+
 /* Requests of @user (or method) on a route with these actions; how many of @n pass. */
 static int with_actions(struct bench *b, struct mesh_rl_action *v, uint32_t n_v, const char *user,
 			int n)
 {
-	struct mesh_rl_descriptor_source src = { v, n_v };
+	struct mesh_rl_descriptor_source src = { .actions = v, .n_actions = n_v, .stage = stage };
 	struct mesh_route route = { .rate_limits = &src, .n_rate_limits = 1 };
 	int count = 0;
 
@@ -211,9 +213,9 @@ static int with_actions(struct bench *b, struct mesh_rl_action *v, uint32_t n_v,
 static void descriptors(void **state)
 {
 	struct mesh_rl_descriptor d[] = {
-		{ &alice, 1, { 1, 1, HOUR } },  { &bob, 1, { 2, 1, HOUR } },
-		{ &slow, 1, { 1, 1, HOUR } },   { pair, 2, { 1, 1, HOUR } },
-		{ &remote, 1, { 1, 1, HOUR } }, { &post, 1, { 1, 1, HOUR } },
+		{ &alice, 1, { 1, 1, HOUR }, false },  { &bob, 1, { 2, 1, HOUR }, false },
+		{ &slow, 1, { 1, 1, HOUR }, false },   { pair, 2, { 1, 1, HOUR }, false },
+		{ &remote, 1, { 1, 1, HOUR }, false }, { &post, 1, { 1, 1, HOUR }, false },
 	};
 	struct mesh_rl_action generic = { .kind = MESH_RL_GENERIC_KEY, .value = S("slow") };
 	struct mesh_rl_action named[] = {
@@ -250,8 +252,8 @@ static void descriptors(void **state)
 /* A descriptor without a value has a bucket for each value; the oldest make room. */
 static void wildcard(void **state)
 {
-	struct mesh_rl_descriptor d[] = { { &any_user, 1, { 1, 1, HOUR } },
-					  { &bob, 1, { 3, 1, HOUR } } };
+	struct mesh_rl_descriptor d[] = { { &any_user, 1, { 1, 1, HOUR }, false },
+					  { &bob, 1, { 3, 1, HOUR }, false } };
 	struct mesh_local_ratelimit c = limit_of(1000, HOUR);
 	struct bench b;
 	char name[16];
@@ -276,7 +278,7 @@ static void wildcard(void **state)
 /* The default bucket pays too, unless told not to. */
 static void default_bucket(void **state)
 {
-	struct mesh_rl_descriptor d = { &alice, 1, { 5, 1, HOUR } };
+	struct mesh_rl_descriptor d = { &alice, 1, { 5, 1, HOUR }, false };
 	struct mesh_local_ratelimit c = limit_of(2, HOUR);
 	struct bench b;
 
@@ -292,10 +294,86 @@ static void default_bucket(void **state)
 	bench_done(&b);
 }
 
+/* A descriptor in shadow mode counts and lets pass; the default bucket still pays. */
+static void shadow(void **state)
+{
+	struct mesh_rl_descriptor d = { &alice, 1, { 1, 1, HOUR }, true };
+	struct mesh_local_ratelimit c = limit_of(3, HOUR);
+	struct bench b;
+
+	(void)state;
+	c.stat_prefix = S("sh");
+	c.descriptors = &d;
+	c.n_descriptors = 1;
+	bench_init(&b, &filter_local_ratelimit, &c);
+	assert_int_equal(with_actions(&b, &by_user, 1, "alice", 5), 3);
+	assert_int_equal(stats_value_by_name("sh.http_local_rate_limit.shadow_mode"), 2);
+	assert_int_equal(stats_value_by_name("sh.http_local_rate_limit.rate_limited"), 4);
+	assert_int_equal(stats_value_by_name("sh.http_local_rate_limit.enforced"), 2);
+	bench_done(&b);
+}
+
+/* Only rate limits of the filter's own stage count. */
+static void stages(void **state)
+{
+	struct mesh_rl_descriptor d = { &alice, 1, { 1, 1, HOUR }, false };
+	struct mesh_local_ratelimit c = limit_of(1000, HOUR);
+	struct bench b;
+
+	(void)state;
+	c.descriptors = &d;
+	c.n_descriptors = 1;
+	c.stage = 2;
+	bench_init(&b, &filter_local_ratelimit, &c);
+	assert_int_equal(with_actions(&b, &by_user, 1, "alice", 3), 3);
+	stage = 2;
+	assert_int_equal(with_actions(&b, &by_user, 1, "alice", 3), 1);
+	stage = 0;
+	bench_done(&b);
+}
+
+static void retry_after(void **state)
+{
+	struct mesh_local_ratelimit c = limit_of(1, HOUR);
+	struct bench b;
+
+	(void)state;
+	c.retry_after = true;
+	bench_init(&b, &filter_local_ratelimit, &c);
+	assert_int_equal(passed(&b, 2), 1);
+	assert_slice(l7_props_find(&b.ctx.reply.props, S("retry-after"))->value, "3600");
+	bench_done(&b);
+}
+
+static void address_match(void **state)
+{
+	struct mesh_rl_descriptor d = { &post, 1, { 1, 1, HOUR }, false };
+	struct mesh_prefix net = { .bits = 96 + 8 };
+	struct mesh_rl_action act = { .kind = MESH_RL_REMOTE_ADDRESS_MATCH,
+				      .key = { "header_match", 12 },
+				      .value = { "post", 4 },
+				      .ranges = &net,
+				      .n_ranges = 1 };
+	struct mesh_local_ratelimit c = limit_of(1000, HOUR);
+	struct bench b;
+
+	(void)state;
+	assert_int_equal(addr_parse_ip(S("127.0.0.0"), &net.net), 0);
+	c.descriptors = &d;
+	c.n_descriptors = 1;
+	bench_init(&b, &filter_local_ratelimit, &c);
+	assert_int_equal(with_actions(&b, &act, 1, NULL, 3), 3);
+	act.expect_match = true;
+	assert_int_equal(with_actions(&b, &act, 1, NULL, 3), 1);
+	bench_done(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(two_then_refused), cmocka_unit_test(switches),
+		cmocka_unit_test(shadow),           cmocka_unit_test(stages),
+		cmocka_unit_test(retry_after),      cmocka_unit_test(address_match),
 		cmocka_unit_test(answer),           cmocka_unit_test(headers),
 		cmocka_unit_test(bucket),           cmocka_unit_test(per_connection),
 		cmocka_unit_test(descriptors),      cmocka_unit_test(wildcard),

@@ -374,7 +374,7 @@ static void redirects(void **state)
 		if (r.path_kind == MESH_REDIRECT_PATH_REGEX)
 			r.regex = re;
 		msg_add(&m, "x-forwarded-proto", "http");
-		assert_slice(route_redirect_location(&r, &route, &m, S("http"), &a),
+		assert_slice(route_redirect_location(&r, &route, &m, S("http"), NULL, &a),
 			     redirect_cases[i].want);
 		arena_done(&a);
 	}

@@ -266,6 +266,40 @@ static void one_address_both_ways(void **state)
 	mesh_view_unref(v);
 }
 
+/* What the layers say counts instead of the default, the last of them most. */
+static void runtime(void **state)
+{
+	static const char text[] =
+		"layered_runtime: {layers: [{name: a, static_layer: {x: 10, y: {z: 30}, n: 404}}, "
+		"{name: b, static_layer: {x: {numerator: 1, denominator: TEN_THOUSAND}, w: 0.5}}, "
+		"{name: c, admin_layer: {}}]}\n"
+		"static_resources: {clusters: [{name: app}], listeners: [{name: l, address: "
+		"{socket_address: {address: 0.0.0.0, port_value: 80}}, filter_chains: [{filters: "
+		"[{name: h, typed_config: {'@type': type.googleapis.com/"
+		"envoy.extensions.filters.network.http_connection_manager.v3."
+		"HttpConnectionManager, stat_prefix: s, "
+		"http_filters: [{name: r, typed_config: {'@type': "
+		"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}], "
+		"route_config: {name: r, virtual_hosts: [{name: v, domains: ['*'], routes: ["
+		"{match: {prefix: /x, runtime_fraction: {runtime_key: x, default_value: "
+		"{numerator: 5}}}, route: {cluster: app}}, "
+		"{match: {prefix: /z, runtime_fraction: {runtime_key: y.z, default_value: "
+		"{numerator: 5}}}, route: {cluster: app}}, "
+		"{match: {prefix: /w, runtime_fraction: {runtime_key: w, default_value: "
+		"{numerator: 5}}}, route: {cluster: app}}, "
+		"{match: {prefix: /o, runtime_fraction: {runtime_key: other, default_value: "
+		"{numerator: 5}}}, route: {cluster: app}}]}]}}}]}]}]}";
+	static const uint32_t wanted[] = { 100, 300000, 0, 50000 };
+	struct mesh_view *v = load(text);
+	const struct mesh_route *r =
+		mesh_view_listener_at(v, 0)->chains[0].filters[0].http->routes->vhosts[0].routes;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++)
+		assert_int_equal(r[i].fraction, wanted[i]);
+	mesh_view_unref(v);
+}
+
 static void nothing(void **state)
 {
 	struct mesh_view *v = NULL;
@@ -288,6 +322,7 @@ int main(void)
 		cmocka_unit_test(folder_merges),
 		cmocka_unit_test(missing_file),
 		cmocka_unit_test(one_address_both_ways),
+		cmocka_unit_test(runtime),
 		cmocka_unit_test(nothing),
 	};
 	int rc;

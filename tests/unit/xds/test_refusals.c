@@ -340,9 +340,10 @@ static const struct bad route_cases[] = {
 	{ ACTION("cluster: app, timeout: -1s"),
 	  "route.timeout: the duration must be between 0 and 4294966s" },
 	{ ACTION("cluster: app, prefix_rewrite: /x, regex_rewrite: {pattern: {regex: a}}"),
-	  "only one of prefix_rewrite, regex_rewrite and path_rewrite_policy may be set" },
-	{ ACTION("cluster: app, host_rewrite: x"),
-	  "field \"host_rewrite\" of envoy.config.route.v3.RouteAction is not supported yet by "
+	  "only one of prefix_rewrite, regex_rewrite, path_rewrite and path_rewrite_policy may "
+	  "be set" },
+	{ ACTION("cluster: app, metadata_match: {}"),
+	  "field \"metadata_match\" of envoy.config.route.v3.RouteAction is not supported yet by "
 	  "this version" },
 	{ ACTION("weighted_clusters: {clusters: []}"),
 	  "weighted_clusters: clusters may not be empty" },
@@ -481,9 +482,10 @@ static const struct bad reported_cases[] = {
 		"config: {'@type': a/b.C}}}"),
 	  "typed_per_filter_config[x]|filter \"x\" of type \"b.C\" is not known and optional: left "
 	  "out" },
-	{ "layered_runtime: {}", "t.yaml: |field \"layered_runtime\" of "
-				 "envoy.config.bootstrap.v3.Bootstrap is not known to "
-				 "this version and has no effect" },
+	{ "layered_runtime: {layers: [{name: d, disk_layer: {}}]}",
+	  "t.yaml: layered_runtime.layers[0]|field \"disk_layer\" of "
+	  "envoy.config.bootstrap.v3.RuntimeLayer is not known to this version and has no "
+	  "effect" },
 };
 
 static void reported(void **state)

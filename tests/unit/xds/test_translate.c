@@ -205,6 +205,54 @@ static void templates(void **state)
 	same(r->prefix_rewrite, "/n/\\2/\\1");
 }
 
+/* Literals around a glob or a variable, as Envoy takes them. */
+static void template_parts(void **state)
+{
+	static const struct {
+		const char *template, *path;
+		bool matches;
+	} cases[] = {
+		{ TEMPLATE("/v/{id}.m3u8"), "/v/7.m3u8", true },
+		{ TEMPLATE("/v/{id}.m3u8"), "/v/7.m3u9", false },
+		{ TEMPLATE("/v/{id}.m3u8"), "/v/.m3u8", false },
+		{ TEMPLATE("/a-{b}"), "/a-b", true },
+		{ TEMPLATE("/{a=**}:verb"), "/x/y:verb", true },
+		{ TEMPLATE("/{a=**}:verb"), "/x/y", false },
+		{ TEMPLATE("/a/**/b"), "/a/x/y/b", true },
+		{ TEMPLATE("/a/**/b"), "/a/x/y", false },
+		{ TEMPLATE("/*.jpg"), "/p.jpg", true },
+		{ TEMPLATE("/*.jpg"), "/p.jpgx", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct mesh_route *r =
+			route(cases[i].template, "direct_response: {status: 200}");
+
+		if (regex_is_match(r->path_regex, slice_str(cases[i].path)) != cases[i].matches)
+			fail_msg("%s %s", cases[i].template, cases[i].path);
+	}
+}
+
+static void redirects_followed(void **state)
+{
+	const struct mesh_internal_redirect *p =
+		route("prefix: /",
+		      "route: {cluster: a, internal_redirect_policy: "
+		      "{max_internal_redirects: 3, redirect_response_codes: [301, 308, "
+		      "404], response_headers_to_copy: [X-A], predicates: [{name: p, "
+		      "typed_config: {'@type': type.googleapis.com/"
+		      "envoy.extensions.internal_redirect.previous_routes.v3."
+		      "PreviousRoutesConfig}}]}}")
+			->internal_redirect;
+
+	(void)state;
+	assert_int_equal(p->max, 3);
+	assert_int_equal(p->codes, 1u << 1 | 1u << 8);
+	same(p->copy[0], "x-a");
+	assert_true(p->no_loops && !p->has_allowed && !p->cross_scheme);
+}
+
 static void action(void **state)
 {
 	const struct mesh_route *r =
@@ -411,9 +459,9 @@ static void filters(void **state)
 	assert_int_equal(f->abort_status, 503);
 	assert_int_equal(f->abort_fraction, 1000000);
 	assert_int_equal(f->n_headers, 1);
-	same(m->mutations.request.remove[0], "a");
-	assert_int_equal(m->mutations.request.add[0].action, MESH_ADD_IF_ABSENT);
-	same(m->mutations.response.remove[0], "d");
+	same(m->request.v[0].remove[0], "a");
+	assert_int_equal(m->request.v[1].add[0].action, MESH_ADD_IF_ABSENT);
+	same(m->response.v[0].remove[0], "d");
 }
 
 static void access_logs(void **state)
@@ -614,6 +662,8 @@ int main(void)
 		cmocka_unit_test_teardown(path_kinds, end),
 		cmocka_unit_test_teardown(match_more, end),
 		cmocka_unit_test_teardown(templates, end),
+		cmocka_unit_test_teardown(template_parts, end),
+		cmocka_unit_test_teardown(redirects_followed, end),
 		cmocka_unit_test_teardown(action, end),
 		cmocka_unit_test_teardown(answers, end),
 		cmocka_unit_test_teardown(vhosts, end),

@@ -287,7 +287,7 @@ static enum http1_fault read_target(struct http1 *c, const struct head *h)
 		return target_connect(c, url);
 	if (slice_find(url, '#') >= 0) {
 		c->m.host = h->host; /* for the log */
-		return HTTP1_FAULT_FRAGMENT;
+		return c->opts.pass_refused ? HTTP1_OK : HTTP1_FAULT_FRAGMENT;
 	}
 	/* What is no path is refused behind the codec. */
 	if (url.ptr[0] != '/' && c->opts.allow_absolute_url &&
@@ -298,7 +298,7 @@ static enum http1_fault read_target(struct http1 *c, const struct head *h)
 	else if (c->http10)
 		c->m.host = c->opts.default_host;
 	if (!h->has_host && !c->m.host.len)
-		return HTTP1_FAULT_NO_HOST;
+		return c->opts.pass_refused ? HTTP1_OK : HTTP1_FAULT_NO_HOST;
 	return is_host(c->m.host) ? HTTP1_OK : HTTP1_FAULT_HOST;
 }
 
@@ -336,6 +336,11 @@ static void read_upgrade(struct http1 *c, const struct head *h)
 		c->is_upgrade = false;
 		l7_props_remove(&c->m.props, L7_KEY_UPGRADE);
 		l7_props_remove_name(&c->m.props, SLICE("http2-settings"));
+	}
+	if (unlikely(c->opts.ignores_upgrade) && h->has_upgrade &&
+	    c->opts.ignores_upgrade(c->opts.ignores_arg, h->upgrade)) {
+		c->is_upgrade = false;
+		l7_props_remove(&c->m.props, L7_KEY_UPGRADE);
 	}
 	c->is_upgrade = c->is_upgrade || c->is_connect;
 	c->m.is_upgrade = c->is_upgrade;
