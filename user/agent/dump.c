@@ -231,6 +231,7 @@ static void dump_files(json_t *configs, const struct mesh_view *v, json_t *extra
 			    wrap(view, "static_clusters", "cluster", MESH_PART_CLUSTER));
 	json_object_set_new(add_config(configs, "ListenersConfigDump", extra), "static_listeners",
 			    wrap(view, "static_listeners", "listener", MESH_PART_LISTENER));
+	add_config(configs, "ScopedRoutesConfigDump", extra);
 	json_object_set_new(add_config(configs, "RoutesConfigDump", extra), "static_route_configs",
 			    tables);
 	add_config(configs, "SecretsConfigDump", extra);

@@ -196,14 +196,24 @@ static void reply_as_grpc(struct stream *st, struct slice body)
 }
 
 /* What the configuration says of the type goes first; of the length it has nothing to say. */
-static void describe_body(struct stream *st, struct slice body)
+static void describe_body(struct stream *st, struct slice body, struct slice type)
 {
 	struct l7_props *p = &st->resp.props;
 
 	l7_props_set(p, L7_KEY_CONTENT_LENGTH, arena_u64(st->arena, body.len));
 	if (!l7_props_get(p, L7_KEY_CONTENT_TYPE))
 		l7_props_add(p, L7_KEY_CONTENT_TYPE, l7_key_name(L7_KEY_CONTENT_TYPE),
-			     SLICE("text/plain"));
+			     type);
+}
+
+/* The format of a direct response says what it makes; as Envoy, gRPC never hears of it. */
+static struct slice body_type(const struct stream *st, const struct hop *h)
+{
+	const struct mesh_route *r = h->http.route;
+
+	return r && r->action == MESH_ROUTE_DIRECT && r->direct_format && !st->is_grpc ?
+		       r->direct_format->content_type :
+		       SLICE("text/plain");
 }
 
 /* The log names the cluster that the request would have gone to, if there is one. */
@@ -255,8 +265,8 @@ static void http_reply(struct stream *st, struct hop *h, const struct l7_reply *
 	if (!body.len && (st->is_head || st->resp.status == 304))
 		st->resp.body_len = -1;
 	if (body.len)
-		describe_body(st, body);
-	if (st->is_grpc && !l7_props_get(&r->props, L7_KEY_LOCATION)) {
+		describe_body(st, body, body_type(st, h));
+	if (st->is_grpc) {
 		reply_as_grpc(st, body);
 		body = SLICE_NONE;
 	}

@@ -153,6 +153,28 @@ g.http("r", "- {match: {prefix: /ch}, route: {cluster_header: x-c}}\n- {match: {
 g.get("cluster-header.two", "r", "/ch", (("x-c", "b1"), ("x-c", "b2")))
 g.get("non-forwarding", "r", "/none")
 
+# The type of a direct response is that of its format; gRPC gets a status also where a Location stands.
+g = Group("route-direct-formats", CAT)
+g.cluster("b1")
+DIRECT = {
+    "json": "{status: 200, body_format: {json_format: {a: '%REQ(:METHOD)%', n: 1}}}",
+    "html": "{status: 200, body: {inline_string: b}, body_format: {text_format: '<%LOCAL_REPLY_BODY%>', content_type: text/html}}",
+    "302": "{status: 302}",
+    "201": "{status: 201, body: {inline_string: made}}",
+}
+g.http(
+    "r",
+    "".join(
+        f"- match: {{prefix: /{n}}}\n  direct_response: {d}\n  response_headers_to_add: [{{header: {{key: content-type, value: own/type}}, append_action: OVERWRITE_IF_EXISTS}}]\n"
+        for n, d in DIRECT.items()
+    )
+    + "- {match: {prefix: /moved}, redirect: {path_redirect: /x}}\n",
+)
+for n in [*DIRECT, "moved"]:
+    g.get(n, "r", "/" + n)
+    g.get(n + ".grpc", "r", "/" + n, (("content-type", "application/grpc"),), method="POST")
+    g.get(n + ".head", "r", "/" + n, method="HEAD")
+
 # grpc-timeout.
 g = Group("route-grpc-timeout", CAT)
 g.cluster("mute", ["mute"])
