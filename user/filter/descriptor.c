@@ -66,13 +66,14 @@ static enum outcome masked_address(const struct filter_ctx *ctx, const struct me
 static enum outcome metadata(const struct filter_ctx *ctx, const struct mesh_rl_action *act,
 			     struct slice *ret_v)
 {
-	const struct mesh_route *r = act->kind == MESH_RL_ROUTE_METADATA ? ctx->route : NULL;
+	const struct l7_metas *m =
+		act->kind == MESH_RL_ROUTE_METADATA && ctx->route ? ctx->route->metadata : NULL;
 
 	*ret_v = act->value;
-	for (uint32_t i = 0; r && i < r->n_metadata; i++)
-		if (r->metadata[i].is_string && r->metadata[i].text.len &&
-		    slice_is_equal(r->metadata[i].path, act->path))
-			*ret_v = r->metadata[i].text;
+	for (uint32_t i = 0; m && i < m->n; i++)
+		if (m->v[i].is_string && m->v[i].text.len &&
+		    slice_is_equal(m->v[i].path, act->path))
+			*ret_v = m->v[i].text;
 	return from_value(ret_v->len > 0, *ret_v, act, ret_v);
 }
 

@@ -290,30 +290,45 @@ static enum value_kind append_log_type(const struct part *p, const struct l7_inf
 	return VALUE_TEXT;
 }
 
-/* "ROUTE:filter:key:key"; all other kinds of metadata have no values here. */
-static int prepare_metadata(struct part *p, struct slice args, struct arena *a, struct err *e)
+/* "filter:key:key" */
+static int prepare_metadata_path(struct part *p, struct slice args, struct arena *a, struct err *e)
 {
-	struct slice rest = args, kind = slice_split(&rest, ':');
-	char *path = arena_alloc(a, rest.len + 1);
+	char *path = arena_alloc(a, args.len + 1);
 
 	(void)e;
-	p->text = SLICE_NONE;
-	if (!slice_is_equal(kind, SLICE("ROUTE")))
-		return 0;
-	for (size_t i = 0; i < rest.len; i++)
-		path[i] = rest.ptr[i] == ':' ? L7_META_SEP : rest.ptr[i];
-	p->text = slice_of(path, rest.len);
+	for (size_t i = 0; i < args.len; i++)
+		path[i] = args.ptr[i] == ':' ? L7_META_SEP : args.ptr[i];
+	p->text = slice_of(path, args.len);
 	return 0;
+}
+
+/* "ROUTE:filter:key:key"; other kinds than these have no values here. */
+static int prepare_metadata(struct part *p, struct slice args, struct arena *a, struct err *e)
+{
+	static const char *const kinds[] = {
+		[L7_META_ROUTE] = "ROUTE",
+		[L7_META_CLUSTER] = "CLUSTER",
+		[L7_META_VHOST] = "VIRTUAL_HOST",
+		[L7_META_LISTENER] = "LISTENER",
+	};
+	struct slice rest = args, kind = slice_split(&rest, ':');
+
+	p->option = 0;
+	while (p->option < L7_METADATA_KINDS && !slice_is_equal(kind, slice_str(kinds[p->option])))
+		p->option++;
+	return prepare_metadata_path(p, rest, a, e);
 }
 
 static enum value_kind append_metadata(const struct part *p, const struct l7_info *in,
 				       struct buf *out)
 {
-	for (uint32_t i = 0; i < in->n_route_metadata; i++) {
-		if (!slice_is_equal(in->route_metadata[i].path, p->text))
+	const struct l7_metas *m = p->option < L7_METADATA_KINDS ? in->metadata[p->option] : NULL;
+
+	for (uint32_t i = 0; m && i < m->n; i++) {
+		if (!slice_is_equal(m->v[i].path, p->text))
 			continue;
-		buf_add_slice(out, in->route_metadata[i].text);
-		return in->route_metadata[i].is_string ? VALUE_TEXT : VALUE_NUMBER;
+		buf_add_slice(out, m->v[i].text);
+		return m->v[i].is_string ? VALUE_TEXT : VALUE_NUMBER;
 	}
 	return VALUE_ABSENT;
 }
@@ -576,7 +591,8 @@ static const struct op ops[] = {
 	ABSENT("DOWNSTREAM_PEER_OTHERNAME_SAN"),
 	ABSENT("DOWNSTREAM_TLS_GROUP"),
 	ABSENT_ARGS("DYNAMIC_METADATA"),
-	ABSENT_ARGS("CLUSTER_METADATA"),
+	{ "CLUSTER_METADATA", append_metadata, ARGS_MUST, true, L7_META_CLUSTER,
+	  prepare_metadata_path },
 	ABSENT_ARGS("UPSTREAM_METADATA"),
 	{ "METADATA", append_metadata, ARGS_MUST, true, 0, prepare_metadata },
 	ABSENT_ARGS("FILTER_STATE"),

@@ -42,6 +42,11 @@ struct l7_meta {
 };
 #define L7_META_SEP '\x1f'
 
+struct l7_metas {
+	const struct l7_meta *v;
+	uint32_t n;
+};
+
 /* When a line is written: Envoy's names and numbers. */
 enum l7_log_type {
 	L7_LOG_AT_END, /* of the stream or connection */
@@ -54,6 +59,9 @@ enum l7_log_type {
 	L7_LOG_TUNNEL = 10,
 	L7_LOG_TCP_START = 14,
 };
+
+/* Whose metadata formats can name. */
+enum { L7_META_ROUTE, L7_META_CLUSTER, L7_META_VHOST, L7_META_LISTENER, L7_METADATA_KINDS };
 
 struct l7_info {
 	enum l7_log_type log_type;
@@ -102,8 +110,7 @@ struct l7_info {
 	const struct l7_msg *request;	 /* as it is now; NULL for plain connections */
 	const struct l7_msg *response;	 /* NULL before it is there */
 	const struct l7_props *trailers; /* of the response, NULL if none */
-	const struct l7_meta *route_metadata;
-	uint32_t n_route_metadata;
+	const struct l7_metas *metadata[L7_METADATA_KINDS]; /* NULL: there is none */
 	struct slice virtual_cluster; /* empty: the virtual host has none */
 	struct slice original_path;	 /* for %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% */
 };

@@ -67,6 +67,7 @@ struct mesh_thresholds {
 
 struct mesh_cluster {
 	struct slice name;
+	const struct l7_metas *metadata; /* NULL: none */
 	struct slice stat_name; /* alt_stat_name or name, ':' as '_' */
 	enum mesh_cluster_kind kind;
 	struct slice service_name; /* EDS: what its endpoints are asked for by; never empty there */

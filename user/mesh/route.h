@@ -9,7 +9,7 @@ struct l7_format; /* l7/format.h: compiled when the configuration is read */
 struct mesh_cluster;
 struct mesh_local_ratelimit;
 struct mesh_body_format;
-struct l7_meta; /* l7/info.h */
+struct l7_metas; /* l7/info.h */
 
 enum mesh_append {
 	MESH_APPEND_OR_ADD,
@@ -260,8 +260,7 @@ struct mesh_cookie_match {
 
 struct mesh_route {
 	struct slice name;
-	struct l7_meta *metadata;
-	uint32_t n_metadata;
+	const struct l7_metas *metadata; /* NULL: none */
 	/* match */
 	enum mesh_path_kind path_kind;
 	struct slice path; /* prefix, path or separated prefix */
@@ -332,6 +331,7 @@ struct mesh_virtual_cluster {
 
 struct mesh_vhost {
 	struct slice name;
+	const struct l7_metas *metadata; /* NULL: none */
 	struct mesh_virtual_cluster *virtual_clusters; /* for logs: the first that matches */
 	uint32_t n_virtual_clusters;
 	struct slice *domains; /* lower case */

@@ -160,8 +160,10 @@ void conn_info(const struct conn *c, struct l7_info *in)
 	in->connection_id = c->id;
 	in->downstream_principal = c->principal;
 	in->requested_server_name = c->server_name;
-	if (c->pl)
+	if (c->pl) {
 		in->listener = c->pl->conf->name;
+		in->metadata[L7_META_LISTENER] = c->pl->conf->metadata;
+	}
 	if (c->chain)
 		in->filter_chain = c->chain->conf->name;
 }

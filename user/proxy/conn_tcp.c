@@ -6,6 +6,7 @@
 
 #include "proxy/conn.h"
 #include "proxy/istio.h"
+#include "proxy/stream.h"
 #include "route/route.h"
 
 #define TCP_CONNECT_TIMEOUT_MS 5000
@@ -348,8 +349,7 @@ static int tcp_start(struct conn *c)
 			return -ENOENT;
 		}
 		upstream_cluster_ref(t->cluster);
-		t->info.cluster = t->cluster->conf->name;
-		t->info.cluster_stat_name = t->cluster->conf->stat_name;
+		hop_name_cluster(&t->info, t->cluster->conf);
 		if (t->conf->conf->max_connection_ms)
 			io_timer_set(c->w->io, &c->life, t->conf->conf->max_connection_ms);
 	}

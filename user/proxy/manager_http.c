@@ -38,11 +38,11 @@ void http_route_lookup(struct stream *st, struct hop *h)
 		h->cluster_name = arena_slice(st->arena, h->cluster_name);
 	if (h->http.route) {
 		h->info.route_name = h->http.route->name;
-		h->info.route_metadata = h->http.route->metadata;
-		h->info.n_route_metadata = h->http.route->n_metadata;
+		h->info.metadata[L7_META_ROUTE] = h->http.route->metadata;
 	}
 	if (h->http.vhost) {
 		h->info.virtual_host = h->http.vhost->name;
+		h->info.metadata[L7_META_VHOST] = h->http.vhost->metadata;
 		h->info.virtual_cluster =
 			route_virtual_cluster(h->http.vhost, &st->req, st->arena);
 	}
@@ -226,8 +226,7 @@ static void name_cluster(struct hop *h)
 	k = wview_cluster(h->view, h->cluster_name);
 	if (!k)
 		return;
-	h->info.cluster = k->conf->name;
-	h->info.cluster_stat_name = k->conf->stat_name;
+	hop_name_cluster(&h->info, k->conf);
 }
 
 static void rewrite_reply(struct stream *st, struct hop *h, struct slice *body)

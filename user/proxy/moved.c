@@ -102,8 +102,7 @@ static void name_target(struct hop *h)
 					     wview_cluster(h->view, h->cluster_name) :
 					     NULL;
 
-	h->info.cluster = k ? k->conf->name : SLICE_NONE;
-	h->info.cluster_stat_name = k ? k->conf->stat_name : SLICE_NONE;
+	hop_name_cluster(&h->info, k ? k->conf : NULL);
 	if (!h->http.route)
 		h->info.route_name = SLICE_NONE;
 }

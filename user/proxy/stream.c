@@ -313,8 +313,7 @@ static bool hop_cluster(struct stream *st, struct hop *h)
 	}
 	if (!h->cluster) /* else another try */
 		h->cluster = upstream_cluster_ref(k);
-	h->info.cluster = k->conf->name;
-	h->info.cluster_stat_name = k->conf->stat_name;
+	hop_name_cluster(&h->info, k->conf);
 	if (!upstream_take(k->shared, UPSTREAM_REQUESTS)) {
 		stats_inc(st->w->stats, k->shared->stats.rq_pending_overflow);
 		stream_up_failed(st, L7_FLAG(UO), "overflow", NULL);

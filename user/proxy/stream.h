@@ -147,6 +147,14 @@ struct stream {
  */
 void stream_hop_again(struct stream *st);
 
+/* The log knows the cluster; NULL: none. */
+static inline void hop_name_cluster(struct l7_info *in, const struct mesh_cluster *k)
+{
+	in->cluster = k ? k->name : SLICE_NONE;
+	in->cluster_stat_name = k ? k->stat_name : SLICE_NONE;
+	in->metadata[L7_META_CLUSTER] = k ? k->metadata : NULL;
+}
+
 /* Events of the downstream codec; owner is the conn. */
 extern const struct codec_events stream_events;
 

@@ -260,7 +260,7 @@ const Google__Protobuf__Struct *tr_metadata(const PB_CORE(Metadata) * m, const c
 const Google__Protobuf__Value *tr_value(const Google__Protobuf__Struct *s, const char *key);
 /* All values of @m, also those of objects. -EINVAL when there are too many. translate_meta.c */
 int tr_metadata_values(struct translate *t, const PB_CORE(Metadata) * m,
-		       struct l7_meta **ret_v, uint32_t *ret_n);
+		       const struct l7_metas **ret_m);
 /* "filter" and the keys of @m as the path of a struct l7_meta. */
 struct slice tr_metadata_path(struct translate *t,
 			      const Envoy__Type__Metadata__V3__MetadataKey *m);

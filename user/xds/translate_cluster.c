@@ -502,6 +502,9 @@ int tr_cluster(struct translate *t, const PB_CLUSTER(Cluster) * m, struct mesh_c
 		rc = endpoints(t, m, c);
 	if (rc == 0)
 		rc = extras(t, m, c);
+	/* A control plane sends some with each of thousands, for others than formats. */
+	if (rc == 0 && m->metadata && !t->is_xds)
+		TR_IN(t, "metadata", tr_metadata_values(t, m->metadata, &c->metadata));
 	thresholds(t, m->circuit_breakers, &c->limits);
 	return rc;
 }

@@ -332,6 +332,9 @@ int tr_listener(struct translate *t, const PB_LISTENER(Listener) * m, struct mes
 	if (rc == 0)
 		rc = tr_access_logs(t, "access_log", m->access_log, m->n_access_log, &l->logs,
 				    &l->n_logs);
+	/* As for clusters. */
+	if (rc == 0 && m->metadata && !t->is_xds)
+		TR_IN(t, "metadata", tr_metadata_values(t, m->metadata, &l->metadata));
 	if (rc == 0)
 		rc = chains(t, m, l);
 	l->hash = XXH64(packed.ptr, packed.len, t->hash_seed);

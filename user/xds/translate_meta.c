@@ -109,10 +109,12 @@ static int add_struct(struct values *x, struct slice path, const Google__Protobu
 	return 0;
 }
 
-int tr_metadata_values(struct translate *t, const PB_CORE(Metadata) * m, struct l7_meta **ret_v,
-		       uint32_t *ret_n)
+int tr_metadata_values(struct translate *t, const PB_CORE(Metadata) * m,
+		       const struct l7_metas **ret_m)
 {
 	struct values x = { .t = t };
+	struct l7_metas *out;
+	struct l7_meta *v;
 
 	for (size_t i = 0; i < m->n_filter_metadata; i++) {
 		const Google__Protobuf__Struct *s = m->filter_metadata[i]->value;
@@ -125,9 +127,11 @@ int tr_metadata_values(struct translate *t, const PB_CORE(Metadata) * m, struct 
 		if (rc < 0)
 			return rc;
 	}
-	*ret_v = TR_ARRAY(t, struct l7_meta, x.n);
-	*ret_n = x.n;
-	memcpy(*ret_v, x.v, x.n * sizeof(*x.v));
+	v = TR_ARRAY(t, struct l7_meta, x.n);
+	memcpy(v, x.v, x.n * sizeof(*x.v));
+	out = arena_new(t->a, struct l7_metas);
+	*out = (struct l7_metas){ v, x.n };
+	*ret_m = out;
 	return 0;
 }
 

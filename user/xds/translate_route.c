@@ -194,8 +194,7 @@ static int route(struct translate *t, const PB_ROUTE(Route) * m, const struct ta
 	tr_body_limit(m->request_body_buffer_limit, m->per_request_buffer_limit_bytes,
 		      &r->body_limit);
 	if (rc == 0 && m->metadata)
-		TR_IN(t, "metadata", tr_metadata_values(t, m->metadata, &r->metadata,
-							&r->n_metadata));
+		TR_IN(t, "metadata", tr_metadata_values(t, m->metadata, &r->metadata));
 	return rc;
 }
 
@@ -282,6 +281,8 @@ static int vhost(struct translate *t, const PB_ROUTE(VirtualHost) * m, const str
 	tr_body_limit(m->request_body_buffer_limit, m->per_request_buffer_limit_bytes,
 		      &v->body_limit);
 	rc = domains(t, m, v);
+	if (rc == 0 && m->metadata)
+		TR_IN(t, "metadata", tr_metadata_values(t, m->metadata, &v->metadata));
 	if (rc == 0 && m->retry_policy)
 		TR_IN(t, "retry_policy", tr_retry(t, m->retry_policy, &v->retry));
 	return rc < 0 ? rc : vhost_lists(t, m, x, v);

@@ -118,6 +118,30 @@ CLUSTER = ["cx_total", "cx_destroy", "cx_destroy_remote", "cx_destroy_local", "c
 g.case("counters")(lambda t: t.delta([f"cluster.t1.upstream_{x}" for x in CLUSTER], lambda: talk(t, "periodic")))
 g.case("counters.refused")(lambda t: t.delta([f"cluster.dead.upstream_{x}" for x in CLUSTER], lambda: talk(t, "refused")))
 
+# Metadata of all that has some.
+g = Group("log-metadata-rare", "access log")
+g.cluster("b1", extra="metadata: {filter_metadata: {m: {c: cv, n: 1.5, o: {z: true}}}}")
+META = "%CLUSTER_METADATA(m:c)%|%CLUSTER_METADATA(m)%|%METADATA(CLUSTER:m:n)%|%METADATA(VIRTUAL_HOST:m:v)%|%METADATA(LISTENER:m:l)%|%METADATA(ROUTE:m:r)%|%METADATA(CLUSTER:m:x)%"
+ADD = "request_headers_to_add: [{header: {key: x-m, value: '" + META + "'}}]\n    response_headers_to_add: [{header: {key: x-m, value: '" + META + "'}}]"
+g.http(
+    "r",
+    vhosts=f"""
+- name: v
+  domains: ['*']
+  metadata: {{filter_metadata: {{m: {{v: vv}}}}}}
+  routes:
+  - match: {{prefix: /dr}}
+    direct_response: {{status: 200}}
+    {ADD}
+  - match: {{prefix: /}}
+    route: {{cluster: b1}}
+    {ADD}
+""",
+    extra="metadata: {filter_metadata: {m: {l: lv}}}",
+)
+g.get("cluster", "r", "/")
+g.get("direct", "r", "/dr")
+
 # Formats.
 g = Group("log-formats-rare", "access log")
 g.cluster("b1")
