@@ -142,10 +142,12 @@ static void header_mutation(void **state)
 {
 	struct arena a = { 0 };
 	struct mesh_header_add add = { .name = S("x-new"),
-				       .value = format_of(&a, "%REQ(:METHOD)%") };
+				       .value = format_of(&a, "%REQ(:METHOD)%%REQ(x-old)%") };
 	struct slice gone = S("x-old");
-	struct mesh_header_mutation c = { .mutations = { .request = { &add, 1, &gone, 1 },
-							 .response = { &add, 1, &gone, 1 } } };
+	/* One after the other: the value is made before its source goes. */
+	struct mesh_header_ops steps[] = { { .add = &add, .n_add = 1 },
+					   { .remove = &gone, .n_remove = 1 } };
+	struct mesh_header_mutation c = { .request = { steps, 2 }, .response = { steps, 2 } };
 	struct bench b;
 	struct l7_msg resp;
 
@@ -154,7 +156,7 @@ static void header_mutation(void **state)
 	bench_stream(&b);
 	msg_add(&b.req, "x-old", "1");
 	assert_int_equal(bench_request(&b), FILTER_NEXT);
-	assert_slice(values_of(&b.a, &b.req, "x-new"), "GET");
+	assert_slice(values_of(&b.a, &b.req, "x-new"), "GET1");
 	assert_slice(values_of(&b.a, &b.req, "x-old"), "");
 	l7_msg_init(&resp, L7_RESPONSE, &b.a);
 	msg_add(&resp, "x-old", "1");
