@@ -9,9 +9,7 @@
 
 /* Checks and rewrites a request that enters @h. false: it was answered. */
 bool http_request_in(struct stream *st, struct hop *h);
-/* Routes once more, by the view that @h has now. */
-void http_route_again(struct stream *st, struct hop *h);
-/* Finds the route of @h and what the log knows of it. */
+/* Finds the route of @h, by the view that it has now, and what the log knows of it. */
 void http_route_lookup(struct stream *st, struct hop *h);
 /* Does the answer send the request of @h elsewhere, and may it? Then it is rewritten. moved.c */
 bool http_moves(struct stream *st, struct hop *h);

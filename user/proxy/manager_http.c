@@ -48,11 +48,6 @@ void http_route_lookup(struct stream *st, struct hop *h)
 	}
 }
 
-void http_route_again(struct stream *st, struct hop *h)
-{
-	http_route_lookup(st, h);
-}
-
 static uint64_t default_timeout(const struct mesh_route *r)
 {
 	return r->has_timeout ? r->timeout_ms : 15000;
@@ -124,7 +119,9 @@ static bool http_request(struct stream *st, struct hop *h)
 	count(h, hp(h)->stats.rq_total);
 	count(h, hp(h)->stats.rq_http1_total);
 	count(h, hp(h)->stats.rq_active);
-	if (!h->redirects && !http_request_in(st, h))
+	if (unlikely(h->redirects > 0))
+		st->bytes.up_tx = st->bytes.up_rx = 0;
+	else if (!http_request_in(st, h))
 		return false;
 	http_route_lookup(st, h);
 	hop_log_begin(h);

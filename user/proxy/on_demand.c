@@ -82,7 +82,7 @@ static void route_anew(struct hop *h)
 		st->view_before = h->view;
 		h->view = wview_ref(now);
 	}
-	http_route_again(st, h);
+	http_route_lookup(st, h);
 }
 
 static void go_on(struct waiting *x)

@@ -111,7 +111,7 @@ static bool ignores_upgrade(const void *arg, struct slice type)
 	const struct mesh_http_manager *conf = arg;
 
 	for (uint32_t i = 0; i < conf->n_ignored_upgrades; i++)
-		if (route_string_is_match(&conf->ignored_upgrades[i], type))
+		if (mesh_string_is_match(&conf->ignored_upgrades[i], type))
 			return true;
 	return false;
 }

@@ -456,7 +456,6 @@ void stream_hop_again(struct stream *st)
 
 	stream_hop_end(h);
 	memset(&st->hops[--st->n_hops], 0, sizeof(*h));
-	st->bytes.up_tx = st->bytes.up_rx = 0;
 	hop_begin(st, was.chain, was.view, was.pod);
 	upstream_cluster_unref(was.cluster);
 	wview_unref(was.view);
