@@ -27,6 +27,8 @@ struct agent_engine {
 		       struct agent_pod_fds *ret, struct err *e);
 	void (*pod_serve)(void *arg, uint32_t pod);
 	void (*pod_remove)(void *arg, uint32_t pod);
+	/* See engine_check. */
+	int (*check)(void *arg, struct mesh_part *part, struct err *e);
 	/* See engine_endpoints. */
 	int (*endpoints)(void *arg, struct mesh_view *v, struct slice cluster,
 			 struct mesh_part *part);

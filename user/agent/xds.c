@@ -126,6 +126,7 @@ int agent_xds_new(struct agent *a, struct err *e)
 		return r;
 	x->conf = skiffd_xds_copy(&x->arena, a->conf->xds);
 	x->store = xds_store_new(xds_compile);
+	xds_store_set_check(x->store, a->engine.check, a->engine.arg);
 	r = connect_server(x, x->conf, e);
 	if (r == 0)
 		open_disk(x);

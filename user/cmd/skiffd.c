@@ -76,6 +76,11 @@ static void hook_pod_remove(void *arg, uint32_t pod)
 	engine_pod_remove(arg, pod);
 }
 
+static int hook_check(void *arg, struct mesh_part *part, struct err *e)
+{
+	return engine_check(arg, part, e);
+}
+
 static int hook_endpoints(void *arg, struct mesh_view *v, struct slice cluster,
 			  struct mesh_part *part)
 {
@@ -284,6 +289,7 @@ static int start_engine(struct server *s, const struct options *o, const struct 
 		.pod_add = hook_pod_add,
 		.pod_serve = hook_pod_serve,
 		.pod_remove = hook_pod_remove,
+		.check = hook_check,
 		.endpoints = hook_endpoints,
 		.host_answered = hook_host_answered,
 		.is_alive = hook_is_alive,

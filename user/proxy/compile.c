@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "proxy/proxy_impl.h"
+#include "route/route.h"
 
 /* ---- views ----------------------------------------------------------------------------------- */
 
@@ -77,6 +78,32 @@ static int pview_compile(struct engine *e, struct mesh_view *m, const struct pvi
 		return r;
 	}
 	*ret_v = v;
+	return 0;
+}
+
+/* ---- single resources ------------------------------------------------------------------------ */
+
+int engine_check(struct engine *e, struct mesh_part *part, struct err *err)
+{
+	const struct mesh_route_table *t = part->body;
+	const struct mesh_filter *f = part->body;
+
+	switch (part->kind) {
+	case MESH_PART_LISTENER: return plistener_check(e, part, err);
+	case MESH_PART_ROUTES:
+		/* Built only once: the table comes to use with it. */
+		return t->index ? 0 : route_table_index(part->body, &part->arena, err);
+	case MESH_PART_FILTER:
+		if (!f->kind || filter_by_kind(e, f->kind))
+			return 0;
+		return err_set(err, -EINVAL, "filter '%.*s': no filter '%s' is built in",
+			       SLICE_ARG(f->name), f->kind);
+	case MESH_PART_CLUSTER:
+	case MESH_PART_ENDPOINTS:
+	case MESH_PART_RPC_ROUTES:
+	case MESH_PART_SECRET:
+	case MESH_PART_VHOST: break;
+	}
 	return 0;
 }
 

@@ -174,7 +174,9 @@ struct pview *psnap_find(const struct psnap *p, const struct mesh_view *m);
 /* Takes @was over (may be NULL) when nothing in it changed, else compiles. */
 int plistener_get(struct engine *e, const struct pview *v, struct mesh_part *part,
 		  struct plistener *was, struct plistener **ret_l, struct err *err);
-void plistener_unref(struct plistener *l);
+/* Could a listener be made of @part, whatever the filters are that it names? */
+int plistener_check(struct engine *e, struct mesh_part *part, struct err *err);
+void plistener_unref(struct plistener *l); /* NULL is allowed */
 const struct pchain *plistener_chain(const struct plistener *l, const struct mesh_chain *c);
 const struct filter *filter_by_kind(const struct engine *e, const char *kind);
 

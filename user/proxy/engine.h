@@ -78,6 +78,13 @@ void engine_pod_remove(struct engine *e, uint32_t pod);
 int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err);
 
 /*
+ * Would the engine take a view with this resource in it, as far as the resource itself says? 0, or
+ * a negative errno with @err: so that one bad resource is refused, and not the view that it is in.
+ * Before anybody else sees @part. Main thread.
+ */
+int engine_check(struct engine *e, struct mesh_part *part, struct err *err);
+
+/*
  * The endpoints of cluster @name of @v are those of @part from now on (NULL: none; references are
  * taken). Workers that have used it take them up soon, the others when they do: the cost does not
  * depend on the number of clusters. 0; 1: it has them already. -ENOENT: @v has no such cluster, or

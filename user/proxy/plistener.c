@@ -11,7 +11,7 @@
 /* What one compilation needs at every step. */
 struct comp {
 	struct engine *e;
-	const struct pview *v; /* for what the listener names */
+	const struct pview *v; /* for what the listener names; NULL: only a trial */
 	struct plistener *l;
 	struct err *err;
 	struct slice listener; /* its name in statistics */
@@ -46,7 +46,7 @@ const struct filter *filter_by_kind(const struct engine *e, const char *kind)
 static const struct mesh_filter *named_filter(struct comp *c, const struct mesh_filter *conf)
 {
 	const struct mesh_part *part =
-		mesh_view_part(c->v->mesh, MESH_PART_FILTER, conf->discovery);
+		c->v ? mesh_view_part(c->v->mesh, MESH_PART_FILTER, conf->discovery) : NULL;
 	const struct mesh_filter *found = part ? part->body : NULL;
 	struct mesh_filter *f;
 
@@ -360,30 +360,44 @@ static bool is_same(const struct plistener *was, const struct mesh_part *part,
 	return true;
 }
 
+/* @v: NULL for a trial. */
+static int plistener_new(struct engine *e, const struct pview *v, struct mesh_part *part,
+			 struct plistener **ret_l, struct err *err)
+{
+	struct plistener *l = xcalloc(1, sizeof(*l));
+	struct comp c = { e, v, l, err, SLICE_NONE };
+	int r;
+
+	atomic_store(&l->refs, 1);
+	l->e = e;
+	l->conf = mesh_part_listener(part);
+	l->part = mesh_part_ref(part);
+	if (v)
+		named_filters(l, v);
+	r = comp_listener(&c, l->conf, l);
+	if (r < 0)
+		plistener_unref(l);
+	else
+		*ret_l = l;
+	return r;
+}
+
+int plistener_check(struct engine *e, struct mesh_part *part, struct err *err)
+{
+	struct plistener *l = NULL;
+	int r = plistener_new(e, NULL, part, &l, err);
+
+	plistener_unref(l);
+	return r;
+}
+
 int plistener_get(struct engine *e, const struct pview *v, struct mesh_part *part,
 		  struct plistener *was, struct plistener **ret_l, struct err *err)
 {
-	struct plistener *l;
-	struct comp c = { e, v, NULL, err, SLICE_NONE };
-	int r;
-
 	if (was && is_same(was, part, v)) {
 		atomic_fetch_add(&was->refs, 1);
 		*ret_l = was;
 		return 0;
 	}
-	l = xcalloc(1, sizeof(*l));
-	atomic_store(&l->refs, 1);
-	l->e = e;
-	l->conf = mesh_part_listener(part);
-	l->part = mesh_part_ref(part);
-	named_filters(l, v);
-	c.l = l;
-	r = comp_listener(&c, l->conf, l);
-	if (r < 0) {
-		plistener_unref(l);
-		return r;
-	}
-	*ret_l = l;
-	return 0;
+	return plistener_new(e, v, part, ret_l, err);
 }

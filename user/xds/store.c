@@ -84,6 +84,8 @@ static void set_del(struct set *s, const void *p)
 
 struct xds_store {
 	xds_compile_fn compile;
+	int (*check)(void *arg, struct mesh_part *part, struct err *e); /* or NULL */
+	void *check_arg;
 	struct set names, resources;
 	struct xds_store_totals totals;
 	struct buf scratch; /* the content that is being looked for */
@@ -187,13 +189,14 @@ static void resource_compile(struct xds_store *s, struct xds_resource *r)
 			     mesh_part_kind_name(r->kind));
 	else
 		rc = s->compile(r->kind, r->bytes, &r->report, &r->part, &e);
-	if (rc >= 0 && !slice_is_equal(r->part->name, name)) {
-		mesh_part_unref(r->part);
-		r->part = NULL;
+	if (rc >= 0 && !slice_is_equal(r->part->name, name))
 		rc = err_set(&e, -EINVAL, "the name stands there twice");
-	}
+	if (rc >= 0 && s->check)
+		rc = s->check(s->check_arg, r->part, &e);
 	s->totals.compiled++;
 	if (rc < 0) {
+		mesh_part_unref(r->part);
+		r->part = NULL;
 		r->error = xstrdup(e.text);
 		s->totals.refused++;
 	}
@@ -225,6 +228,13 @@ static struct xds_resource *resource_find(const struct xds_store *s, enum mesh_p
 {
 	*ret_hash = XXH3_64bits_withSeed(bytes.len ? bytes.ptr : "", bytes.len, kind);
 	return resource_look(s, kind, bytes, *ret_hash);
+}
+
+void xds_store_set_check(struct xds_store *s,
+			 int (*check)(void *arg, struct mesh_part *part, struct err *e), void *arg)
+{
+	s->check = check;
+	s->check_arg = arg;
 }
 
 struct xds_resource *xds_store_get(struct xds_store *s, enum mesh_part_kind kind,

@@ -50,6 +50,12 @@ struct xds_resource {
 };
 
 struct xds_store *xds_store_new(xds_compile_fn compile);
+/*
+ * What else a new content must pass once it is compiled, before anybody has it: 0, or a negative
+ * errno with @e, which refuses it as its compiler would. NULL: nothing.
+ */
+void xds_store_set_check(struct xds_store *s,
+			 int (*check)(void *arg, struct mesh_part *part, struct err *e), void *arg);
 /* All references must have been given back. NULL is allowed. */
 void xds_store_free(struct xds_store *s);
 

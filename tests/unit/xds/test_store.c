@@ -57,6 +57,31 @@ static void test_refused_is_remembered(void **state)
 	xds_store_free(t.store);
 }
 
+static int refuse_x(void *arg, struct mesh_part *part, struct err *e)
+{
+	++*(int *)arg;
+	return slice_is_equal(part->name, SLICE("x")) ? err_set(e, -EINVAL, "not here") : 0;
+}
+
+static void test_checked_beside_compiled(void **state)
+{
+	struct xds_resource *a, *b;
+	int asked = 0;
+
+	(void)state;
+	start();
+	xds_store_set_check(t.store, refuse_x, &asked);
+	a = xds_store_get(t.store, MESH_PART_CLUSTER, SLICE("\x0a\x01x"));
+	b = xds_store_get(t.store, MESH_PART_CLUSTER, SLICE("\x0a\x01y"));
+	assert_null(a->part);
+	assert_string_equal(a->error, "not here");
+	assert_non_null(b->part);
+	assert_int_equal(asked, 2);
+	xds_resource_unref(t.store, a);
+	xds_resource_unref(t.store, b);
+	xds_store_free(t.store);
+}
+
 static void test_many(void **state)
 {
 	enum { MANY = 5000 };
@@ -180,6 +205,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_content_is_shared),
 		cmocka_unit_test(test_refused_is_remembered),
+		cmocka_unit_test(test_checked_beside_compiled),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_order_of_maps),
 		cmocka_unit_test(test_broken_bytes_stay),
