@@ -365,6 +365,7 @@ static int poll_timeout(const struct agent *a, uint64_t now)
 	int ms = agent_earlier(-1, a->reload_at, now);
 
 	ms = agent_earlier(ms, a->l4_check_at_ms, now);
+	ms = agent_earlier(ms, a->ports_at_ms, now);
 	return agent_xds_timeout(a, ms, now);
 }
 
@@ -397,6 +398,9 @@ int agent_run(struct agent *a)
 
 		agent_xds_turn(a, now);
 		agent_policy_catch_up(a);
+		if (a->ports_at_ms && now >= a->ports_at_ms)
+			a->ports_at_ms =
+				a->engine.ports_retry(a->engine.arg) ? now + AGENT_PORTS_MS : 0;
 		if (a->reload_at && now >= a->reload_at) {
 			struct err e;
 

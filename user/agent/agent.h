@@ -19,6 +19,13 @@ struct agent_pod_fds {
 	int outbound4, outbound6, inbound;
 };
 
+/* See engine_port. */
+struct agent_port {
+	const char *listener;
+	struct addr addr;
+	const char *error; /* NULL: it is open */
+};
+
 /* What the agent asks of the engine; main thread. */
 struct agent_engine {
 	int (*apply)(void *arg, struct mesh_snapshot *s, struct err *e);
@@ -27,6 +34,10 @@ struct agent_engine {
 		       struct agent_pod_fds *ret, struct err *e);
 	void (*pod_serve)(void *arg, uint32_t pod);
 	void (*pod_remove)(void *arg, uint32_t pod);
+	/* See engine_pod_ports, engine_ports_retry. */
+	void (*pod_ports)(void *arg, uint32_t pod,
+			  void (*fn)(void *to, const struct agent_port *p), void *to);
+	unsigned int (*ports_retry)(void *arg);
 	/* See engine_check. */
 	int (*check)(void *arg, struct mesh_part *part, struct err *e);
 	/* See engine_endpoints. */

@@ -12,6 +12,7 @@
 #include "datapath/datapath.h"
 
 #define AGENT_PODS_MAX 1024
+#define AGENT_PORTS_MS 2000 /* between tries to open a port of a pod */
 
 /* What becomes of a pod's connections. */
 enum agent_phase {
@@ -106,6 +107,7 @@ struct agent {
 	int watch; /* inotify */
 	int folder;         /* watch of the pod folder; -1: none */
 	bool folder_changed;
+	uint64_t ports_at_ms; /* monotonic: are closed ports to be had by now? 0: none is closed */
 	uint64_t reload_at; /* monotonic ms; a change of files settles first; 0 = none */
 	uint64_t reloads, reloads_refused;
 	uint64_t event_second; /* of event_lines */

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "agent/agent_impl.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "xds/load.h"
 
@@ -184,5 +185,6 @@ int agent_publish(struct agent *a, struct err *e)
 	mesh_snapshot_unref(a->snap);
 	a->snap = s;
 	dns_set(a->dns, s);
+	a->ports_at_ms = clock_mono_ns() / NSEC_PER_MSEC + AGENT_PORTS_MS;
 	return 0;
 }

@@ -17,6 +17,23 @@ static json_t *server_json(const struct grpc_channel *ch)
 			 text_json(info.error));
 }
 
+static void port_add(void *list, const struct agent_port *p)
+{
+	char at[ADDR_TEXT_MAX];
+
+	addr_format(&p->addr, at);
+	json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "listener", p->listener, "address",
+					      at, "error", p->error ? p->error : ""));
+}
+
+static json_t *ports_json(const struct agent *a, const struct agent_pod *p)
+{
+	json_t *list = json_array();
+
+	a->engine.pod_ports(a->engine.arg, p->ref.id, port_add, list);
+	return list;
+}
+
 /* What the control plane sent, and what became of it here. */
 static json_t *node_json(const struct agent *a, const struct agent_pod *p)
 {
@@ -30,6 +47,7 @@ static json_t *node_json(const struct agent *a, const struct agent_pod *p)
 
 	json_object_set_new(o, "pod", text_json(pod));
 	json_object_set_new(o, "connections", json_string(phases[p->phase]));
+	json_object_set_new(o, "ports", ports_json(a, p));
 	if (ads_node_is_stale(p->xds))
 		json_object_set_new(o, "age_seconds",
 				    json_integer((json_int_t)agent_xds_disk_age(a)));

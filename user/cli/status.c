@@ -182,12 +182,38 @@ static void print_list(struct cli *c, const json_t *node, const char *key, const
 	}
 }
 
+/* Ports that are asked for and not open. */
+static size_t closed_ports(const json_t *node)
+{
+	size_t i, n = 0;
+	json_t *p;
+
+	json_array_foreach(json_object_get(node, "ports"), i, p)
+		n += *text_of(p, "error") != '\0';
+	return n;
+}
+
+static void print_ports(struct cli *c, const json_t *node)
+{
+	size_t i;
+	json_t *p;
+
+	json_array_foreach(json_object_get(node, "ports"), i, p) {
+		if (!*text_of(p, "error"))
+			continue;
+		fputs("  ", c->env->out);
+		cli_paint(c, CLI_RED, 0, "not open");
+		fprintf(c->env->out, " %s of listener %s: %s\n", text_of(p, "address"),
+			text_of(p, "listener"), text_of(p, "error"));
+	}
+}
+
 static void print_trouble(struct cli *c, const json_t *node, bool fields)
 {
 	bool stale = is_set(node, "stale");
 
 	if (!count_of(node, "rejected") && !*text_of(node, "error") && !stale &&
-	    !(fields && count_of(node, "no_effect")))
+	    !closed_ports(node) && !(fields && count_of(node, "no_effect")))
 		return;
 	fputc('\n', c->env->out);
 	cli_paint(c, CLI_BOLD, 0, text_of(node, "pod"));
@@ -198,6 +224,7 @@ static void print_trouble(struct cli *c, const json_t *node, bool fields)
 	if (*text_of(node, "error"))
 		fprintf(c->env->out, "  %s\n", text_of(node, "error"));
 	print_list(c, node, "rejected", "rejected", NULL, "reason");
+	print_ports(c, node);
 	if (fields)
 		print_list(c, node, "no_effect", "without effect", "path", "text");
 }

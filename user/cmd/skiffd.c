@@ -76,6 +76,32 @@ static void hook_pod_remove(void *arg, uint32_t pod)
 	engine_pod_remove(arg, pod);
 }
 
+struct port_call {
+	void (*fn)(void *to, const struct agent_port *p);
+	void *to;
+};
+
+static void tell_port(void *arg, const struct engine_port *p)
+{
+	const struct port_call *c = arg;
+	struct agent_port o = { p->listener, p->addr, p->error };
+
+	c->fn(c->to, &o);
+}
+
+static void hook_pod_ports(void *arg, uint32_t pod,
+			   void (*fn)(void *to, const struct agent_port *p), void *to)
+{
+	struct port_call c = { fn, to };
+
+	engine_pod_ports(arg, pod, tell_port, &c);
+}
+
+static unsigned int hook_ports_retry(void *arg)
+{
+	return engine_ports_retry(arg);
+}
+
 static int hook_check(void *arg, struct mesh_part *part, struct err *e)
 {
 	return engine_check(arg, part, e);
@@ -289,6 +315,8 @@ static int start_engine(struct server *s, const struct options *o, const struct 
 		.pod_add = hook_pod_add,
 		.pod_serve = hook_pod_serve,
 		.pod_remove = hook_pod_remove,
+		.pod_ports = hook_pod_ports,
+		.ports_retry = hook_ports_retry,
 		.check = hook_check,
 		.endpoints = hook_endpoints,
 		.host_answered = hook_host_answered,

@@ -170,12 +170,20 @@ void conn_info(const struct conn *c, struct l7_info *in)
 
 /* ---- listener and chain ---------------------------------------------------------------------- */
 
+static bool is_at(const struct mesh_listener *l, const struct addr *at)
+{
+	for (uint32_t i = 0; i < l->n_more; i++)
+		if (addr_is_equal(&l->more[i], at))
+			return true;
+	return addr_is_equal(&l->addr, at);
+}
+
 static const struct plistener *port_listener(const struct wlisten *l, const struct wview *v)
 {
 	for (uint32_t i = 0; i < v->pv->mesh->n_listeners; i++) {
 		const struct plistener *p = v->pv->listeners[i];
 
-		if (p->conf->bind_to_port && addr_is_equal(&p->conf->addr, &l->addr))
+		if (p->conf->bind_to_port && is_at(p->conf, &l->addr))
 			return p;
 	}
 	return NULL;
@@ -494,6 +502,7 @@ static struct conn *conn_new(struct wlisten *l, int fd)
 
 	c->w = w;
 	c->from = l;
+	c->is_direct = l->kind == WLISTEN_PORT;
 	c->pod = epod_ref(l->pod);
 	c->direction = l->kind == WLISTEN_OUTBOUND ? MESH_OUTBOUND :
 		       l->kind == WLISTEN_INBOUND  ? MESH_INBOUND :
@@ -516,6 +525,8 @@ static void conn_count_start(struct conn *c)
 	c->pl = conn_listener(c);
 	if (!c->pl)
 		return;
+	if (c->is_direct && c->pod->id)
+		c->direction = c->pl->conf->direction;
 	stats_inc(c->w->stats, c->pl->stats.cx_total);
 	stats_inc(c->w->stats, c->pl->stats.cx_active);
 	io_stream_set_marks(c->io, c->pl->conf->per_connection_buffer,

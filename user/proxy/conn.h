@@ -36,6 +36,7 @@ struct conn {
 	const struct pchain *chain;  /* NULL: passed through */
 	const struct conn_ops *ops;  /* NULL while sniffing */
 	struct wlisten *from; /* only while it is accepted */
+	bool is_direct; /* it came to the listener's own port: there is no other destination */
 	enum mesh_direction direction;
 	uint64_t id;
 	uint64_t start_ns, start_wall_ns, last_ns;

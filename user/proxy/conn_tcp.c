@@ -274,9 +274,10 @@ static int tcp_pick(struct tcp *t)
 {
 	struct upstream_cluster *k = t->cluster;
 
-	t->host = k->conf->kind == MESH_CLUSTER_ORIGINAL_DST ?
-			  upstream_original_dst(k, &t->c->local) :
-			  upstream_pick(k);
+	if (k->conf->kind != MESH_CLUSTER_ORIGINAL_DST)
+		t->host = upstream_pick(k);
+	else
+		t->host = t->c->is_direct ? NULL : upstream_original_dst(k, &t->c->local);
 	if (!t->host) {
 		UP_STAT(t, cx_none_healthy);
 		return -EHOSTUNREACH;

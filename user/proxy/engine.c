@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "proxy/conn.h"
 #include "proxy/gather.h"
+#include "proxy/ports.h"
 #include "proxy/worker.h"
 
 /* A bound address of the host view: one socket a worker. */
@@ -30,7 +31,9 @@ struct pod_entry {
 	struct epod *pod;
 	struct wlisten **listens; /* 3 kinds x workers */
 	unsigned int n_listens;
-	bool serves; /* connections are accepted */
+	bool serves;			  /* connections are accepted */
+	struct list ports;		  /* ports.c */
+	const struct mesh_view *ports_of; /* what they were opened for, in force */
 };
 
 /* ---- running something on a worker ----------------------------------------------------------- */
@@ -186,6 +189,7 @@ static void free_ports(struct engine *e)
 		struct pod_entry *p = list_entry(n, struct pod_entry, node);
 
 		free_unserved(p);
+		pod_ports_free(&p->ports);
 		epod_unref(p->pod);
 		free(p->listens);
 		free(p);
@@ -298,9 +302,22 @@ static void stop_listens(struct worker *w, void *arg)
 	free(l);
 }
 
-/* Opens one socket a worker at @at. 0 or -errno, then none is open. */
-static int open_listens(struct engine *e, const struct addr *at, struct epod *pod, int kind,
-			struct wlisten **out, struct err *err)
+void listens_start(struct engine *e, struct wlisten **listens)
+{
+	struct listen_task t = { listens };
+
+	engine_on_all(e, start_listens, &t);
+}
+
+void listens_stop(struct engine *e, struct wlisten **listens)
+{
+	struct listen_task t = { listens };
+
+	engine_on_all(e, stop_listens, &t);
+}
+
+int listens_open(struct engine *e, const struct addr *at, struct epod *pod, int kind,
+		 struct wlisten **out, struct err *err)
 {
 	struct io_socket_opts opts = { .netns = pod->netns, .mark = pod->id ? e->opts.mark : 0,
 				       .dual_stack = kind == WLISTEN_INBOUND };
@@ -347,7 +364,7 @@ static int open_port(struct engine *e, const struct mesh_listener *l, struct lis
 	p->addr = l->addr;
 	p->wanted = true;
 	p->listens = xcalloc(e->n_workers, sizeof(struct wlisten *));
-	r = open_listens(e, &l->addr, e->host, WLISTEN_PORT, p->listens, err);
+	r = listens_open(e, &l->addr, e->host, WLISTEN_PORT, p->listens, err);
 	if (r < 0) {
 		free(p->listens);
 		free(p);
@@ -405,11 +422,10 @@ static void close_unwanted(struct engine *e)
 {
 	list_for_each_safe(n, tmp, &e->ports) {
 		struct port_entry *p = list_entry(n, struct port_entry, node);
-		struct listen_task t = { p->listens };
 
 		if (p->wanted)
 			continue;
-		engine_on_all(e, stop_listens, &t);
+		listens_stop(e, p->listens);
 		list_del(&p->node);
 		free(p->listens);
 		free(p);
@@ -475,6 +491,21 @@ static void swap_snapshot(struct engine *e, struct psnap *p)
 	psnap_unref(old);
 }
 
+/* Most pods have the view that they had. */
+static void set_pod_ports(struct engine *e, const struct mesh_snapshot *s)
+{
+	list_for_each(n, &e->pods) {
+		struct pod_entry *p = list_entry(n, struct pod_entry, node);
+		const struct mesh_pod *m = mesh_snapshot_pod(s, p->pod->id);
+		const struct mesh_view *v = m ? m->view : NULL;
+
+		if (v == p->ports_of)
+			continue;
+		pod_ports_set(e, &p->ports, p->pod, v);
+		p->ports_of = v;
+	}
+}
+
 int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err)
 {
 	struct psnap *p;
@@ -493,12 +524,12 @@ int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err)
 	engine_on_all(e, take_snapshot, p);
 	while ((n = list_pop(&fresh)) != NULL) {
 		struct port_entry *pe = list_entry(n, struct port_entry, node);
-		struct listen_task t = { pe->listens };
 
 		list_push(&e->ports, n);
-		engine_on_all(e, start_listens, &t);
+		listens_start(e, pe->listens);
 	}
 	close_unwanted(e);
+	set_pod_ports(e, s);
 	count_snapshot(e, s, e->snap ? e->snap->mesh : NULL);
 	swap_snapshot(e, p);
 	return 0;
@@ -570,7 +601,7 @@ static int pod_listens(struct engine *e, struct pod_entry *p, bool has_ipv6, str
 			continue;
 		addr_parse_ip(slice_str(at[i].ip), &a);
 		a.port = at[i].port;
-		r = open_listens(e, &a, p->pod, at[i].kind, out, err);
+		r = listens_open(e, &a, p->pod, at[i].kind, out, err);
 		if (r < 0)
 			return r;
 		p->n_listens += e->n_workers;
@@ -580,21 +611,16 @@ static int pod_listens(struct engine *e, struct pod_entry *p, bool has_ipv6, str
 
 static void pod_serve(struct engine *e, struct pod_entry *p)
 {
-	for (unsigned int i = 0; i < p->n_listens && !p->serves; i += e->n_workers) {
-		struct listen_task t = { p->listens + i };
-
-		engine_on_all(e, start_listens, &t);
-	}
+	for (unsigned int i = 0; i < p->n_listens && !p->serves; i += e->n_workers)
+		listens_start(e, p->listens + i);
 	p->serves = true;
 }
 
 static void pod_drop(struct engine *e, struct pod_entry *p)
 {
-	for (unsigned int i = 0; i < p->n_listens && p->serves; i += e->n_workers) {
-		struct listen_task t = { p->listens + i };
-
-		engine_on_all(e, stop_listens, &t);
-	}
+	for (unsigned int i = 0; i < p->n_listens && p->serves; i += e->n_workers)
+		listens_stop(e, p->listens + i);
+	pod_ports_set(e, &p->ports, p->pod, NULL);
 	free_unserved(p);
 	engine_on_all(e, forget_pod, p->pod);
 	list_del(&p->node);
@@ -617,6 +643,7 @@ int engine_pod_add(struct engine *e, uint32_t pod, int netns, bool has_ipv6, boo
 			       strerror(errno));
 	p = xcalloc(1, sizeof(*p));
 	p->pod = epod_new(pod, fd);
+	list_init(&p->ports);
 	list_push(&e->pods, &p->node);
 	r = pod_listens(e, p, has_ipv6, err);
 	if (r < 0) {
@@ -646,6 +673,27 @@ void engine_pod_remove(struct engine *e, uint32_t pod)
 
 	if (p)
 		pod_drop(e, p);
+}
+
+void engine_pod_ports(struct engine *e, uint32_t pod,
+		      void (*fn)(void *arg, const struct engine_port *p), void *arg)
+{
+	const struct pod_entry *p = find_pod(e, pod);
+
+	if (p)
+		pod_ports_each(&p->ports, fn, arg);
+}
+
+unsigned int engine_ports_retry(struct engine *e)
+{
+	unsigned int closed = 0;
+
+	list_for_each(n, &e->pods) {
+		struct pod_entry *p = list_entry(n, struct pod_entry, node);
+
+		closed += pod_ports_retry(e, &p->ports, p->pod);
+	}
+	return closed;
 }
 
 /* ---- endpoints ------------------------------------------------------------------------------- */

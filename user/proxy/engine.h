@@ -71,9 +71,23 @@ void engine_pod_serve(struct engine *e, uint32_t pod);
 /* Closes the listeners and the connections of the pod. */
 void engine_pod_remove(struct engine *e, uint32_t pod);
 
+/* An address that a listener of a pod is opened at, in the pod's namespace. */
+struct engine_port {
+	const char *listener;
+	struct addr addr;
+	const char *error; /* NULL: it is open */
+};
+
+/* Calls @fn for each of the pod's. Main thread, as the next. */
+void engine_pod_ports(struct engine *e, uint32_t pod,
+		      void (*fn)(void *arg, const struct engine_port *p), void *arg);
+/* Tries again to open those that could not be opened; how many of all pods are still closed. */
+unsigned int engine_ports_retry(struct engine *e);
+
 /*
  * Publishes @s (takes a reference). Opens the ordinary ports of its host view first: when one
- * cannot be had, nothing changes and @err names it. Main thread.
+ * cannot be had, nothing changes and @err names it. Ports of pods (listeners with bind_to_port in
+ * their views) follow; one that cannot be had stays closed (engine_pod_ports). Main thread.
  */
 int engine_apply(struct engine *e, struct mesh_snapshot *s, struct err *err);
 

@@ -277,9 +277,10 @@ static bool choose_host(struct stream *m, const struct stream *st)
 		mirror_up_failed(m, 503);
 		return false;
 	}
-	h->host = k->conf->kind == MESH_CLUSTER_ORIGINAL_DST ?
-			  upstream_original_dst(k, &st->c->local) :
-			  upstream_pick(k);
+	if (k->conf->kind != MESH_CLUSTER_ORIGINAL_DST)
+		h->host = upstream_pick(k);
+	else
+		h->host = st->c->is_direct ? NULL : upstream_original_dst(k, &st->c->local);
 	if (!h->host) {
 		count(m, stats_of(m)->cx_none_healthy);
 		mirror_up_failed(m, 503);

@@ -326,13 +326,13 @@ static bool hop_cluster(struct stream *st, struct hop *h)
 static bool hop_host(struct stream *st, struct hop *h)
 {
 	struct upstream_cluster *k = h->cluster;
-	const struct addr *dst = &st->c->local;
+	const struct addr *dst = st->c->is_direct ? NULL : &st->c->local;
 
 	/* In the second hop the destination is the host that the first one chose. */
 	if (st->n_hops > 1)
 		dst = &st->hops[st->n_hops - 2].host->lb.addr;
 	if (k->conf->kind == MESH_CLUSTER_ORIGINAL_DST)
-		h->host = upstream_original_dst(k, dst);
+		h->host = dst ? upstream_original_dst(k, dst) : NULL;
 	else
 		h->host = h->retry ? retry_pick(h) : upstream_pick(k);
 	h->info.attempts++;
