@@ -145,6 +145,12 @@ struct agent_pod *agent_pod_new(const struct skiffd_pod *conf);
 void agent_pod_free(struct agent_pod *p);
 struct agent_pod *agent_pod_find(struct agent *a, const char *ns, const char *name);
 int agent_pod_add(struct agent *a, const struct skiffd_pod *conf, struct err *e);
+/*
+ * The same pod (name and network namespace) is configured as @conf (copied) from now on; its
+ * listeners and connections stay. On failure it is as it was. In reload.c.
+ */
+int agent_pod_change(struct agent *a, struct agent_pod *p, const struct skiffd_pod *conf,
+		     struct err *e);
 int agent_pod_drop(struct agent *a, const char *ns, const char *name, struct err *e);
 void agent_pods_json(struct agent *a, struct buf *out);
 

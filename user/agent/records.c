@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pod records: a folder with a file for each pod, as in pods[] of the configuration. The folder is
- * the desire: a file that comes brings its pod, one that goes takes it away, one that changes makes
- * it anew. What skiffctl adds is written there, so that a restart keeps it.
+ * the desire: a file that comes brings its pod, one that goes takes it away, one that changes
+ * changes it in place, as long as name and network namespace stay. What skiffctl adds is written
+ * there, so that a restart keeps it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -48,6 +49,14 @@ static void note(struct agent_pod *p, const char *path, uint64_t stamp)
 	p->record_stamp = stamp;
 }
 
+static bool is_still(const struct agent_pod *p, const struct skiffd_pod *conf)
+{
+	const char *ns = conf->namespace_ ? conf->namespace_ : "default";
+
+	return strcmp(p->conf.name, conf->name) == 0 && strcmp(p->conf.namespace_, ns) == 0 &&
+	       agent_pod_is_in(p, conf->netns);
+}
+
 static int record_open(struct agent *a, const char *path, uint64_t stamp, struct err *e)
 {
 	struct agent_pod *was = pod_of_record(a, path), *p;
@@ -57,6 +66,16 @@ static int record_open(struct agent *a, const char *path, uint64_t stamp, struct
 
 	if (r < 0)
 		goto out;
+	if (was && is_still(was, &conf)) {
+		r = agent_pod_change(a, was, &conf, e);
+		if (r == 0)
+			note(was, path, stamp);
+		goto out;
+	}
+	if (was && access(conf.netns, F_OK) < 0) {
+		r = err_set(e, -errno, "network namespace %s: %s", conf.netns, strerror(errno));
+		goto out;
+	}
 	if (was)
 		r = agent_pod_drop(a, was->conf.namespace_, was->conf.name, e);
 	p = agent_pod_find(a, conf.namespace_, conf.name);

@@ -62,6 +62,72 @@ static void swap_conf(struct agent_pod *p, struct agent_pod *o)
 	o->n_addresses = t.n_addresses;
 }
 
+/* What the pod's own files say, if it has any; a node of a control plane keeps what it has until
+ * it was sent its own. */
+static int change_view(struct agent *a, struct agent_pod *p, struct mesh_view **ret_v,
+		       struct err *e)
+{
+	if (agent_xds_wants(a, &p->conf)) {
+		*ret_v = mesh_view_ref(p->view);
+		return 0;
+	}
+	return agent_load_view(a, p->conf.resources, p->conf.n_resources, ret_v, e);
+}
+
+/* Its connections wait no more, when they did: there is a view that needs no control plane. */
+static int change_publish(struct agent *a, struct agent_pod *p, struct mesh_view *v, struct err *e)
+{
+	enum agent_phase phase = p->phase;
+	struct mesh_view *old = p->view;
+	int r;
+
+	p->view = v;
+	if (!agent_xds_wants(a, &p->conf))
+		p->phase = AGENT_SERVED;
+	agent_policy_touch(p);
+	r = agent_publish(a, e);
+	if (r < 0) {
+		p->view = old;
+		p->phase = phase;
+		old = v;
+	} else if (phase != p->phase) {
+		a->engine.pod_serve(a->engine.arg, p->ref.id);
+	}
+	mesh_view_unref(old);
+	return r;
+}
+
+int agent_pod_change(struct agent *a, struct agent_pod *p, const struct skiffd_pod *conf,
+		     struct err *e)
+{
+	struct agent_pod *was = agent_pod_new(conf);
+	struct mesh_view *v = NULL;
+	struct err ignored;
+	int r;
+
+	swap_conf(p, was);
+	r = agent_pod_look(p, e);
+	if (r == 0)
+		r = change_view(a, p, &v, e);
+	if (r == 0)
+		r = agent_pod_write(a, p, e);
+	if (r == 0)
+		r = change_publish(a, p, v, e);
+	if (r == 0)
+		r = agent_xds_sync(a, p, e);
+	if (r < 0) {
+		err_prefix(e, r, "pod %s/%s", p->conf.namespace_, p->conf.name);
+		swap_conf(p, was);
+		agent_policy_touch(p);
+		agent_pod_write(a, p, &ignored);
+		agent_publish(a, &ignored);
+	} else {
+		log_info("agent", "pod %s/%s changed", p->conf.namespace_, p->conf.name);
+	}
+	agent_pod_free(was);
+	return r;
+}
+
 static int plan_new(struct agent *a, const struct skiffd_pod *conf, struct err *e)
 {
 	struct agent_pod *p;
