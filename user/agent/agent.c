@@ -64,6 +64,7 @@ int agent_new(struct skiffd_config *conf, bool with_pods, struct agent **ret_a, 
 	sigset_t set;
 
 	a->conf = conf;
+	a->started_ns = clock_mono_ns();
 	a->watch = a->folder = -1;
 	list_init(&a->pods);
 	list_init(&a->rules);

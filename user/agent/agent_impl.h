@@ -87,6 +87,7 @@ struct agent {
 	struct mesh_view *host;
 	struct mesh_snapshot *snap;
 	uint64_t version;
+	uint64_t started_ns, published_ns; /* monotonic */
 	struct cookie_entry cookies[AGENT_PODS_MAX];
 	_Atomic int state; /* enum admin_state */
 	_Atomic bool quit;

@@ -185,6 +185,7 @@ int agent_publish(struct agent *a, struct err *e)
 	mesh_snapshot_unref(a->snap);
 	a->snap = s;
 	dns_set(a->dns, s);
+	a->published_ns = clock_mono_ns();
 	a->ports_at_ms = clock_mono_ns() / NSEC_PER_MSEC + AGENT_PORTS_MS;
 	return 0;
 }

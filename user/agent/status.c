@@ -6,14 +6,18 @@
 #include "xds/ads.h"
 #include "xds/grpc.h"
 
+static double seconds_since(uint64_t mono_ns)
+{
+	return (double)(clock_mono_ns() - mono_ns) / (double)NSEC_PER_SEC;
+}
+
 static json_t *server_json(const struct grpc_channel *ch)
 {
 	struct grpc_channel_info info;
 
 	grpc_channel_info_get(ch, &info);
 	return json_pack("{s:o, s:b, s:f, s:o}", "server", text_json(info.address), "connected",
-			 info.is_up, "since_seconds",
-			 (double)(clock_mono_ns() - info.since) / (double)NSEC_PER_SEC, "error",
+			 info.is_up, "since_seconds", seconds_since(info.since), "error",
 			 text_json(info.error));
 }
 
@@ -22,8 +26,9 @@ static void port_add(void *list, const struct agent_port *p)
 	char at[ADDR_TEXT_MAX];
 
 	addr_format(&p->addr, at);
-	json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "listener", p->listener, "address",
-					      at, "error", p->error ? p->error : ""));
+	json_array_append_new(list, json_pack("{s:o, s:s, s:o}", "listener",
+					      text_json(p->listener), "address", at, "error",
+					      text_json(p->error ? p->error : "")));
 }
 
 static json_t *ports_json(const struct agent *a, const struct agent_pod *p)
@@ -57,11 +62,26 @@ static json_t *node_json(const struct agent *a, const struct agent_pod *p)
 	return o;
 }
 
+/* Pods whose configuration is files. */
+static json_int_t from_files(const struct agent *a)
+{
+	json_int_t n = 0;
+
+	list_for_each(i, &a->pods)
+		n += list_entry(i, struct agent_pod, node)->xds == NULL;
+	return n;
+}
+
 json_t *agent_status(struct agent *a)
 {
 	const struct grpc_channel *ch = agent_xds_channel(a);
 	json_t *o = json_object(), *nodes;
 
+	json_object_set_new(o, "skiffd", json_string(SKIFF_VERSION));
+	json_object_set_new(o, "uptime_seconds", json_real(seconds_since(a->started_ns)));
+	json_object_set_new(o, "version_seconds",
+			    json_real(a->snap ? seconds_since(a->published_ns) : 0));
+	json_object_set_new(o, "pods_from_files", json_integer(from_files(a)));
 	json_object_set_new(o, "version", json_integer(a->snap ? (json_int_t)a->snap->version : 0));
 	json_object_set_new(o, "error", text_json(a->last_error));
 	if (!ch)

@@ -41,6 +41,29 @@ static void span_text(double seconds, char *text, size_t n)
 		snprintf(text, n, "%.0f days", seconds / 86400);
 }
 
+/* ---- skiffd itself --------------------------------------------------------------------------- */
+
+static void print_self(struct cli *c, const json_t *answer)
+{
+	long long files = number_of(answer, "pods_from_files");
+	char up[32], age[32];
+
+	span_text(json_number_value(json_object_get(answer, "uptime_seconds")), up, sizeof(up));
+	span_text(json_number_value(json_object_get(answer, "version_seconds")), age, sizeof(age));
+	fputs("skiffd         ", c->env->out);
+	cli_paint(c, CLI_BOLD, 0, text_of(answer, "skiffd"));
+	fprintf(c->env->out, "  up %s, configuration %lld in force for %s", up,
+		number_of(answer, "version"), age);
+	if (files)
+		fprintf(c->env->out, ", %lld %s from files", files, files == 1 ? "pod" : "pods");
+	fputc('\n', c->env->out);
+	if (!*text_of(answer, "error"))
+		return;
+	fputs("               ", c->env->out);
+	cli_paint(c, CLI_RED, 0, "the last reload was refused:");
+	fprintf(c->env->out, " %s\n", text_of(answer, "error"));
+}
+
 /* ---- the control plane ----------------------------------------------------------------------- */
 
 static void print_server(struct cli *c, const json_t *x)
@@ -95,6 +118,8 @@ static size_t count_of(const json_t *node, const char *key)
 
 static const char *state_of(const json_t *node)
 {
+	if (strcmp(text_of(node, "connections"), "closed") == 0)
+		return "refusing";
 	if (is_set(node, "stale"))
 		return "from disk";
 	if (!is_set(node, "complete"))
@@ -106,25 +131,36 @@ static const char *state_of(const json_t *node)
 	return is_set(node, "in_sync") ? "in sync" : "updating";
 }
 
-/* The newest push of any type, and the longest way to its effect. */
+static double now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (double)t.tv_sec * 1000 + (double)t.tv_nsec / 1e6;
+}
+
+/* The newest push of any type: its version, how long ago; the longest way of any type to effect. */
 static void add_push(struct cli_table *t, const json_t *node)
 {
+	const char *name, *version = "";
 	double last = 0, latency = 0;
-	const char *name;
 	char text[32];
 	json_t *type;
 
 	json_object_foreach(json_object_get(node, "types"), name, type) {
-		double at = json_number_value(json_object_get(type, "last_push")) / 1000;
+		double at = json_number_value(json_object_get(type, "last_push"));
 		double took = json_number_value(json_object_get(type, "latency_ms"));
 
-		if (at > last)
+		if (at > last) {
 			last = at;
+			version = text_of(type, "version");
+		}
 		if (took > latency)
 			latency = took;
 	}
+	cli_table_add(t, *version ? version : NULL);
 	if (last > 0)
-		span_text(difftime(time(NULL), (time_t)last), text, sizeof(text));
+		span_text((now_ms() - last) / 1000, text, sizeof(text));
 	cli_table_add(t, last > 0 ? text : NULL);
 	snprintf(text, sizeof(text), "%.1f ms", latency);
 	cli_table_add(t, last > 0 ? text : NULL);
@@ -140,8 +176,9 @@ static void add_count(struct cli_table *t, size_t n)
 
 static void print_nodes(struct cli *c, const json_t *nodes)
 {
-	static const char *const heading[] = { "POD", "STATE", "CDS",	  "EDS",     "LDS",
-					       "RDS", "PUSH",  "LATENCY", "REJECTED" };
+	static const char *const heading[] = { "POD",	  "STATE", "CDS",     "EDS",
+					       "LDS",	  "RDS",   "VERSION", "AGE",
+					       "LATENCY", "REJECTED", "NO EFFECT" };
 	struct cli_table t = { .columns = ARRAY_LEN(heading) };
 	size_t i;
 	json_t *node;
@@ -155,6 +192,7 @@ static void print_nodes(struct cli *c, const json_t *nodes)
 			add_type(&t, node, types[k]);
 		add_push(&t, node);
 		add_count(&t, count_of(node, "rejected"));
+		add_count(&t, count_of(node, "no_effect"));
 	}
 	cli_table_print(c, &t);
 	cli_table_done(&t);
@@ -245,13 +283,9 @@ static int print_status(struct cli *c, const json_t *answer, bool fields)
 	const json_t *nodes = json_object_get(answer, "nodes");
 	const json_t *x = json_object_get(answer, "xds");
 
+	print_self(c, answer);
 	if (!json_is_object(x)) {
-		fprintf(c->env->out, "configuration %lld from files",
-			number_of(answer, "version"));
-		if (*text_of(answer, "error"))
-			fprintf(c->env->out, "; the last reload was refused: %s",
-				text_of(answer, "error"));
-		fputs("\nno control plane: skiffd's file has no `xds` section\n", c->env->out);
+		fputs("no control plane: skiffd's file has no `xds` section\n", c->env->out);
 		return CLI_OK;
 	}
 	print_server(c, x);
@@ -302,13 +336,16 @@ static const char help[] =
 	"  STATE     in sync; updating: something it was sent waits for something else; waiting:\n"
 	"            the first configuration is not complete, connections are held; rejected: a\n"
 	"            resource was refused, its last good version serves; disconnected: what was\n"
-	"            sent last serves; from disk: the last good configuration of an earlier run\n"
+	"            sent last serves; from disk: the last good configuration of an earlier run;\n"
+	"            refusing: no configuration came in time, and the pod fails closed\n"
 	"  CDS, EDS, LDS, RDS  clusters, endpoints, listeners, route tables in force\n"
-	"  PUSH      how long ago something came\n"
+	"  VERSION   of the newest push that was accepted, as the control plane calls it\n"
+	"  AGE       how long ago the newest push came\n"
 	"  LATENCY   from the last push of a type to its effect, the longest of all types\n"
+	"  NO EFFECT fields that this version does not act on: --fields lists them\n"
 	"\n"
 	"Below the table: every rejected resource, by type and name, with the reason that the\n"
-	"control plane was told.\n";
+	"control plane was told, and ports of pods that could not be opened.\n";
 
 const struct cli_verb cli_status = {
 	.name = "status",
