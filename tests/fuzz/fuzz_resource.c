@@ -39,7 +39,7 @@ static void ask(const struct mesh_route_table *t, struct slice host, struct slic
 	route_match(t, &m, &a, &rng, &d);
 	must(!d.route || d.vhost);
 	if (d.route && d.route->action == MESH_ROUTE_REDIRECT)
-		route_redirect_location(d.route->redirect, d.route, &m, m.scheme, &a);
+		route_redirect_location(d.route->redirect, d.route, &m, m.scheme, &in, &a);
 	if (d.route && d.route->action == MESH_ROUTE_CLUSTER)
 		route_request_finalize(&d, &m, &in, &a, true);
 	if (d.vhost)
