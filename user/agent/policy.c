@@ -253,7 +253,7 @@ static int listener_rule(struct agent *a, struct agent_rules *r, struct rule_lis
 
 	rule.direction = l->direction == MESH_INBOUND ? SKIFF_INBOUND : SKIFF_OUTBOUND;
 	/* What is opened on the pod's loopback is found there; nobody else's port is captured. */
-	if (l->bind_to_port && !l->use_original_dst && !l->n_more && addr_is_loopback(&l->addr))
+	if (l->bind_in_pod && !l->use_original_dst && !l->n_more && addr_is_loopback(&l->addr))
 		return 0;
 	if (l->use_original_dst && r->is_mesh && rule.direction == SKIFF_OUTBOUND)
 		return virtual_rules(p, r->view, l, e);

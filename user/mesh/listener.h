@@ -203,6 +203,7 @@ struct mesh_listener {
 	struct addr *more; /* additional_addresses: for captured connections only */
 	uint32_t n_more;
 	bool bind_to_port;	/* default true */
+	bool bind_in_pod;	/* a pod's: the same, but a file has to say it */
 	bool use_original_dst; /* hands connections to the listener of their original destination */
 	bool sniff; /* a listener filter (http_inspector, tls_inspector) or ours asks for detection
 		     */

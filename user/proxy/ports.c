@@ -87,7 +87,7 @@ static void want(struct engine *e, struct list *ports, struct epod *pod,
 /* The virtual listeners are the ones that captured connections come to: they are open already. */
 static bool is_bound(const struct mesh_listener *l)
 {
-	return l->bind_to_port && !l->use_original_dst;
+	return l->bind_in_pod && !l->use_original_dst;
 }
 
 void pod_ports_set(struct engine *e, struct list *ports, struct epod *pod,

@@ -319,6 +319,8 @@ int tr_listener(struct translate *t, const PB_LISTENER(Listener) * m, struct mes
 	l->bind_to_port =
 		tr_bool(m->bind_to_port,
 			!m->deprecated_v1 || tr_bool(m->deprecated_v1->bind_to_port, true));
+	/* A file's listener of a pod stands for a captured port: it must not take the port away. */
+	l->bind_in_pod = l->bind_to_port && (t->is_xds || m->bind_to_port);
 	l->use_original_dst = tr_bool(m->use_original_dst, false);
 	l->direction =
 		m->traffic_direction == K_CORE(TRAFFIC_DIRECTION__INBOUND)  ? MESH_INBOUND :
