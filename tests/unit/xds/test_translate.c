@@ -17,10 +17,19 @@
 static struct mesh_view *view;
 static struct xds_report report;
 
+static void unload(void)
+{
+	mesh_view_unref(view);
+	view = NULL;
+	xds_report_done(&report);
+}
+
+/* What a test loaded before is gone. */
 static void load(const char *yaml)
 {
 	struct err e = { "" };
 
+	unload();
 	if (xds_load_text(slice_str(yaml), "t", &view, &report, &e) < 0)
 		fail_msg("%s\n%s", e.text, yaml);
 }
@@ -28,9 +37,7 @@ static void load(const char *yaml)
 static int end(void **state)
 {
 	(void)state;
-	mesh_view_unref(view);
-	view = NULL;
-	xds_report_done(&report);
+	unload();
 	return 0;
 }
 
