@@ -154,11 +154,12 @@ class Istiod:
     """One istiod. @config: {name: Istio YAML}; @mesh: fields of MeshConfig. With @authority its TLS port takes that authority's
     tokens and certificates; without, it makes an authority of its own and takes no token. start() after stop() or kill() uses
     the same ports and the files as they are then. An edit makes istiod read the whole folder anew (4 s for 5,000 services): files
-    of @live are in a folder of their own, where also new ones go if there is any."""
+    of @live are in a folder of their own, where also new ones go if there is any. @age: seconds after which it ends a connection
+    (GOAWAY, then 10 s of grace), 0: never."""
 
     def __init__(self, box, host="127.0.0.1", config=(), mesh=(), authority=None, name="istiod", env=(), base=None,
-                 live=()):
-        self.box, self.host, self.name, self.authority = box, host, name, authority
+                 live=(), age=0):
+        self.box, self.host, self.name, self.authority, self.age = box, host, name, authority, age
         self.base = base or port_base(host)
         self.folder, self.live = (os.path.join(box.dir, f"{name}-{x}") for x in ("config", "live"))
         self.folders, self.other = {}, self.live if live else self.folder  # file -> folder; where a new one goes
@@ -211,7 +212,7 @@ class Istiod:
     def start(self, seconds=30):
         """Returns when it serves: its gRPC port opens only after its configuration was read."""
         self.child = self.box.spawn([os.path.join(peer("istio"), "istiod"), "nokube", "-mesh", self.mesh_file, "-host", self.host,
-                                     "-port", str(self.base)], env=self.env, log=f"{self.name}.log")
+                                     "-port", str(self.base), "-age", f"{self.age}s"], env=self.env, log=f"{self.name}.log")
         wait_until(self.name, self.is_open, seconds, self.child)
         return self
 

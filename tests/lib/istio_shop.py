@@ -255,10 +255,11 @@ spec:
 
 
 class Shop:
-    """The mesh. @services: so many others of 5 endpoints (istio_fleet.py); @more: other client pods (m0..), for skiffd, too."""
+    """The mesh. @services: so many others of 5 endpoints (istio_fleet.py); @more: other client pods (m0..), for skiffd, too; @age: of
+    istiod's connections."""
 
-    def __init__(self, name="shop", more=0, services=0, env=()):
-        self.name, self.more, self.services, self.env, self.skiffd = name, more, services, dict(env), None
+    def __init__(self, name="shop", more=0, services=0, env=(), age=0):
+        self.name, self.more, self.services, self.env, self.age, self.skiffd = name, more, services, dict(env), age, None
 
     def __enter__(self):
         self.box = Sandbox(self.name).__enter__()
@@ -283,7 +284,7 @@ class Shop:
         for name in SERVERS:
             self.serve(name)
         own, fleet = self.config(), Fleet(self.services).config()
-        self.istiod = Istiod(self.box, self.net.host4, fleet or own, {"enableAutoMtls": False}, env=self.env, live=own if fleet else ()).start(120)
+        self.istiod = Istiod(self.box, self.net.host4, fleet or own, {"enableAutoMtls": False}, env=self.env, live=own if fleet else (), age=self.age).start(120)
 
     @staticmethod
     def labels(name):

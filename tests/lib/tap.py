@@ -3,6 +3,7 @@
 
     tap = Tap(("10.1.2.1", 0), ("10.1.2.1", 15010))        # or paths of unix sockets
     tap.watch("mark-7"); ...; tap.last("mark-7", before_ns)
+    tap.began, tap.ended                                   # of its connections, None: goes on
 Plaintext only. The time is taken before the bytes are handed on. What is cut in two by a frame's header is not found.
 """
 import collections
@@ -19,6 +20,7 @@ def make(where):
 class Tap:
     def __init__(self, listen, server):
         self.server, self.seen, self.words, self.open = server, collections.defaultdict(list), (), []
+        self.began, self.ended = [], []  # of connections, by their order
         self.listener = make(listen)
         self.listener.bind(listen)
         self.listener.listen(64)
@@ -46,8 +48,15 @@ class Tap:
                 if s.family == socket.AF_INET:
                     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.open += [client, server]
-            threading.Thread(target=self.relay, args=(client, server, False), daemon=True).start()
+            self.began.append(time.monotonic_ns())
+            self.ended.append(None)
+            threading.Thread(target=self.watch_end, args=(len(self.began) - 1, client, server), daemon=True).start()
             threading.Thread(target=self.relay, args=(server, client, True), daemon=True).start()
+
+    def watch_end(self, number, client, server):
+        """What the client says, until it says no more."""
+        self.relay(client, server, False)
+        self.ended[number] = time.monotonic_ns()
 
     def relay(self, source, to, is_watched):
         tail = b""
