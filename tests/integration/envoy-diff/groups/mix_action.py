@@ -31,7 +31,7 @@ g.http("w", f"""
   route: {{cluster: b1, prefix_rewrite: "/n?added=1"}}
 - match: {{path_separated_prefix: /sep}}
   route: {{cluster: b1, prefix_rewrite: /new}}
-- match: {{path_separated_prefix: /root}}
+- match: {{path_separated_prefix: /base}}
   route: {{cluster: b1, prefix_rewrite: /}}
 - match: {{path: /whole}}
   route: {{cluster: b1, prefix_rewrite: /other/whole}}
@@ -92,7 +92,7 @@ g.http("w", f"""
   route: {{cluster: b1, regex_rewrite: {{pattern: {{regex: '^/up'}}, substitution: ''}}, host_rewrite_literal: "x.%REQ(x-host)%"}}
 """)
 for i, p in enumerate((
-    "/p/", "/p/a?b", "/p//a", "/p/#f", "/pq", "/pq?a=2", "/pqr/s?t", "/sep", "/sep?q", "/sep/", "/sep/x/y?z", "/root", "/root/a", "/root?x", "/whole?x=/whole", "/rx/abc/d?e",
+    "/p/", "/p/a?b", "/p//a", "/p/#f", "/pq", "/pq?a=2", "/pqr/s?t", "/sep", "/sep?q", "/sep/", "/sep/x/y?z", "/base", "/base/a", "/base?x", "/whole?x=/whole", "/rx/abc/d?e",
     "/ic/a", "/Ic/b?IC", "/swap/a/b/c?d=/swap/", "/swap/a", "/all/foo/oo?o=o", "/case/fOo/FOO", "/whole0/a1b?z", "/empty/a?b", "/slash/a", "/up/x", "/up//",
     "/h/lit", "/h/regex/a.b?c", "/h/regex/a/b", "/h/regex/", "/h/append", "/h/same",
 )):
