@@ -122,8 +122,12 @@ int tr_key_format(struct translate *t, const PB_CORE(Http1ProtocolOptions__Heade
 		  bool *ret_proper_case, bool *ret_preserve_case);
 /* Does the resource come over the stream that its owner came over? */
 bool tr_is_ads(const PB_CORE(ConfigSource) * c);
-/* Opens an Any; -ENOENT when its type is not known. */
+/* Opens a typed_config, which must be there; -ENOENT when its type is not known. */
 int tr_any(struct translate *t, const Google__Protobuf__Any *any, ProtobufCMessage **ret_m);
+/* As tr_any(); the message must be a @want: else it is told that it is not @what ("a path match").
+ */
+int tr_any_of(struct translate *t, const Google__Protobuf__Any *any,
+	      const ProtobufCMessageDescriptor *want, const char *what, ProtobufCMessage **ret_m);
 /* Makes @p the part that is built: its arena, the list of regexes and its release. */
 void tr_part_init(struct translate *t, struct mesh_part *p);
 

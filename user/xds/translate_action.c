@@ -114,15 +114,12 @@ static int template_rewrite(struct translate *t, const PB_CORE(TypedExtensionCon
 			    struct mesh_route *r)
 {
 	ProtobufCMessage *m = NULL;
-	int rc;
+	int rc = tr_any_of(t, x->typed_config,
+			   D_EXT(path__rewrite__uri_template__v3__uri_template_rewrite_config),
+			   "a path rewrite", &m);
 
-	if (!x->typed_config)
-		return tr_fail(t, "typed_config is required");
-	rc = tr_any(t, x->typed_config, &m);
 	if (rc < 0)
 		return rc;
-	if (m->descriptor != D_EXT(path__rewrite__uri_template__v3__uri_template_rewrite_config))
-		return tr_fail(t, "%s is not a path rewrite", m->descriptor->name);
 	if (r->path_kind != MESH_PATH_REGEX || slice_is_empty(r->path))
 		return tr_fail(t, "a template rewrite needs a template in match.path_match_policy");
 	r->rewrite = MESH_PATH_REWRITE_REGEX;

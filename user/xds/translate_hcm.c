@@ -345,15 +345,12 @@ static int early_mutation(struct translate *t, const PB_CORE(TypedExtensionConfi
 			  struct mesh_header_steps *ret_s)
 {
 	ProtobufCMessage *m = NULL;
-	int rc = tr_required(t, "typed_config", x->typed_config != NULL);
+	int rc = tr_any_of(t, x->typed_config,
+			   D_EXT(http__early_header_mutation__header_mutation__v3__header_mutation),
+			   "an early mutation", &m);
 
-	if (rc == 0)
-		rc = tr_any(t, x->typed_config, &m);
 	if (rc < 0)
 		return rc;
-	if (m->descriptor !=
-	    D_EXT(http__early_header_mutation__header_mutation__v3__header_mutation))
-		return tr_fail(t, "%s is not an early mutation", m->descriptor->name);
 	return tr_header_steps(t, "mutations", ((const EARLY *)m)->mutations,
 			       ((const EARLY *)m)->n_mutations, ret_s);
 }

@@ -26,11 +26,8 @@ static int predicate(struct translate *t, const PB_CORE(TypedExtensionConfig) * 
 		     struct mesh_internal_redirect *r)
 {
 	ProtobufCMessage *m = NULL;
-	int rc;
+	int rc = tr_any(t, x->typed_config, &m);
 
-	if (!x->typed_config)
-		return tr_fail(t, "typed_config is required");
-	rc = tr_any(t, x->typed_config, &m);
 	if (rc < 0)
 		return rc;
 	if (m->descriptor ==

@@ -89,11 +89,8 @@ static int rule_template(struct translate *t, const PB_CORE(TypedExtensionConfig
 	struct mesh_string *s = arena_new(t->a, struct mesh_string);
 	struct slice pattern = { 0 };
 	ProtobufCMessage *m = NULL;
-	int rc;
+	int rc = tr_any(t, x->typed_config, &m);
 
-	if (!x->typed_config)
-		return tr_fail(t, "typed_config is required");
-	rc = tr_any(t, x->typed_config, &m);
 	if (rc == -ENOENT)
 		return CANNOT;
 	if (rc < 0)

@@ -14,15 +14,12 @@ static int template_match(struct translate *t, const PB_CORE(TypedExtensionConfi
 {
 	struct slice pattern = { 0 };
 	ProtobufCMessage *m = NULL;
-	int rc;
+	int rc = tr_any_of(t, x->typed_config,
+			   D_EXT(path__match__uri_template__v3__uri_template_match_config),
+			   "a path match", &m);
 
-	if (!x->typed_config)
-		return tr_fail(t, "typed_config is required");
-	rc = tr_any(t, x->typed_config, &m);
 	if (rc < 0)
 		return rc;
-	if (m->descriptor != D_EXT(path__match__uri_template__v3__uri_template_match_config))
-		return tr_fail(t, "%s is not a path match", m->descriptor->name);
 	/* The template stays in path, for the rewrite. */
 	r->path_kind = MESH_PATH_REGEX;
 	r->path = tr_str(t, ((const URI_MATCH *)m)->path_template);

@@ -342,7 +342,22 @@ bool tr_is_ads(const PB_CORE(ConfigSource) * c)
 
 int tr_any(struct translate *t, const Google__Protobuf__Any *any, ProtobufCMessage **ret_m)
 {
-	return protojson_any_open(&t->pj, &any->base, ret_m);
+	return any ? protojson_any_open(&t->pj, &any->base, ret_m) :
+		     tr_fail(t, "typed_config is required");
+}
+
+int tr_any_of(struct translate *t, const Google__Protobuf__Any *any,
+	      const ProtobufCMessageDescriptor *want, const char *what, ProtobufCMessage **ret_m)
+{
+	ProtobufCMessage *m = NULL;
+	int rc = tr_any(t, any, &m);
+
+	if (rc < 0)
+		return rc;
+	if (m->descriptor != want)
+		return tr_fail(t, "%s is not %s", m->descriptor->name, what);
+	*ret_m = m;
+	return 0;
 }
 
 int tr_key_format(struct translate *t, const PB_CORE(Http1ProtocolOptions__HeaderKeyFormat) * m,
