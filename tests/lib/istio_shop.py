@@ -21,8 +21,7 @@ import time
 
 from istio import Istiod, Node
 from istio_fleet import Fleet
-from netns import Net
-from sandbox import BUILD, ROOT, Failed, Sandbox, Skiffd, admin_get, wait_until
+from sandbox import BUILD, ROOT, Failed, Scene, Skiffd, admin_get, wait_until
 
 CLIENTS, INSIDE, OUTSIDE = ("c1", "c2"), ("w1", "w2", "w3", "w4"), ("o1", "o2")
 SERVERS = INSIDE + OUTSIDE
@@ -254,26 +253,13 @@ spec:
 """
 
 
-class Shop:
+class Shop(Scene):
     """The mesh. @services: so many others of 5 endpoints (istio_fleet.py); @more: other client pods (m0..), for skiffd, too; @age: of
     istiod's connections."""
 
     def __init__(self, name="shop", more=0, services=0, env=(), age=0):
-        self.name, self.more, self.services, self.env, self.age, self.skiffd = name, more, services, dict(env), age, None
-
-    def __enter__(self):
-        self.box = Sandbox(self.name).__enter__()
-        self.net = Net().__enter__()
-        try:
-            self.build()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.box.close()
-        self.net.close()
+        super().__init__(name)
+        self.more, self.services, self.env, self.age, self.skiffd = more, services, dict(env), age, None
 
     def build(self):
         self.others = [f"m{i}" for i in range(self.more)]

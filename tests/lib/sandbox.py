@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 
-from netns import LIBC, enter
+from netns import LIBC, Net, enter
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
@@ -207,6 +207,27 @@ class Sandbox:
                 except OSError:
                     time.sleep(0.02)
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Scene:
+    """A Sandbox .box, a Net .net and what build() of a subclass makes with them; all of it ends together."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __enter__(self):
+        self.box = Sandbox(self.name).__enter__()
+        self.net = Net().__enter__()
+        try:
+            self.build()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.box.close()
+        self.net.close()
 
 
 def wait_until(what, condition, seconds=10, child=None):

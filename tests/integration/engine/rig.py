@@ -19,7 +19,8 @@ import traceback
 from http.client import HTTPConnection
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lib"))
-from server import Reader, Server  # noqa: E402 (not on the path before)
+from cases import until  # noqa: E402 (not on the path before)
+from server import Reader, Server  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
@@ -39,14 +40,7 @@ def free_port(host="127.0.0.1"):
 
 def wait(what, condition, seconds=5.0):
     """Waits until @condition() is true and returns its value."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
+    return until(condition, seconds, f"not within {seconds} s: {what}")
 
 
 def expect(have, want, what=""):

@@ -18,8 +18,7 @@ TESTS = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(TESTS, "lib"))
 import backend
 from istio import Agent, Authority, Envoy, Istiod, Node, read_config
-from netns import Net
-from sandbox import Sandbox
+from sandbox import Scene
 from server import Server
 
 CONFIG = os.path.join(TESTS, "data", "istio", "bookinfo")
@@ -57,30 +56,20 @@ def nodes(addresses):
     return {name: Node(f"{name}-1", ns, addresses[name], labels, account) for name, (ns, labels, account) in PODS.items()}
 
 
-class Bookinfo:
+class Bookinfo(Scene):
     """The running mesh. @config: {name: YAML} beside or instead (same name) of the files; None takes a file away. @mesh: fields
     of MeshConfig. @mtls: sidecars speak mutual TLS to each other. @tls: Envoys reach istiod's TLS port."""
 
     def __init__(self, config=(), mesh=(), mtls=False, tls=False, name="istio"):
-        self.name, self.more, self.mtls, self.tls = name, dict(config), mtls, tls
+        super().__init__(name)
+        self.more, self.mtls, self.tls = dict(config), mtls, tls
         self.mesh = {"outboundTrafficPolicy": {"mode": "ALLOW_ANY"}, "enableAutoMtls": mtls, **dict(mesh)}
         self.hits, self.servers, self.sidecars, self.agent = backend.Hits(), [], {}, None
-
-    def __enter__(self):
-        self.box = Sandbox(self.name).__enter__()
-        self.net = Net().__enter__()
-        try:
-            self.build()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
 
     def __exit__(self, *_):
         for server in self.servers:
             server.close()
-        self.box.close()
-        self.net.close()
+        super().__exit__()
 
     def build(self):
         self.pods = {name: self.net.pod(name) for name in PODS}

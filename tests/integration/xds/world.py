@@ -6,11 +6,11 @@ import os
 import sys
 import threading
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TESTS = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), "engine"), os.path.join(TESTS, "lib")]
+from cases import Cases, until  # noqa: F401 (for those who import this)
 from netns import Net
 from rig import Client, Server, answer, Reader, read_message
 from sandbox import Sandbox, Skiffd, admin_get
@@ -22,18 +22,6 @@ HCM = E + "filters.network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = {"name": "envoy.filters.http.router", "typed_config": {"@type": E + "filters.http.router.v3.Router"}}
 ADS = {"ads": {}, "resource_api_version": Word("V3")}
 VIP = "10.96.7.7"
-
-
-def until(condition, seconds=10, what="too late"):
-    """Waits until @condition() is true and returns its value; @what may be a function that says what is instead."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(what() if callable(what) else what)
-        time.sleep(.02)
 
 
 # ---- resources -----------------------------------------------------------------------------------
@@ -171,31 +159,3 @@ class Load(threading.Thread):
         self.join()
         if not failure[0]:
             assert self.count > 10 and not self.bad, (self.count, self.bad[:5])
-
-
-# ---- TAP -----------------------------------------------------------------------------------------
-
-class Cases:
-    """Runs functions as cases; words on the command line choose among them."""
-
-    def __init__(self):
-        self.failed = self.number = 0
-
-    def run(self, function, *args, log=None, label=""):
-        words = sys.argv[1:]
-        if words and not any(w in function.__name__ for w in words):
-            return
-        self.number += 1
-        name = f"{function.__name__} {label}".strip()
-        try:
-            function(*args)
-            print(f"ok {self.number} - {name}", flush=True)
-        except Exception:  # a failed case does not end the others
-            self.failed += 1
-            print(f"not ok {self.number} - {name}")
-            print("".join(f"#   {x}\n" for x in traceback.format_exc().splitlines()), end="", flush=True)
-            print("".join(f"#   | {x}\n" for x in (log() if log else "").splitlines()[-25:]), end="", flush=True)
-
-    def end(self):
-        print(f"1..{self.number}")
-        return 1 if self.failed else 0

@@ -146,30 +146,12 @@ static void world_free(struct world *w)
 	free(w->parts);
 }
 
-static uint64_t cpu_us(void)
+static uint64_t cpu_us(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	clock_gettime(clock, &t);
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-/* The least time, in us of this thread, of @ROUNDS changes of endpoints, 100 each. */
-static uint64_t endpoints_us(struct world *w)
-{
-	uint64_t best = UINT64_MAX;
-
-	for (uint32_t r = 0; r < ROUNDS; r++) {
-		struct mesh_part *p = endpoints(SLICE("x"), r);
-		uint64_t began = cpu_us(), spent;
-
-		for (int k = 0; k < 100; k++)
-			change_endpoints(w, k % 2 ? p : NULL);
-		spent = cpu_us() - began;
-		best = spent < best ? spent : best;
-		mesh_part_unref(p);
-	}
-	return best;
 }
 
 static void a_change_of_one_part(void **state)
@@ -192,9 +174,9 @@ static void a_change_of_one_part(void **state)
 	}
 	mesh_part_unref(w.parts[17]);
 	w.parts[17] = cluster(17, 999999);
-	began = cpu_us();
+	began = cpu_us(CLOCK_THREAD_CPUTIME_ID);
 	change_part(&w);
-	spent = cpu_us() - began;
+	spent = cpu_us(CLOCK_THREAD_CPUTIME_ID) - began;
 	for (uint32_t i = 0; i < PODS; i++) {
 		assert_ptr_equal(w.e->snap->pods[i]->listeners[5], l[i]);
 		assert_ptr_equal(pview_table(w.e->snap->pods[i], l[i]->chains[0].http.slot), t[i]);
@@ -240,88 +222,66 @@ static size_t use_by_all(struct world *w)
 	return u.hosts;
 }
 
-static uint64_t process_cpu_us(void)
+/*
+ * The least CPU time in us of @ROUNDS changes of endpoints, 100 each. @in_use: the workers take up
+ * each change before the next one, and their time counts too.
+ */
+static uint64_t endpoints_us(struct world *w, bool in_use)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-/* As endpoints_us(), of all threads; each change is taken up before the next one. */
-static uint64_t used_endpoints_us(struct world *w)
-{
+	clockid_t clock = in_use ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID;
 	uint64_t best = UINT64_MAX;
 
-	assert_int_equal(use_by_all(w), 2);
+	if (in_use)
+		assert_int_equal(use_by_all(w), 2);
 	for (uint32_t r = 0; r < ROUNDS; r++) {
 		struct mesh_part *p = endpoints(SLICE("x"), r);
-		uint64_t began = process_cpu_us(), spent;
+		uint64_t began = cpu_us(clock), spent;
 
 		for (int k = 0; k < 100; k++) {
 			change_endpoints(w, k % 2 ? p : NULL);
-			assert_int_equal(use_by_all(w), k % 2 ? 2 : 0);
+			if (in_use)
+				assert_int_equal(use_by_all(w), k % 2 ? 2 : 0);
 		}
-		spent = process_cpu_us() - began;
+		spent = cpu_us(clock) - began;
 		best = spent < best ? spent : best;
 		mesh_part_unref(p);
 	}
 	return best;
 }
 
-static void changes_of_endpoints_in_use(void **state)
-{
-	static const uint32_t sizes[] = { 1000, 5000 };
-	uint64_t us[ARRAY_LEN(sizes)];
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
-		struct world w;
-
-		world_new(&w, sizes[i]);
-		change_part(&w);
-		us[i] = used_endpoints_us(&w);
-		fprintf(stderr,
-			"# %u clusters: 100 changes of endpoints in use by 2 workers %llu us\n",
-			sizes[i], (unsigned long long)us[i]);
-		world_free(&w);
-	}
-	assert_true(us[1] < 2 * us[0] + 2000);
-}
-
-/* For callgrind: just the changes, in a mesh of @n clusters. */
-static int in_use(uint32_t n)
+/* As endpoints_us(), in a mesh of @n clusters. */
+static uint64_t sized_us(uint32_t n, bool in_use)
 {
 	struct world w;
 	uint64_t us;
 
 	world_new(&w, n);
 	change_part(&w);
-	us = used_endpoints_us(&w);
-	printf("%u clusters: %d changes, the best 100 in %llu us\n", n, ROUNDS * 100,
-	       (unsigned long long)us);
+	us = endpoints_us(&w, in_use);
+	fprintf(stderr, "# %u clusters: 100 changes of endpoints%s %llu us\n", n,
+		in_use ? " in use by 2 workers" : "", (unsigned long long)us);
 	world_free(&w);
-	return 0;
+	return us;
+}
+
+/* Five times the services, not twice the time (and @more us for the caches). */
+static void grows_little(bool in_use, uint64_t more)
+{
+	uint64_t small = sized_us(1000, in_use);
+
+	assert_true(sized_us(5000, in_use) < 2 * small + more);
+}
+
+static void changes_of_endpoints_in_use(void **state)
+{
+	(void)state;
+	grows_little(true, 2000);
 }
 
 static void changes_of_endpoints(void **state)
 {
-	static const uint32_t sizes[] = { 1000, 5000 };
-	uint64_t us[ARRAY_LEN(sizes)];
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
-		struct world w;
-
-		world_new(&w, sizes[i]);
-		change_part(&w);
-		us[i] = endpoints_us(&w);
-		fprintf(stderr, "# %u clusters: 100 changes of endpoints %llu us\n", sizes[i],
-			(unsigned long long)us[i]);
-		world_free(&w);
-	}
-	/* Five times the services, not twice the time (and some for the caches). */
-	assert_true(us[1] < 2 * us[0] + 100);
+	grows_little(false, 100);
 }
 
 int main(int argc, char **argv)
@@ -332,7 +292,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(changes_of_endpoints_in_use),
 	};
 
+	/* For callgrind: just the changes. */
 	if (argc == 3 && strcmp(argv[1], "in-use") == 0)
-		return in_use((uint32_t)strtoul(argv[2], NULL, 10));
+		return sized_us((uint32_t)strtoul(argv[2], NULL, 10), true) == 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
