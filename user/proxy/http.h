@@ -9,6 +9,8 @@
 
 /* Checks and rewrites a request that enters @h. false: it was answered. */
 bool http_request_in(struct stream *st, struct hop *h);
+/* The part of it that is about host and path: all that is new where a redirect is followed. */
+bool http_target_in(struct stream *st, struct hop *h);
 /* Finds the route of @h, by the view that it has now, and what the log knows of it. */
 void http_route_lookup(struct stream *st, struct hop *h);
 /* Does the answer send the request of @h elsewhere, and may it? Then it is rewritten. moved.c */
@@ -33,7 +35,16 @@ struct slice http_format_body(const struct mesh_body_format *f, struct l7_info *
  */
 void http_rewrite_reply(const struct mesh_local_reply *l, struct l7_msg *m, struct l7_info *in,
 			struct rng *rng, struct arena *a, struct slice *body);
-/* Is @s an absolute URI or a relative reference without user and fragment? http_referer.c */
+/* An absolute URL; all of it is borrowed. http_url.c */
+struct http_url {
+	struct slice scheme, user;
+	struct slice host; /* never empty, with its port */
+	struct slice path; /* with its query; begins with '/' or '?', or is empty */
+	bool has_fragment;
+};
+/* false: it is none, and @ret_u is of no use. */
+bool http_url_read(struct slice s, struct http_url *ret_u);
+/* Is @s an absolute URI or a relative reference without user and fragment? */
 bool http_referer_is_good(struct slice s);
 /* Did the client use TLS, as far as we can believe it? */
 bool http_is_https(const struct stream *st);

@@ -144,6 +144,14 @@ static void strip_host(struct stream *st, struct hop *h)
 	}
 }
 
+bool http_target_in(struct stream *st, struct hop *h)
+{
+	if (!target_is_good(st, h) || !normalize(st, h))
+		return false;
+	strip_host(st, h);
+	return true;
+}
+
 /* ---- client address -------------------------------------------------------------------------- */
 
 /* The @skip-th address from the end of x-forwarded-for. @ret_single: it is the only one. */
@@ -429,9 +437,8 @@ bool http_request_in(struct stream *st, struct hop *h)
 	hop_by_hop(st, h);
 	check_referer(&st->req.props);
 	remote_address(st, h);
-	if (!target_is_good(st, h) || !normalize(st, h))
+	if (!http_target_in(st, h))
 		return false;
-	strip_host(st, h);
 	forwarded(st, h);
 	if (conf(h)->add_user_agent)
 		name_caller(&st->req.props);

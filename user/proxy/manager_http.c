@@ -121,7 +121,7 @@ static bool http_request(struct stream *st, struct hop *h)
 	count(h, hp(h)->stats.rq_active);
 	if (unlikely(h->redirects > 0))
 		st->bytes.up_tx = st->bytes.up_rx = 0;
-	else if (!http_request_in(st, h))
+	if (!(unlikely(h->redirects > 0) ? http_target_in(st, h) : http_request_in(st, h)))
 		return false;
 	http_route_lookup(st, h);
 	hop_log_begin(h);
@@ -707,7 +707,8 @@ static void http_end(struct stream *st, struct hop *h)
 	stream_count_istio(st, h, st->is_grpc ? "grpc" : "http", code);
 	if (!code)
 		return;
-	http_count_code(st->w->stats, hp(h), code);
+	if (!h->is_moved)
+		http_count_code(st->w->stats, hp(h), code);
 	stats_record(st->w->stats, s->rq_time, (h->info.end_ns - h->info.start_ns) / 1000);
 }
 

@@ -13,11 +13,6 @@ struct moved {
 	struct moved *next;
 };
 
-struct target {
-	struct slice host, path;
-	bool https;
-};
-
 static const struct http_stats *stats_of(const struct hop *h)
 {
 	return &h->chain->http.stats;
@@ -27,32 +22,6 @@ static bool refuse(struct hop *h, stat_id id)
 {
 	stats_inc(h->st->w->stats, id);
 	return false;
-}
-
-/* An absolute URL of http or https, without its fragment. */
-static bool read_target(struct slice url, struct target *ret_t)
-{
-	size_t n = 0;
-
-	ptrdiff_t fragment;
-
-	*ret_t = (struct target){
-		.https = slice_is_equal_nocase(slice_first(url, 8), SLICE("https://"))
-	};
-	if (!ret_t->https && !slice_is_equal_nocase(slice_first(url, 7), SLICE("http://")))
-		return false;
-	url = slice_skip(url, ret_t->https ? 8 : 7);
-	fragment = slice_find(url, '#');
-	if (fragment >= 0)
-		url = slice_first(url, (size_t)fragment);
-	while (n < url.len && url.ptr[n] != '/' && url.ptr[n] != '?')
-		n++;
-	ret_t->host = slice_first(url, n);
-	ret_t->path = n < url.len ? slice_skip(url, n) : SLICE("/");
-	for (size_t i = 0; i < url.len; i++)
-		if (url.ptr[i] <= ' ' || url.ptr[i] > '~')
-			return false;
-	return n > 0 && slice_find(ret_t->host, '@') < 0;
 }
 
 static bool is_allowed(const struct mesh_internal_redirect *p, struct slice route)
@@ -78,12 +47,12 @@ static bool is_loop(struct stream *st, const struct mesh_route *from, const stru
 }
 
 static bool predicates_hold(struct stream *st, struct hop *h, const struct mesh_route *from,
-			    bool was_https, const struct target *t)
+			    bool was_https, bool https)
 {
 	const struct mesh_internal_redirect *p = from->internal_redirect;
 	const struct mesh_route *to = h->http.route;
 
-	if (p->safe_scheme && t->https && !was_https)
+	if (p->safe_scheme && https && !was_https)
 		return false;
 	return is_allowed(p, to->name) && !(p->no_loops && is_loop(st, from, to));
 }
@@ -132,7 +101,7 @@ static void become_get(struct stream *st)
 }
 
 /* The request as it goes on, when there is a route for it that may be taken. */
-static bool retarget(struct stream *st, struct hop *h, const struct target *t)
+static bool retarget(struct stream *st, struct hop *h, const struct http_url *u, bool https)
 {
 	const struct mesh_route *from = h->http.route;
 	struct l7_msg *m = &st->req;
@@ -140,13 +109,13 @@ static bool retarget(struct stream *st, struct hop *h, const struct target *t)
 	bool was_https = http_is_https(st);
 	stat_id why;
 
-	m->host = arena_slice(st->arena, t->host);
-	m->path = arena_slice(st->arena, t->path);
-	m->scheme = t->https ? SLICE("https") : SLICE("http");
+	m->host = arena_slice(st->arena, u->host);
+	m->path = u->path.len ? arena_slice(st->arena, u->path) : SLICE("/");
+	m->scheme = https ? SLICE("https") : SLICE("http");
 	copy_headers(st, from->internal_redirect);
 	http_route_lookup(st, h);
 	name_target(h);
-	if (h->http.route && predicates_hold(st, h, from, was_https, t)) {
+	if (h->http.route && predicates_hold(st, h, from, was_https, https)) {
 		l7_props_set_name(&m->props, SLICE("x-envoy-original-url"),
 				  arena_join(st->arena,
 					     (struct slice[]){ was_https ? SLICE("https://") :
@@ -167,17 +136,21 @@ static bool retarget(struct stream *st, struct hop *h, const struct target *t)
 static bool follow(struct stream *st, struct hop *h, const struct mesh_internal_redirect *p)
 {
 	const struct l7_prop *location = l7_props_get(&st->resp.props, L7_KEY_LOCATION);
-	struct target t;
+	struct http_url u;
+	bool https;
 
 	if (!location || !st->req_end)
 		return false;
-	if (!read_target(location->value, &t))
+	if (!http_url_read(location->value, &u))
 		return refuse(h, stats_of(h)->redirect_bad_location);
-	if (!p->cross_scheme && t.https != http_is_https(st))
+	https = !slice_is_equal_nocase(u.scheme, SLICE("http"));
+	if (!p->cross_scheme && https != http_is_https(st))
 		return refuse(h, stats_of(h)->redirect_unsafe_scheme);
+	if (https && !slice_is_equal_nocase(u.scheme, SLICE("https")))
+		return refuse(h, stats_of(h)->redirect_bad_location);
 	if (h->redirects >= p->max)
 		return refuse(h, stats_of(h)->redirect_too_many);
-	if (!retarget(st, h, &t))
+	if (!retarget(st, h, &u, https))
 		return false;
 	if (st->resp.status == 303 && !st->is_head && !slice_is_equal(st->req.method, SLICE("GET")))
 		become_get(st);

@@ -216,6 +216,7 @@ static bool move(struct stream *st, struct retry *r, bool end, bool from_upstrea
 	l7_msg_keep(&st->resp, st->arena);
 	undo(st, h, end || !from_upstream, end && from_upstream);
 	h->info.status = status; /* for the log */
+	h->is_moved = true;
 	h->info.response = &st->resp;
 	r->is_moving = true;
 	st->keeps_body = false; /* unless the next route says so */

@@ -72,6 +72,7 @@ struct hop {
 	uint32_t timeout_ms; /* of the route; 0 = none */
 	bool is_internal, is_edge;
 	uint32_t redirects; /* that were followed to get here */
+	bool is_moved;	    /* its answer was one: another hop answers */
 	bool logs_at_times;
 	struct io_timer log_timer; /* only then */
 };

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values of request headers that are read as a whole: Referer, grpc-timeout, redirect targets. */
+/* Values of request headers that are read as a whole: Referer, grpc-timeout, absolute URLs. */
 #include "tests/unit/fixture.h"
 
 #include "user/proxy/http_grpc.c" /* style: statics */
-#include "user/proxy/moved.c"	  /* style: statics */
 
 static void referers(void **state)
 {
@@ -67,23 +66,29 @@ static void grpc_timeouts(void **state)
 	}
 }
 
-static void targets(void **state)
+static void urls(void **state)
 {
-	struct target t;
+	static const char *const bad[] = { "/p",           "http://",       "http:///p",
+					   "http://h:/",   "http://h#f",    "http://h_x/",
+					   "http://h%20/", "http://a@b@c/", "h.test/p" };
+	struct http_url u;
 
 	(void)state;
-	assert_true(read_target(SLICE("HTTPS://h.test:8/p?q=1#f"), &t));
-	assert_slice(t.host, "h.test:8");
-	assert_slice(t.path, "/p?q=1");
-	assert_true(t.https);
-	assert_true(read_target(SLICE("http://h"), &t));
-	assert_slice(t.path, "/");
-	assert_false(t.https);
-	assert_false(read_target(SLICE("/p"), &t));
-	assert_false(read_target(SLICE("http://"), &t));
-	assert_false(read_target(SLICE("http://u@h/"), &t));
-	assert_false(read_target(SLICE("ftp://h/"), &t));
-	assert_false(read_target(SLICE("http://h/a b"), &t));
+	assert_true(http_url_read(SLICE("HTTPS://h.test:8/p?q=1#f?g#h"), &u));
+	assert_slice(u.scheme, "HTTPS");
+	assert_slice(u.host, "h.test:8");
+	assert_slice(u.path, "/p?q=1");
+	assert_true(u.has_fragment && !u.user.len);
+	assert_true(http_url_read(SLICE("http://u:p@[::1]?q"), &u));
+	assert_slice(u.user, "u:p");
+	assert_slice(u.host, "[::1]");
+	assert_slice(u.path, "?q");
+	assert_false(u.has_fragment);
+	assert_true(http_url_read(SLICE("http://h"), &u));
+	assert_int_equal(u.path.len, 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (http_url_read(slice_str(bad[i]), &u))
+			fail_msg("%s", bad[i]);
 }
 
 int main(void)
@@ -91,7 +96,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(referers),
 		cmocka_unit_test(grpc_timeouts),
-		cmocka_unit_test(targets),
+		cmocka_unit_test(urls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,6 +91,71 @@ g.case("stats")(
     )
 )
 
+# Which URLs are followed, and that host and path are checked and normalized as those of any request.
+URLS = {
+    "dots": URL + "/deep/../next",
+    "dots-out": URL + "/do/../../next",
+    "slashes": URL + "//next",
+    "escaped-slash": URL + "/a%2f..%2fnext",
+    "nul": URL + "/n%00",
+    "not-escaped": URL + "/n%zz",
+    "odd": URL + "/n\"e<x>t|^`{}\\a",
+    "query": URL + "?x=1",
+    "fragment": URL + "/next?a#b?c#d",
+    "host-alone": URL,
+    "host-fragment": URL + "#f",
+    "scheme-upper": "HTTP://H.Test/next",
+    "port": URL + ":0/next",
+    "port-empty": URL + ":/next",
+    "port-high": URL + ":65536/next",
+    "user": "http://u@h.test/next",
+    "user-password": "http://u:p%20w@h.test/next",
+    "user-twice": "http://a@b@h.test/next",
+    "host-none": "http:///next",
+    "host-odd": "http://-h-.test./next",
+    "host-escaped": "http://h%20.test/next",
+    "host-quote": "http://h\"t/next",
+    "host-underscore": "http://h_x.test/next",
+    "host-v6": "http://[::1]/next",
+    "host-v6-bad": "http://[zz]/next",
+    "ftp": "ftp://h.test/next",
+    "blank": URL + "/next x",
+    "not-ascii": URL + "/\xe9",
+}
+EARLY = "early_header_mutation_extensions: [{name: e, typed_config: {'@type': @T@http.early_header_mutation.header_mutation.v3.HeaderMutation, mutations: [{append: {header: {key: x-e, value: a}}}]}}]"
+
+
+def urls(name, slashes):
+    group = Group("route-followed-" + name, CAT)
+    group.cluster("b1")
+    group.cluster("b2")
+    group.http(
+        "r",
+        """
+- {match: {prefix: /do}, route: {cluster: b1, internal_redirect_policy: {}}}
+- {match: {safe_regex: {regex: ".*"}}, route: {cluster: b2}}
+""",
+        hcm=f"normalize_path: true\nmerge_slashes: true\nstrip_matching_host_port: true\npath_with_escaped_slashes_action: {slashes}\n{EARLY}",
+    )
+    return group
+
+
+def asked(t, location):
+    return t.req("r", "GET", "/do/at=b1", (("x-do", f"status=302;at=b1;hdr=location:{location}"),), seen=True)
+
+
+g = urls("urls", "UNESCAPE_AND_FORWARD")
+for n, u in URLS.items():
+    g.case(n)(lambda t, u=u: asked(t, u))
+g.case("stats")(
+    lambda t: t.delta(
+        STATS + [f"http.r.downstream_rq_{x}" for x in ("total", "2xx", "3xx", "4xx")],
+        lambda: [asked(t, u) and None for u in URLS.values()],
+    )
+)
+g = urls("slashes", "UNESCAPE_AND_REDIRECT")
+g.case("escaped-slash")(lambda t: asked(t, URL + "/a%2fb"))
+
 # Rewrites by formats.
 g = Group("route-formats", CAT)
 g.cluster("b1")
