@@ -71,15 +71,15 @@ const struct filter filter_on_demand = {
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-/* From now on by the configuration of now; the one that its chain lies in stays as long as it. */
+/* From now on by the configuration of now; those that its chains lie in stay as long as it. */
 static void route_anew(struct hop *h)
 {
 	struct stream *st = h->st;
 	struct wview *now = worker_view(st->w, h->pod->id);
 
 	if (now && now != h->view) {
-		wview_unref(st->view_before);
-		st->view_before = h->view;
+		st->before = xrealloc(st->before, (st->n_before + 1) * sizeof(*st->before));
+		st->before[st->n_before++] = h->view;
 		h->view = wview_ref(now);
 	}
 	http_route_lookup(st, h);

@@ -279,12 +279,9 @@ void retry_through(struct hop *h)
 void retry_release(struct stream *st)
 {
 	upstream_cluster_unref(st->old.cluster);
-	if (st->old.view)
-		wview_unref(st->old.view);
-	if (st->old.pod)
-		epod_unref(st->old.pod);
-	if (st->old.netns)
-		epod_unref(st->old.netns);
+	wview_unref(st->old.view);
+	epod_unref(st->old.pod);
+	epod_unref(st->old.netns);
 	st->old = (struct stream_old){ 0 };
 	if (st->n_hops == 1)
 		memset(&st->hops[1], 0, sizeof(st->hops[1]));

@@ -39,10 +39,10 @@ static void stream_recycle(struct stream *st)
 		wview_unref(st->hops[i].view);
 		epod_unref(st->hops[i].pod);
 	}
-	if (st->netns_ref)
-		epod_unref(st->netns_ref);
-	if (unlikely(st->view_before != NULL))
-		wview_unref(st->view_before);
+	epod_unref(st->netns_ref);
+	for (uint32_t i = 0; i < st->n_before; i++)
+		wview_unref(st->before[i]);
+	free(st->before);
 	if (st->has_retry)
 		retry_release(st);
 	buf_done(&st->held);

@@ -108,7 +108,8 @@ struct stream {
 	struct epod *netns; /* where its upstream connection is made; referenced by a hop or by: */
 	struct epod *netns_ref;	    /* a pod of this node that is no hop; referenced */
 	struct stream_old old;
-	struct wview *view_before; /* of its chain, when it was routed anew; referenced */
+	struct wview **before; /* by which it was routed before, and chains of its lie in; ref'd */
+	uint32_t n_before;
 	struct mirror *mirror;	/* not NULL: a copy of another request, without client */
 	struct stream *mirrors; /* copies of this one, while it is not whole */
 	struct buf body;	    /* request body held until it can go up, or for other tries */
@@ -127,6 +128,7 @@ struct stream {
 	bool head_up;	     /* the request's head went up */
 	bool end_up;	     /* its end too */
 	bool paused;	     /* a filter waits */
+	bool had_interim;    /* an interim answer of the upstream went down */
 	bool resp_started;   /* the answer's head went down */
 	bool resp_end;	     /* all of it */
 	bool local_reply;
