@@ -168,7 +168,6 @@ bool limiter_take(struct limiter *l, const struct filter_descriptor *d, uint32_t
 	struct matched v[MATCHED_MAX];
 	uint32_t k = match_all(l, d, n, v, MATCHED_MAX);
 	struct limiter_state st = { 0 };
-
 	bool shadow = false;
 
 	for (uint32_t i = 0; i < k; i++) {

@@ -12,7 +12,6 @@
 
 #define LIMITER_VALUES_DEFAULT 20
 
-
 /* One value of a wildcard descriptor. */
 struct limiter_value {
 	struct filter_bucket bucket;

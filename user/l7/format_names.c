@@ -231,7 +231,6 @@ static void append_decoded(struct slice s, bool lightly, struct buf *out)
 	for (size_t i = 0; i < s.len; i++) {
 		int high = s.ptr[i] == '%' && i + 2 < s.len ? hex_digit(s.ptr[i + 1]) : -1;
 		int low = high < 0 ? -1 : hex_digit(s.ptr[i + 2]);
-
 		int c = low < 0 ? -1 : high << 4 | low;
 
 		if (low < 0 || (lightly && (c <= ' ' || c > '~'))) {

@@ -594,6 +594,7 @@ static const struct op ops[] = {
 	{ "CLUSTER_METADATA", append_metadata, ARGS_MUST, true, L7_META_CLUSTER,
 	  prepare_metadata_path },
 	ABSENT_ARGS("UPSTREAM_METADATA"),
+	ABSENT_ARGS("PER_REQUEST_STATE"),
 	{ "METADATA", append_metadata, ARGS_MUST, true, 0, prepare_metadata },
 	ABSENT_ARGS("FILTER_STATE"),
 	ABSENT_ARGS("UPSTREAM_FILTER_STATE"),

@@ -47,6 +47,7 @@ struct l7_msg {
 	struct l7_props props;
 	int64_t body_len;      /* -1: not known beforehand */
 	bool is_upgrade; /* asks for, or (response) agrees to, another protocol on this stream */
+	bool wants_upgrade; /* request: asks for it, also where its body makes it an ordinary one */
 	bool is_ok;	       /* response: a success in its protocol's terms */
 	bool close;	       /* the sender will close after this message */
 	bool expect_continue;  /* the body waits for our consent */

@@ -329,15 +329,15 @@ static void hop_by_hop(struct stream *st, struct hop *h)
 	struct slice te = l7_props_value(p, L7_KEY_TE);
 
 	/* An offer to speak HTTP/2 from here on is not taken, and not passed on. */
-	if (st->req.is_upgrade && slice_is_equal_nocase(upgrade, SLICE("h2c"))) {
-		st->req.is_upgrade = false;
+	if (st->req.wants_upgrade && slice_is_equal_nocase(upgrade, SLICE("h2c"))) {
+		st->req.is_upgrade = st->req.wants_upgrade = false;
 		l7_props_remove_name(p, SLICE("http2-settings"));
 	}
 	remove_nominated(st);
-	if (!st->req.is_upgrade) {
+	if (!st->req.is_upgrade)
 		l7_props_remove(p, L7_KEY_CONNECTION);
+	if (!st->req.wants_upgrade)
 		l7_props_remove(p, L7_KEY_UPGRADE);
-	}
 	l7_props_remove(p, L7_KEY_KEEP_ALIVE);
 	l7_props_remove(p, L7_KEY_PROXY_CONNECTION);
 	if (te.ptr && !list_has(te, SLICE("trailers")))

@@ -66,9 +66,15 @@ static bool upgrade_is_refused(struct stream *st, struct hop *h)
 	if (slice_is_equal(st->req.method, SLICE("CONNECT")) &&
 	    h->http.route->action != MESH_ROUTE_CLUSTER)
 		type = SLICE("connect");
-	if (!st->req.is_upgrade || route_upgrade_is_allowed(&h->http, hp(h)->conf->upgrades,
-							    hp(h)->conf->n_upgrades, type))
+	if (!st->req.wants_upgrade)
 		return false;
+	if (route_upgrade_is_allowed(&h->http, hp(h)->conf->upgrades, hp(h)->conf->n_upgrades,
+				     type)) {
+		if (!st->req.is_upgrade)
+			l7_props_remove(&st->req.props, L7_KEY_UPGRADE);
+		st->req.wants_upgrade = st->req.is_upgrade;
+		return false;
+	}
 	count(h, hp(h)->stats.rq_ws_on_non_ws_route);
 	st->c->close_after = true;
 	stream_reply(st, L7_REPLY_UPGRADE_REFUSED, 0, "upgrade_failed", NULL);

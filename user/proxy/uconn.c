@@ -82,10 +82,12 @@ static int on_interim(void *owner, struct l7_msg *m)
 	struct uconn *u = owner;
 	struct stream *st = u->st;
 
-	/* As Envoy: 100 was ours to give, unless the manager leaves that to the upstream; others
-	 * are dropped. */
-	if (!st || st->mirror || m->status != 100 || !http_passes_continue(st))
+	/* As Envoy: 100 was ours to give, unless the manager leaves that to the upstream. Then the
+	 * first of the known ones is passed on, and all others are dropped. */
+	if (!st || st->mirror || st->had_interim || m->status < 100 || m->status > 104 ||
+	    m->status == 101 || !http_passes_continue(st))
 		return 0;
+	st->had_interim = true;
 	st->c->codec->encode_interim(st->c->cstate, m, io_stream_out(st->c->io));
 	io_stream_flush(st->c->io);
 	return 0;

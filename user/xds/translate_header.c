@@ -63,7 +63,8 @@ int tr_header_add(struct translate *t, const PB_CORE(HeaderValueOption) * o,
 		return rc;
 	if (name_is_fixed(h->key))
 		return tr_fail(t, "\"%s\": :-prefixed or host headers may not be modified", h->key);
-	text = *h->value ? tr_str(t, h->value) : tr_bytes(t, h->raw_value);
+	tr_no_effect(t, &h->base, "raw_value", h->raw_value.len > 0); /* as in Envoy */
+	text = tr_str(t, h->value);
 	for (size_t i = 0; i < text.len; i++)
 		if (text.ptr[i] == '\r' || text.ptr[i] == '\n' || text.ptr[i] == '\0')
 			return tr_fail(t, "the value of \"%s\" has a line break or NUL", h->key);

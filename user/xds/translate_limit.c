@@ -213,7 +213,6 @@ int tr_rate_limits(struct translate *t, const char *field, PB_ROUTE(RateLimit) *
 		   struct mesh_rl_descriptor_source **ret_v, uint32_t *ret_n)
 {
 	struct mesh_rl_descriptor_source *out = TR_ARRAY(t, struct mesh_rl_descriptor_source, n);
-
 	uint32_t at = 0;
 
 	for (size_t i = 0; i < n; i++) {

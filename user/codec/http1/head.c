@@ -328,22 +328,27 @@ static enum http1_fault frame_request(struct http1 *c, struct head *h)
 	return HTTP1_OK;
 }
 
-/* An upgrade request with a body is an ordinary request: RFC 9110 7.8 lets us ignore the wish. */
+/*
+ * An upgrade request with a body is an ordinary request: RFC 9110 7.8 lets us ignore the wish.
+ * Where it is not allowed it is refused all the same.
+ */
 static void read_upgrade(struct http1 *c, const struct head *h)
 {
-	c->is_upgrade = h->wants_upgrade && h->has_upgrade && c->body == RX_START && !c->http10;
-	if (c->is_upgrade && slice_is_equal_nocase(h->upgrade, SLICE("h2c"))) {
-		c->is_upgrade = false;
+	bool wanted = h->wants_upgrade && h->has_upgrade && !c->http10;
+
+	if (wanted && slice_is_equal_nocase(h->upgrade, SLICE("h2c"))) {
+		wanted = false;
 		l7_props_remove(&c->m.props, L7_KEY_UPGRADE);
 		l7_props_remove_name(&c->m.props, SLICE("http2-settings"));
 	}
 	if (unlikely(c->opts.ignores_upgrade) && h->has_upgrade &&
 	    c->opts.ignores_upgrade(c->opts.ignores_arg, h->upgrade)) {
-		c->is_upgrade = false;
+		wanted = false;
 		l7_props_remove(&c->m.props, L7_KEY_UPGRADE);
 	}
-	c->is_upgrade = c->is_upgrade || c->is_connect;
+	c->is_upgrade = (wanted && c->body == RX_START) || c->is_connect;
 	c->m.is_upgrade = c->is_upgrade;
+	c->m.wants_upgrade = wanted || c->is_connect;
 	if (c->is_upgrade)
 		c->body = RX_HOLD;
 }
