@@ -128,7 +128,6 @@ static int placed_compare(const void *a, const void *b)
 static void listeners_index(struct mesh_view *v)
 {
 	struct view_index *x = v->index;
-
 	uint32_t n = v->n_listeners;
 
 	for (uint32_t i = 0; i < v->n_listeners; i++)

@@ -313,7 +313,6 @@ static void on_io_eof(struct io_stream *s)
 {
 	struct uconn *u = io_stream_owner(s);
 	struct codec_fault fault = { 0 };
-
 	int r;
 
 	u->remote_closed = true;
