@@ -66,7 +66,7 @@ static enum outcome masked_address(const struct filter_ctx *ctx, const struct me
 static enum outcome metadata(const struct filter_ctx *ctx, const struct mesh_rl_action *act,
 			     struct slice *ret_v)
 {
-	const struct l7_metas *m =
+	const struct metadata *m =
 		act->kind == MESH_RL_ROUTE_METADATA && ctx->route ? ctx->route->metadata : NULL;
 
 	*ret_v = act->value;

@@ -297,7 +297,7 @@ static int prepare_metadata_path(struct part *p, struct slice args, struct arena
 
 	(void)e;
 	for (size_t i = 0; i < args.len; i++)
-		path[i] = args.ptr[i] == ':' ? L7_META_SEP : args.ptr[i];
+		path[i] = args.ptr[i] == ':' ? METADATA_SEP : args.ptr[i];
 	p->text = slice_of(path, args.len);
 	return 0;
 }
@@ -310,6 +310,7 @@ static int prepare_metadata(struct part *p, struct slice args, struct arena *a, 
 		[L7_META_CLUSTER] = "CLUSTER",
 		[L7_META_VHOST] = "VIRTUAL_HOST",
 		[L7_META_LISTENER] = "LISTENER",
+		[L7_META_HOST] = "UPSTREAM_HOST",
 	};
 	struct slice rest = args, kind = slice_split(&rest, ':');
 
@@ -322,7 +323,7 @@ static int prepare_metadata(struct part *p, struct slice args, struct arena *a, 
 static enum value_kind append_metadata(const struct part *p, const struct l7_info *in,
 				       struct buf *out)
 {
-	const struct l7_metas *m = p->option < L7_METADATA_KINDS ? in->metadata[p->option] : NULL;
+	const struct metadata *m = p->option < L7_METADATA_KINDS ? in->metadata[p->option] : NULL;
 
 	for (uint32_t i = 0; m && i < m->n; i++) {
 		if (!slice_is_equal(m->v[i].path, p->text))
@@ -593,7 +594,8 @@ static const struct op ops[] = {
 	ABSENT_ARGS("DYNAMIC_METADATA"),
 	{ "CLUSTER_METADATA", append_metadata, ARGS_MUST, true, L7_META_CLUSTER,
 	  prepare_metadata_path },
-	ABSENT_ARGS("UPSTREAM_METADATA"),
+	{ "UPSTREAM_METADATA", append_metadata, ARGS_MUST, true, L7_META_HOST,
+	  prepare_metadata_path },
 	ABSENT_ARGS("PER_REQUEST_STATE"),
 	{ "METADATA", append_metadata, ARGS_MUST, true, 0, prepare_metadata },
 	ABSENT_ARGS("FILTER_STATE"),

@@ -7,6 +7,7 @@
 #define SKIFF_L7_INFO_H
 
 #include "base/addr.h"
+#include "base/metadata.h"
 #include "l7/l7.h"
 
 /* Envoy's response flags: short and long name. */
@@ -34,19 +35,6 @@ enum l7_flag {
 /* Envoy names flags in the order in which they came: URX was set before the others. */
 #define L7_FLAG_URX_FIRST (1u << 31)
 
-/* One value of the metadata of a route. */
-struct l7_meta {
-	struct slice path; /* the filter's name and keys, L7_META_SEP between them */
-	struct slice text; /* of a string as it is, else as JSON */
-	bool is_string;
-};
-#define L7_META_SEP '\x1f'
-
-struct l7_metas {
-	const struct l7_meta *v;
-	uint32_t n;
-};
-
 /* When a line is written: Envoy's names and numbers. */
 enum l7_log_type {
 	L7_LOG_AT_END, /* of the stream or connection */
@@ -61,7 +49,8 @@ enum l7_log_type {
 };
 
 /* Whose metadata formats can name. */
-enum { L7_META_ROUTE, L7_META_CLUSTER, L7_META_VHOST, L7_META_LISTENER, L7_METADATA_KINDS };
+enum { L7_META_ROUTE, L7_META_CLUSTER, L7_META_VHOST, L7_META_LISTENER, L7_META_HOST,
+       L7_METADATA_KINDS };
 
 struct l7_info {
 	enum l7_log_type log_type;
@@ -110,7 +99,7 @@ struct l7_info {
 	const struct l7_msg *request;	 /* as it is now; NULL for plain connections */
 	const struct l7_msg *response;	 /* NULL before it is there */
 	const struct l7_props *trailers; /* of the response, NULL if none */
-	const struct l7_metas *metadata[L7_METADATA_KINDS]; /* NULL: there is none */
+	const struct metadata *metadata[L7_METADATA_KINDS]; /* NULL: there is none */
 	struct slice virtual_cluster; /* empty: the virtual host has none */
 	struct slice original_path;	 /* for %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% */
 };

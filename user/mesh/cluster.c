@@ -38,6 +38,7 @@ static const struct mesh_endpoint_meta *meta_copy(struct arena *a,
 	out->region = arena_slice(a, m->region);
 	out->zone = arena_slice(a, m->zone);
 	out->sub_zone = arena_slice(a, m->sub_zone);
+	out->values = metadata_copy(a, m->values);
 	out->match = arena_array(a, struct mesh_pair, m->n_match);
 	for (uint32_t i = 0; i < m->n_match; i++)
 		out->match[i] = (struct mesh_pair){ arena_slice(a, m->match[i].key),

@@ -5,6 +5,7 @@
 
 #include "base/addr.h"
 #include "base/arena.h"
+#include "base/metadata.h"
 #include "mesh/tls.h"
 
 enum mesh_cluster_kind {
@@ -31,6 +32,8 @@ struct mesh_endpoint_meta {
 	struct slice workload; /* Istio: "name;namespace;service;revision;cluster" */
 	struct slice region, zone, sub_zone;
 	uint32_t locality_weight; /* 0: none said */
+	const struct metadata
+		*values; /* all of it, for formats; NULL: none, or of a control plane */
 };
 
 struct mesh_endpoint {
@@ -67,7 +70,7 @@ struct mesh_thresholds {
 
 struct mesh_cluster {
 	struct slice name;
-	const struct l7_metas *metadata; /* NULL: none */
+	const struct metadata *metadata; /* NULL: none */
 	struct slice stat_name; /* alt_stat_name or name, ':' as '_' */
 	enum mesh_cluster_kind kind;
 	struct slice service_name; /* EDS: what its endpoints are asked for by; never empty there */

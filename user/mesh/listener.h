@@ -198,7 +198,7 @@ enum mesh_direction { MESH_UNSPECIFIED, MESH_INBOUND, MESH_OUTBOUND };
 
 struct mesh_listener {
 	struct slice name;
-	const struct l7_metas *metadata; /* NULL: none */
+	const struct metadata *metadata; /* NULL: none */
 	struct addr addr;
 	struct addr *more; /* additional_addresses: for captured connections only */
 	uint32_t n_more;

@@ -3,13 +3,13 @@
 #ifndef SKIFF_MESH_ROUTE_H
 #define SKIFF_MESH_ROUTE_H
 
+#include "base/metadata.h"
 #include "mesh/match.h"
 
 struct l7_format; /* l7/format.h: compiled when the configuration is read */
 struct mesh_cluster;
 struct mesh_local_ratelimit;
 struct mesh_body_format;
-struct l7_metas; /* l7/info.h */
 
 enum mesh_append {
 	MESH_APPEND_OR_ADD,
@@ -100,7 +100,7 @@ struct mesh_rl_action {
 	struct mesh_header_match *headers;
 	struct mesh_query_match *queries;
 	uint32_t n_headers, n_queries;
-	struct slice path;     /* ROUTE_METADATA: of struct l7_meta; value is the default */
+	struct slice path;     /* ROUTE_METADATA: of struct metadata_value; value is the default */
 	uint32_t v4_bits, v6_bits; /* MASKED_ADDRESS: length of the prefix */
 	struct mesh_prefix *ranges; /* REMOTE_ADDRESS_MATCH; expect_match is not inverted */
 	uint32_t n_ranges;
@@ -260,7 +260,7 @@ struct mesh_cookie_match {
 
 struct mesh_route {
 	struct slice name;
-	const struct l7_metas *metadata; /* NULL: none */
+	const struct metadata *metadata; /* NULL: none */
 	/* match */
 	enum mesh_path_kind path_kind;
 	struct slice path; /* prefix, path or separated prefix */
@@ -331,7 +331,7 @@ struct mesh_virtual_cluster {
 
 struct mesh_vhost {
 	struct slice name;
-	const struct l7_metas *metadata; /* NULL: none */
+	const struct metadata *metadata; /* NULL: none */
 	struct mesh_virtual_cluster *virtual_clusters; /* for logs: the first that matches */
 	uint32_t n_virtual_clusters;
 	struct slice *domains; /* lower case */

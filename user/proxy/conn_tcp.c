@@ -241,8 +241,11 @@ static void start_connect(struct tcp *t, const struct addr *to, uint32_t timeout
 
 	t->info.upstream_remote = *to;
 	t->info.has_upstream = true;
-	if (t->host)
-		t->info.upstream_hostname = t->host->lb.hostname;
+	if (t->host) { /* endpoints may change meanwhile */
+		t->info.upstream_hostname = arena_slice(&c->slot_arena, t->host->lb.hostname);
+		t->info.metadata[L7_META_HOST] =
+			metadata_copy(&c->slot_arena, t->host->metadata);
+	}
 	t->up_start_ns = io_now(c->w->io);
 	t->info.upstream_connect_ns = t->up_start_ns;
 	if (!t->info.pool_asked_ns)

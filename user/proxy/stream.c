@@ -351,9 +351,7 @@ static bool hop_host(struct stream *st, struct hop *h)
 		h->retry->p.again(st, h);
 	else
 		h->mgr->forward(st, h, h->host);
-	h->info.upstream_remote = h->host->lb.addr;
-	h->info.upstream_hostname = h->host->lb.hostname;
-	h->info.has_upstream = true;
+	hop_name_host(h);
 	return true;
 }
 

@@ -209,7 +209,9 @@ struct stream *stream_alloc(struct worker *w);
 /* Counts the end of @st in @h by Istio's metrics, when a pod stands behind it. */
 void stream_count_istio(struct stream *st, struct hop *h, const char *protocol, uint32_t status);
 
-/* stream_log.c: lines in the access logs of @h. */
+/* stream_log.c: the log knows the host of @h as it is now, also when it is gone. */
+void hop_name_host(struct hop *h);
+/* Lines in the access logs of @h. */
 void hop_log(struct hop *h, enum l7_log_type type);
 void hop_log_begin(struct hop *h); /* HTTP: as the configuration wants it before the end */
 void hop_log_end(struct hop *h);

@@ -18,6 +18,14 @@ static void info_bytes(const struct stream *st, struct l7_info *in)
 	in->upstream_head_tx = b->up_head_tx;
 }
 
+void hop_name_host(struct hop *h)
+{
+	h->info.upstream_remote = h->host->lb.addr;
+	h->info.upstream_hostname = arena_slice(h->st->arena, h->host->lb.hostname);
+	h->info.metadata[L7_META_HOST] = metadata_copy(h->st->arena, h->host->metadata);
+	h->info.has_upstream = true;
+}
+
 void hop_log(struct hop *h, enum l7_log_type type)
 {
 	if (!h->logs->n)

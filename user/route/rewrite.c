@@ -121,7 +121,7 @@ void route_host_auto(const struct route_decision *d, struct l7_msg *m, struct sl
 		     bool keep_original, struct arena *a)
 {
 	if (d->route && d->route->host_rewrite == MESH_HOST_AUTO)
-		host_set(d->route, m, hostname, keep_original, a);
+		host_set(d->route, m, arena_slice(a, hostname), keep_original, a);
 }
 
 /* ---- path ------------------------------------------------------------------------------------ */

@@ -140,6 +140,15 @@ static struct upstream_host *host_new(struct upstream_cluster *c, const struct m
 
 static void close_idle(struct upstream_host *h, bool all);
 
+static void host_describe(struct upstream_host *h, const struct metadata *m)
+{
+	if (h->metadata_arena)
+		arena_done(h->metadata_arena);
+	free(h->metadata_arena);
+	h->metadata_arena = m ? xcalloc(1, sizeof(*h->metadata_arena)) : NULL;
+	h->metadata = metadata_copy(h->metadata_arena, m);
+}
+
 static void host_update(struct upstream_host *h, const struct mesh_endpoint *e)
 {
 	bool is_secured = mesh_cluster_socket(h->cluster->conf, e)->kind != MESH_SOCKET_RAW;
@@ -149,6 +158,7 @@ static void host_update(struct upstream_host *h, const struct mesh_endpoint *e)
 		h->hostname = slice_dup(e->hostname);
 		h->lb.hostname = slice_of(h->hostname, e->hostname.len);
 	}
+	host_describe(h, e->meta ? e->meta->values : NULL);
 	if (is_secured && !h->is_secured)
 		close_idle(h, true); /* made when it needed none */
 	h->is_secured = is_secured;
@@ -169,6 +179,7 @@ static void host_free(struct upstream_host *h)
 	list_for_each_safe(n, tmp, &h->pools)
 		pool_free(list_entry(n, struct upstream_pool, node));
 	list_del(&h->node);
+	host_describe(h, NULL);
 	free(h->hostname);
 	free(h);
 }

@@ -104,6 +104,8 @@ struct upstream_host {
 	struct list pools;
 	uint32_t refs;	   /* requests and pools that point here */
 	char *hostname;	   /* what lb.hostname points to: configurations come and go */
+	const struct metadata *metadata; /* of its endpoint, NULL: none; in: */
+	struct arena *metadata_arena;
 	bool removed;
 	uint32_t turn;	   /* cluster->turn when its endpoints named it */
 	bool is_secured; /* needs TLS, which is not there yet: no connection is made */

@@ -264,8 +264,8 @@ const Google__Protobuf__Struct *tr_metadata(const PB_CORE(Metadata) * m, const c
 const Google__Protobuf__Value *tr_value(const Google__Protobuf__Struct *s, const char *key);
 /* All values of @m, also those of objects. -EINVAL when there are too many. translate_meta.c */
 int tr_metadata_values(struct translate *t, const PB_CORE(Metadata) * m,
-		       const struct l7_metas **ret_m);
-/* "filter" and the keys of @m as the path of a struct l7_meta. */
+		       const struct metadata **ret_m);
+/* "filter" and the keys of @m as the path of a struct metadata_value. */
 struct slice tr_metadata_path(struct translate *t,
 			      const Envoy__Type__Metadata__V3__MetadataKey *m);
 struct slice tr_value_text(struct translate *t, const Google__Protobuf__Value *v);

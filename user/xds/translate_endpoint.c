@@ -7,13 +7,12 @@
 static bool is_empty(const struct mesh_endpoint_meta *m)
 {
 	return !m->n_match && !m->workload.len && !m->region.len && !m->zone.len &&
-	       !m->sub_zone.len && !m->locality_weight;
+	       !m->sub_zone.len && !m->locality_weight && !m->values;
 }
 
 /* What the endpoint's metadata leaves open is taken from its locality's, as in Envoy. */
-static const struct mesh_endpoint_meta *meta(struct translate *t,
-					     const PB_ENDPOINT(LocalityLbEndpoints) * g,
-					     const PB_ENDPOINT(LbEndpoint) * m)
+static int meta(struct translate *t, const PB_ENDPOINT(LocalityLbEndpoints) * g,
+		const PB_ENDPOINT(LbEndpoint) * m, const struct mesh_endpoint_meta **ret_m)
 {
 	struct mesh_endpoint_meta out = { 0 };
 	const Google__Protobuf__Struct *s =
@@ -30,11 +29,15 @@ static const struct mesh_endpoint_meta *meta(struct translate *t,
 		out.sub_zone = tr_str(t, g->locality->sub_zone);
 	}
 	out.locality_weight = tr_u32(g->load_balancing_weight, 0);
+	/* As for clusters: a control plane sends some with each of thousands. */
+	if (m->metadata && !t->is_xds)
+		TR_IN(t, "metadata", tr_metadata_values(t, m->metadata, &out.values));
 	if (is_empty(&out))
-		return NULL;
+		return 0;
 	kept = arena_new(t->a, struct mesh_endpoint_meta);
 	*kept = out;
-	return kept;
+	*ret_m = kept;
+	return 0;
 }
 
 static int endpoint_address(struct translate *t, const PB_ENDPOINT(Endpoint) * m,
@@ -78,8 +81,7 @@ static int endpoint(struct translate *t, const PB_ENDPOINT(LbEndpoint) * m,
 	health = (int)m->health_status;
 	if (health >= MESH_HEALTH_UNKNOWN && health <= MESH_HEALTH_DEGRADED)
 		e->health = (enum mesh_health)health; /* the same numbers */
-	e->meta = meta(t, g, m);
-	return 0;
+	return meta(t, g, m, &e->meta);
 }
 
 static int group(struct translate *t, const PB_ENDPOINT(LocalityLbEndpoints) * g,

@@ -10,7 +10,7 @@
 
 struct values {
 	struct translate *t;
-	struct l7_meta v[META_MAX];
+	struct metadata_value v[META_MAX];
 	uint32_t n;
 };
 
@@ -58,7 +58,7 @@ static json_t *to_json(const Google__Protobuf__Value *v, unsigned int depth)
 
 static struct slice join(struct translate *t, struct slice path, const char *key)
 {
-	return arena_printf(t->a, "%.*s%c%s", SLICE_ARG(path), L7_META_SEP, key);
+	return arena_printf(t->a, "%.*s%c%s", SLICE_ARG(path), METADATA_SEP, key);
 }
 
 static int add_struct(struct values *x, struct slice path, const Google__Protobuf__Struct *s,
@@ -68,7 +68,7 @@ static int add_json(struct values *x, struct slice path, json_t *j)
 {
 	char *text = json_dumps(j, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
 
-	x->v[x->n++] = (struct l7_meta){ .path = path, .text = tr_str(x->t, text) };
+	x->v[x->n++] = (struct metadata_value){ .path = path, .text = tr_str(x->t, text) };
 	free(text);
 	json_decref(j);
 	return 0;
@@ -85,7 +85,7 @@ static int add(struct values *x, struct slice path, const Google__Protobuf__Valu
 	if (!v || v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE)
 		return 0; /* as if it were not there */
 	if (v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE) {
-		x->v[x->n++] = (struct l7_meta){ .path = path,
+		x->v[x->n++] = (struct metadata_value){ .path = path,
 						   .text = tr_str(x->t, v->string_value),
 						   .is_string = true };
 		return 0;
@@ -110,11 +110,11 @@ static int add_struct(struct values *x, struct slice path, const Google__Protobu
 }
 
 int tr_metadata_values(struct translate *t, const PB_CORE(Metadata) * m,
-		       const struct l7_metas **ret_m)
+		       const struct metadata **ret_m)
 {
 	struct values x = { .t = t };
-	struct l7_metas *out;
-	struct l7_meta *v;
+	struct metadata *out;
+	struct metadata_value *v;
 
 	for (size_t i = 0; i < m->n_filter_metadata; i++) {
 		const Google__Protobuf__Struct *s = m->filter_metadata[i]->value;
@@ -127,10 +127,10 @@ int tr_metadata_values(struct translate *t, const PB_CORE(Metadata) * m,
 		if (rc < 0)
 			return rc;
 	}
-	v = TR_ARRAY(t, struct l7_meta, x.n);
+	v = TR_ARRAY(t, struct metadata_value, x.n);
 	memcpy(v, x.v, x.n * sizeof(*x.v));
-	out = arena_new(t->a, struct l7_metas);
-	*out = (struct l7_metas){ v, x.n };
+	out = arena_new(t->a, struct metadata);
+	*out = (struct metadata){ v, x.n };
 	*ret_m = out;
 	return 0;
 }

@@ -67,9 +67,16 @@ g.get("get", "r", "/")
 
 # What is said of an endpoint, for formats.
 g = Group("headers-upstream-metadata", "headers")
-g.cluster("b1", assignment="- lb_endpoints: [" + ep("b1", "").rstrip("}") + "}}}, metadata: {filter_metadata: {f: {k: v}}}}]")
-g.http("r", ROUTES, route_config="response_headers_to_add: [{header: {key: x-m, value: '[%UPSTREAM_METADATA(f:k)%]'}}]")
+g.cluster("b1", assignment="- lb_endpoints: [" + ep("b1", "").rstrip("}") + "}}}, metadata: {filter_metadata: {f: {k: v, n: 1, o: {p: q}}}}}]")
+g.cluster("b2", type="STRICT_DNS", assignment="- lb_endpoints: [" + ep("b2", "").rstrip("}") + "}}}, metadata: {filter_metadata: {f: {k: w}}}}]")
+g.http(
+    "r",
+    "- {match: {prefix: /dns}, route: {cluster: b2}}\n" + ROUTES,
+    route_config="""response_headers_to_add: [{header: {key: x-m, value: '[%UPSTREAM_METADATA(f:k)% %UPSTREAM_METADATA(f:n)% %UPSTREAM_METADATA(f:o)% %UPSTREAM_METADATA(f:o:p)% %UPSTREAM_METADATA(f)% %UPSTREAM_METADATA(x)% %METADATA(UPSTREAM_HOST:f:k)%]'}}]
+request_headers_to_add: [{header: {key: x-m, value: '[%UPSTREAM_METADATA(f:k)%]'}}]""",
+)
 g.get("get", "r", "/")
+g.get("dns", "r", "/dns")
 g.get("direct", "r", "/dr")
 
 # Interim answers of upstreams: the first of those that are known goes down, where 100 is the upstream's business.
