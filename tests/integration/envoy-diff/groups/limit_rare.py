@@ -1,7 +1,7 @@
 """Rarer settings of local rate limits, of TCP proxies and of log formats."""
 
 from groups.ratelimit import HOUR, limit, percent
-from lib.case import Group
+from lib.case import Group, ep
 
 USER = "rate_limits: [{%sactions: [{request_headers: {header_name: x-user, descriptor_key: user}}]}]"
 BOB = "descriptors: [{entries: [{key: user, value: bob}], token_bucket: {max_tokens: 1, %s}%s}]"
@@ -117,6 +117,23 @@ def talk(t, port):
 CLUSTER = ["cx_total", "cx_destroy", "cx_destroy_remote", "cx_destroy_local", "cx_connect_fail", "rq_total", "rq_pending_total", "rq_pending_failure_eject"]
 g.case("counters")(lambda t: t.delta([f"cluster.t1.upstream_{x}" for x in CLUSTER], lambda: talk(t, "periodic")))
 g.case("counters.refused")(lambda t: t.delta([f"cluster.dead.upstream_{x}" for x in CLUSTER], lambda: talk(t, "refused")))
+
+# What a connection's log knows of its listener, cluster and host.
+g = Group("tcp-log-metadata", "tcp")
+META = "{filter_metadata: {m: {k: %s}}}"
+g.cluster("t1", extra="metadata: " + META % "of-cluster", assignment="- lb_endpoints: [" + ep("t1")[:-1] + ", metadata: " + META % "of-host" + "}]")
+g.raw_listener(
+    "p",
+    "- filters:\n  - {name: envoy.filters.network.tcp_proxy, typed_config: {'@type': @T@filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: p, cluster: t1, access_log: [{name: a, typed_config: {'@type': @T@access_loggers.file.v3.FileAccessLog, path: '@tmp@/tcp-meta.log', log_format: {text_format_source: {inline_string: \"%UPSTREAM_METADATA(m:k)% %CLUSTER_METADATA(m:k)% %METADATA(LISTENER:m:k)% %METADATA(UPSTREAM_HOST:m)%\\n\"}}}}]}}",
+    extra="metadata: " + META % "of-listener",
+)
+
+
+@g.case("line")
+def _(t):
+    talk(t, "p")
+    return t.lines("tcp-meta.log", 1)
+
 
 # Metadata of all that has some.
 g = Group("log-metadata-rare", "access log")
