@@ -79,10 +79,19 @@ static size_t utf8_char(struct slice s)
 	return v < least[n] || v > 0x10ffff || (v >= 0xd800 && v < 0xe000) ? 0 : n;
 }
 
+/* Eight characters at once, as most texts are ASCII. */
+static bool is_ascii8(const char *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return !(v & 0x8080808080808080ull);
+}
+
 bool slice_is_utf8(struct slice s)
 {
 	for (size_t i = 0, n; i < s.len; i += n) {
-		n = utf8_char(slice_skip(s, i));
+		n = s.len - i >= 8 && is_ascii8(s.ptr + i) ? 8 : utf8_char(slice_skip(s, i));
 		if (!n)
 			return false;
 	}

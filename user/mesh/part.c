@@ -3,17 +3,14 @@
 #include "mesh/part.h"
 
 #include <stdatomic.h>
+#include <xxhash.h>
 
 #define REFS_FIRST 4
 #define BLOCK_FIRST 512 /* there are thousands of parts, and most are small */
 
 uint32_t mesh_name_hash(struct slice s)
 {
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < s.len; i++)
-		h = (h ^ (unsigned char)s.ptr[i]) * 16777619u;
-	return h ^ h >> 15;
+	return (uint32_t)XXH3_64bits(s.len ? s.ptr : "", s.len);
 }
 
 struct mesh_part *mesh_part_new(enum mesh_part_kind kind, struct slice name)

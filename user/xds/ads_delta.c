@@ -111,80 +111,79 @@ static void delta_ack(struct ads_node *n, struct ads_sub *s, const char *reasons
 
 /* ---- responses ------------------------------------------------------------------------------ */
 
-static int text_compare(const void *a, const void *b)
+/* Names, each once, by open addressing; at most half full. */
+struct names {
+	struct slice *v; /* ptr NULL: free */
+	uint32_t mask;
+};
+
+static bool names_have(struct names *l, struct slice name)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	uint32_t i = mesh_name_hash(name) & l->mask;
+
+	for (; l->v[i].ptr; i = (i + 1) & l->mask)
+		if (slice_is_equal(l->v[i], name))
+			return true;
+	l->v[i] = name.ptr ? name : SLICE("");
+	return false;
 }
 
-/* A name that comes twice, among what is added and removed; NULL: none. */
-static const char *name_twice(const PB_DISCOVERY(DeltaDiscoveryResponse) * m, struct arena *a)
+/* Does a name come twice, among what is added and removed? */
+static bool name_is_twice(const struct ads_response *m, struct arena *a, struct slice *ret_name)
 {
-	size_t n = 0;
-	char **v = arena_array(a, char *, m->n_resources + m->n_removed_resources + 1);
+	uint32_t slots = 4;
+	struct names l;
 
-	for (size_t i = 0; i < m->n_resources; i++)
-		v[n++] = m->resources[i]->name;
-	for (size_t i = 0; i < m->n_removed_resources; i++)
-		v[n++] = m->removed_resources[i];
-	qsort(v, n, sizeof(*v), text_compare);
-	for (size_t i = 1; i < n; i++)
-		if (strcmp(v[i - 1], v[i]) == 0)
-			return v[i];
-	return NULL;
-}
-
-static void resources_apply(struct ads_node *n, struct ads_sub *s,
-			    const PB_DISCOVERY(DeltaDiscoveryResponse) * m, struct ads_verdict *v)
-{
-	for (size_t i = 0; i < m->n_resources; i++) {
-		const PB_DISCOVERY(Resource) *r = m->resources[i];
-		struct ads_update u;
-
-		/* The answer for a name that led to nothing. */
-		if (!r->resource && r->n_aliases)
-			continue;
-		u = ads_update_of(r);
-		ads_update_apply(n, s, &u, v);
+	while (slots / 2 < m->n + m->n_gone)
+		slots *= 2;
+	l = (struct names){ arena_array(a, struct slice, slots), slots - 1 };
+	for (uint32_t i = 0; i < m->n + m->n_gone; i++) {
+		*ret_name = i < m->n ? m->v[i].name : m->gone[i - m->n];
+		if (names_have(&l, *ret_name))
+			return true;
 	}
-	for (size_t i = 0; i < m->n_removed_resources; i++)
-		ads_name_remove(n, s, slice_str(m->removed_resources[i]));
+	return false;
 }
 
-static void response_take(struct ads_node *n, struct ads_sub *s,
-			  const PB_DISCOVERY(DeltaDiscoveryResponse) * m, struct arena *a)
+static void resources_apply(struct ads_node *n, struct ads_sub *s, const struct ads_response *m,
+			    struct ads_verdict *v)
+{
+	for (uint32_t i = 0; i < m->n; i++)
+		/* An alias without content is the answer for a name that led to nothing. */
+		if (m->v[i].has_content || !m->v[i].n_aliases)
+			ads_update_apply(n, s, &m->v[i], v);
+	for (uint32_t i = 0; i < m->n_gone; i++)
+		ads_name_remove(n, s, m->gone[i]);
+}
+
+static void response_take(struct ads_node *n, struct ads_sub *s, const struct ads_response *m,
+			  struct arena *a)
 {
 	struct ads_verdict v = { 0 };
-	const char *twice = name_twice(m, a);
+	struct slice twice;
 
-	if (twice) {
+	if (name_is_twice(m, a, &twice)) {
 		v.is_whole = true;
-		ads_verdict_add(&v, slice_str(twice), "the name comes twice in one response");
+		ads_verdict_add(&v, twice, "the name comes twice in one response");
 	} else if (s->kind == MESH_PART_VHOST) {
 		ads_vhds_response(n, m, &v);
 	} else {
 		resources_apply(n, s, m, &v);
 	}
-	ads_response_done(n, s, slice_str(m->system_version_info), slice_str(m->nonce), &v);
+	ads_response_done(n, s, m->version, m->nonce, &v);
 }
 
 static int delta_message(struct ads_node *n, struct slice bytes, struct err *e)
 {
 	struct arena a = { 0 };
-	struct protojson pj;
-	ProtobufCMessage *m;
+	struct ads_response m;
 	struct ads_sub *s;
-	int rc;
+	int rc = ads_response_read(bytes, true, &a, &m, e);
 
-	protojson_init(&pj, &a, NULL, e);
-	rc = protojson_unpack(&pj,
-			      &envoy__service__discovery__v3__delta_discovery_response__descriptor,
-			      bytes, &m);
 	if (rc == 0) {
-		const PB_DISCOVERY(DeltaDiscoveryResponse) *r = (const void *)m;
-
-		s = ads_sub_find(n, slice_str(r->type_url));
+		s = ads_sub_find(n, m.type);
 		if (s)
-			response_take(n, s, r, &a);
+			response_take(n, s, &m, &a);
 	}
 	arena_done(&a);
 	return rc;

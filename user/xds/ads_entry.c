@@ -17,20 +17,18 @@ static void needs_count(struct ads_node *n, const struct xds_resource *r, int by
 	for (uint32_t i = 0; i < r->part->n_refs; i++) {
 		const struct mesh_ref *ref = &r->part->refs[i];
 		struct ads_sub *s = &n->subs[ref->kind];
-		struct xds_name *name;
+		struct xds_name *name = r->needs[i];
 		struct ads_entry *e;
 
 		/* Nothing needs its own kind; its table must not move under the caller. */
 		if (ads_kind_is_wildcard(ref->kind) || ref->kind == r->kind)
 			continue;
-		name = xds_name_get(ads_store(n), ref->name);
 		e = ads_table_get(&s->table, name);
 		e->wants += (uint32_t)by;
 		if (e->wants == 0)
 			ads_names_add(&s->idle, name);
 		else if (by > 0 && e->wants == 1)
 			ads_names_add(&s->fresh, name);
-		xds_name_unref(ads_store(n), name);
 	}
 }
 
@@ -110,15 +108,13 @@ void ads_entry_drop(struct ads_node *n, struct ads_sub *s, struct ads_entry *e)
 
 void ads_entry_clock(struct ads_node *n, struct ads_entry *e, enum ads_clock what, uint64_t ms)
 {
-	uint32_t now = ads_ms(n->ads);
-
 	/* Later ones are looked at when the timer goes off. */
 	if (ms > INT32_MAX)
 		ms = INT32_MAX;
 	e->clock = (uint8_t)what;
-	e->deadline = now + (uint32_t)ms;
 	if (what == ADS_CLOCK_NONE)
 		return;
+	e->deadline = ads_ms(n->ads) + (uint32_t)ms;
 	if (!io_timer_is_armed(&n->clock) || n->clock.at > io_now(n->ads->io) / NSEC_PER_MSEC + ms)
 		io_timer_set(n->ads->io, &n->clock, ms);
 }
@@ -185,23 +181,6 @@ void ads_verdict_add(struct ads_verdict *v, struct slice name, const char *fmt, 
 		   SLICE_ARG(slice_first(name, 256)), name.len ? ": " : "", text);
 }
 
-struct ads_update ads_update_of(const PB_DISCOVERY(Resource) * r)
-{
-	struct ads_update u = {
-		.name = slice_str(r->name),
-		.version = slice_str(r->version),
-		.has_content = r->resource != NULL,
-	};
-
-	if (r->resource) {
-		u.type = slice_str(r->resource->type_url);
-		u.value = slice_of(r->resource->value.data, r->resource->value.len);
-	}
-	if (r->ttl && r->ttl->seconds >= 0 && r->ttl->seconds < ADS_TTL_MAX_S && r->ttl->nanos >= 0)
-		u.ttl_ms = (uint64_t)r->ttl->seconds * 1000 + (uint64_t)r->ttl->nanos / 1000000;
-	return u;
-}
-
 struct ads_sub *ads_sub_find(struct ads_node *n, struct slice type_url)
 {
 	enum mesh_part_kind kind;
@@ -252,6 +231,8 @@ void ads_entry_version(struct ads_node *n, struct ads_entry *e, struct slice ver
 {
 	struct xds_name *old = e->version;
 
+	if (slice_is_equal(xds_name_slice(old), version))
+		return;
 	e->version = version.len ? xds_name_get(ads_store(n), version) : NULL;
 	xds_name_unref(ads_store(n), old);
 }
@@ -368,7 +349,9 @@ void ads_update_apply(struct ads_node *n, struct ads_sub *s, const struct ads_up
 		ads_update_reject(n, s, u->name, "is of another type than the response", v);
 		return;
 	}
-	r = xds_store_get(ads_store(n), s->kind, u->value);
+	/* Most of what comes is there already. */
+	e = ads_table_find(&s->table, xds_name_find(ads_store(n), u->name));
+	r = xds_store_get_like(ads_store(n), s->kind, u->value, e ? e->next : NULL);
 	why = update_fault(n, s, u, r);
 	if (why) {
 		ads_update_reject(n, s, u->name.len ? u->name : xds_name_slice(r->name), why, v);

@@ -177,10 +177,10 @@ struct ads_update {
 	bool has_content;
 	struct slice type, value; /* of the Any */
 	uint64_t ttl_ms;          /* 0: none */
+	struct slice *aliases;
+	uint32_t n_aliases;
 };
 
-/* Borrows from @r. */
-struct ads_update ads_update_of(const PB_DISCOVERY(Resource) * r);
 /* The subscription that a response is for; NULL (and counted): there is none. */
 struct ads_sub *ads_sub_find(struct ads_node *n, struct slice type_url);
 
@@ -225,6 +225,28 @@ void ads_response_done(struct ads_node *n, struct ads_sub *s, struct slice versi
 		       struct slice nonce, struct ads_verdict *v);
 void ads_sub_done(struct ads_node *n, struct ads_sub *s);
 
+/* ---- ads_wire.c: responses, in place ---------------------------------------------------------- */
+
+/* What a response says. */
+struct ads_response {
+	struct slice type, version, nonce;
+	struct ads_update *v;
+	uint32_t n;
+	struct slice *gone; /* removed_resources */
+	uint32_t n_gone;
+};
+
+/*
+ * Reads a DeltaDiscoveryResponse, or a DiscoveryResponse, whose resources then have no name of
+ * their own. All is borrowed from @s, but for the lists, which are in @a. 0; -EINVAL or -E2BIG
+ * with @e.
+ */
+int ads_response_read(struct slice s, bool is_delta, struct arena *a, struct ads_response *ret_m,
+		      struct err *e);
+/* The same of one packed Resource. */
+int ads_update_read(struct slice envelope, struct arena *a, struct ads_update *ret_u,
+		    struct err *e);
+
 /* ---- ads_vhds.c --------------------------------------------------------------------------------
  */
 
@@ -241,8 +263,7 @@ int ads_vhds_base(struct ads_node *n, struct xds_resource *base, struct err *e);
 void ads_vhds_forget(struct ads_node *n, const struct xds_name *table);
 /* An entry that led to nothing is forgotten. */
 void ads_vhds_expire(struct ads_node *n, struct ads_entry *e);
-void ads_vhds_response(struct ads_node *n, const PB_DISCOVERY(DeltaDiscoveryResponse) * m,
-		       struct ads_verdict *v);
+void ads_vhds_response(struct ads_node *n, const struct ads_response *m, struct ads_verdict *v);
 /* Tells of hosts that were asked for and are answered, after what they changed is published. */
 void ads_vhds_tell(struct ads_node *n);
 void ads_vhds_done(struct ads_node *n);

@@ -19,14 +19,17 @@ static const enum mesh_part_kind settle_order[] = {
 	MESH_PART_ROUTES,    MESH_PART_RPC_ROUTES, MESH_PART_LISTENER,
 };
 
-static const struct ads_entry *ref_entry(const struct ads_node *n, const struct mesh_ref *ref)
+/* The entry of the @i-th resource that @r needs. */
+static struct ads_entry *ref_entry(const struct ads_node *n, const struct xds_resource *r,
+				   uint32_t i)
 {
-	return ads_table_find(&n->subs[ref->kind].table, xds_name_find(ads_store(n), ref->name));
+	return ads_table_find(&n->subs[r->part->refs[i].kind].table, r->needs[i]);
 }
 
-static bool ref_is_ready(const struct ads_node *n, const struct mesh_ref *ref)
+static bool ref_is_ready(const struct ads_node *n, const struct xds_resource *r, uint32_t i)
 {
-	const struct ads_entry *e = ref_entry(n, ref);
+	const struct mesh_ref *ref = &r->part->refs[i];
+	const struct ads_entry *e = ref_entry(n, r, i);
 
 	if (ref->kind == MESH_PART_CLUSTER)
 		return !e || !e->next || e->cur;
@@ -40,7 +43,7 @@ static bool ref_is_ready(const struct ads_node *n, const struct mesh_ref *ref)
 static bool resource_is_ready(const struct ads_node *n, const struct xds_resource *r)
 {
 	for (uint32_t i = 0; i < r->part->n_refs; i++)
-		if (!ref_is_ready(n, &r->part->refs[i]))
+		if (!ref_is_ready(n, r, i))
 			return false;
 	return true;
 }
@@ -58,14 +61,13 @@ static void clusters_mark(struct ads_node *n)
 		const struct ads_table *t = &n->subs[users[u]].table;
 
 		for (uint32_t i = 0; i < t->n; i++) {
-			const struct mesh_part *p = t->v[i].cur ? t->v[i].cur->part : NULL;
+			const struct xds_resource *r = t->v[i].cur;
 
-			for (uint32_t j = 0; p && j < p->n_refs; j++) {
+			for (uint32_t j = 0; r && j < r->part->n_refs; j++) {
 				struct ads_entry *e = NULL;
 
-				if (p->refs[j].kind == MESH_PART_CLUSTER)
-					e = (struct ads_entry *)(uintptr_t)ref_entry(n,
-										     &p->refs[j]);
+				if (r->part->refs[j].kind == MESH_PART_CLUSTER)
+					e = ref_entry(n, r, j);
 				if (e)
 					e->flags |= ADS_USED;
 			}
@@ -85,11 +87,10 @@ static bool may_go(const struct ads_node *n, const struct ads_sub *s, const stru
 
 static bool cluster_uses(const struct ads_entry *e, const struct xds_name *service)
 {
-	const struct mesh_part *p = e && e->cur ? e->cur->part : NULL;
+	const struct xds_resource *r = e ? e->cur : NULL;
 
-	for (uint32_t i = 0; p && i < p->n_refs; i++)
-		if (p->refs[i].kind == MESH_PART_ENDPOINTS &&
-		    slice_is_equal(p->refs[i].name, xds_name_slice(service)))
+	for (uint32_t i = 0; r && i < r->part->n_refs; i++)
+		if (r->part->refs[i].kind == MESH_PART_ENDPOINTS && r->needs[i] == service)
 			return true;
 	return false;
 }

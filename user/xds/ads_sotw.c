@@ -56,23 +56,13 @@ static void sotw_names(struct ads_node *n, struct ads_sub *s, const struct ads_n
 
 /* ---- responses ------------------------------------------------------------------------------ */
 
-/* Opens the envelope, if it is one. @any is ours, in @pj's arena. */
-static int update_open(struct protojson *pj, const Google__Protobuf__Any *any,
-		       struct ads_update *ret_u)
+/* Opens the envelope, if it is one. */
+static int update_open(const struct ads_update *u, struct arena *a, struct ads_update *ret_u,
+		       struct err *e)
 {
-	struct slice type = slice_str(any->type_url);
-	struct slice value = slice_of(any->value.data, any->value.len);
-	ProtobufCMessage *m;
-	int rc;
-
-	if (!slice_is_equal(type, SLICE(ENVELOPE))) {
-		*ret_u = (struct ads_update){ .has_content = true, .type = type, .value = value };
-		return 0;
-	}
-	rc = protojson_unpack(pj, &envoy__service__discovery__v3__resource__descriptor, value, &m);
-	if (rc == 0)
-		*ret_u = ads_update_of((const void *)m);
-	return rc;
+	*ret_u = *u;
+	return slice_is_equal(u->type, SLICE(ENVELOPE)) ? ads_update_read(u->value, a, ret_u, e) :
+							  0;
 }
 
 static bool is_seen(const struct ads_node *n, const struct ads_sub *s, const struct ads_update *u)
@@ -84,19 +74,19 @@ static bool is_seen(const struct ads_node *n, const struct ads_sub *s, const str
 }
 
 /* As Envoy: the first one of a name is taken, the others are refused. */
-static void resources_apply(struct ads_node *n, struct ads_sub *s,
-			    const PB_DISCOVERY(DiscoveryResponse) * m, struct protojson *pj,
-			    struct ads_verdict *v)
+static void resources_apply(struct ads_node *n, struct ads_sub *s, const struct ads_response *m,
+			    struct arena *a, struct ads_verdict *v)
 {
 	struct ads_update u;
+	struct err e;
 
 	if (ads_kind_is_wildcard(s->kind))
 		ads_rejected_clear(n, s);
 	for (uint32_t i = 0; i < s->table.n; i++)
 		s->table.v[i].flags &= (uint8_t)~ADS_SEEN;
-	for (size_t i = 0; i < m->n_resources; i++) {
-		if (update_open(pj, m->resources[i], &u) < 0)
-			ads_verdict_add(v, SLICE_NONE, "resource %zu: %s", i, pj->err->text);
+	for (uint32_t i = 0; i < m->n; i++) {
+		if (update_open(&m->v[i], a, &u, &e) < 0)
+			ads_verdict_add(v, SLICE_NONE, "resource %u: %s", i, e.text);
 		else if (is_seen(n, s, &u))
 			ads_verdict_add(v, u.name.len ? u.name : xds_content_name(u.value),
 					"the name comes twice in one response");
@@ -115,22 +105,15 @@ static int sotw_message(struct ads_node *n, struct slice bytes, struct err *e)
 {
 	struct ads_verdict v = { 0 };
 	struct arena a = { 0 };
-	struct protojson pj;
-	ProtobufCMessage *m;
+	struct ads_response m;
 	struct ads_sub *s;
-	int rc;
+	int rc = ads_response_read(bytes, false, &a, &m, e);
 
-	protojson_init(&pj, &a, NULL, e);
-	rc = protojson_unpack(&pj, &envoy__service__discovery__v3__discovery_response__descriptor,
-			      bytes, &m);
 	if (rc == 0) {
-		const PB_DISCOVERY(DiscoveryResponse) *r = (const void *)m;
-
-		s = ads_sub_find(n, slice_str(r->type_url));
+		s = ads_sub_find(n, m.type);
 		if (s) {
-			resources_apply(n, s, r, &pj, &v);
-			ads_response_done(n, s, slice_str(r->version_info), slice_str(r->nonce),
-					  &v);
+			resources_apply(n, s, &m, &a, &v);
+			ads_response_done(n, s, m.version, m.nonce, &v);
 		}
 	}
 	arena_done(&a);

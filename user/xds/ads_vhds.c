@@ -48,10 +48,10 @@ bool ads_vhds_is_table(const struct ads_node *n, const struct xds_name *name)
 
 bool ads_vhds_is(const struct xds_resource *r)
 {
-	for (uint32_t i = 0; r->kind == MESH_PART_ROUTES && i < r->part->n_refs; i++)
-		if (r->part->refs[i].kind == MESH_PART_VHOST)
-			return true;
-	return false;
+	uint32_t n = r->kind == MESH_PART_ROUTES ? r->part->n_refs : 0;
+
+	/* The last kind: they are sorted. */
+	return n && r->part->refs[n - 1].kind == MESH_PART_VHOST;
 }
 
 /* ---- joining --------------------------------------------------------------------------------- */
@@ -287,40 +287,39 @@ static void content_set(struct response *x, struct slice text, struct xds_resour
 	e->next = r;
 }
 
-static void resource_take(struct response *x, const PB_DISCOVERY(Resource) * p)
+static void resource_take(struct response *x, const struct ads_update *u)
 {
-	struct ads_update u = ads_update_of(p);
 	struct ads_node *n = x->n;
 	struct xds_resource *r;
 	const char *why = NULL;
 
-	for (size_t i = 0; i < p->n_aliases; i++)
-		name_answered(n, slice_str(p->aliases[i]));
-	if (!vhds_find(n, table_of(u.name))) {
+	for (uint32_t i = 0; i < u->n_aliases; i++)
+		name_answered(n, u->aliases[i]);
+	if (!vhds_find(n, table_of(u->name))) {
 		vhosts(n)->ignored++;
 		return;
 	}
-	if (!u.has_content) {
-		name_answered(n, u.name);
+	if (!u->has_content) {
+		name_answered(n, u->name);
 		return;
 	}
-	r = xds_store_get(ads_store(n), MESH_PART_VHOST, u.value);
-	if (!slice_is_equal(u.type, slice_str(xds_type_url(MESH_PART_VHOST))))
+	r = xds_store_get(ads_store(n), MESH_PART_VHOST, u->value);
+	if (!slice_is_equal(u->type, slice_str(xds_type_url(MESH_PART_VHOST))))
 		why = "is of another type than the response";
 	else if (!r->part)
 		why = r->error;
-	else if (u.name.len > XDS_NAME_MAX || vhosts(n)->table.n >= ADS_RESOURCES_MAX)
+	else if (u->name.len > XDS_NAME_MAX || vhosts(n)->table.n >= ADS_RESOURCES_MAX)
 		why = "too many resources of this type, or too long a name";
 	if (why) {
-		ads_update_reject(n, vhosts(n), u.name, why, x->v);
+		ads_update_reject(n, vhosts(n), u->name, why, x->v);
 		xds_resource_unref(ads_store(n), r);
 		return;
 	}
-	ads_rejected_forget(n, vhosts(n), u.name);
-	content_set(x, u.name, r);
+	ads_rejected_forget(n, vhosts(n), u->name);
+	content_set(x, u->name, r);
 	ads_entry_version(n, ads_table_find(&vhosts(n)->table, x->changes[x->n_changes - 1].name),
-			  u.version);
-	name_answered(n, u.name);
+			  u->version);
+	name_answered(n, u->name);
 }
 
 static void name_remove(struct response *x, struct slice text)
@@ -389,17 +388,16 @@ static void changes_done(struct response *x)
 	free(x->changes);
 }
 
-void ads_vhds_response(struct ads_node *n, const PB_DISCOVERY(DeltaDiscoveryResponse) * m,
-		       struct ads_verdict *v)
+void ads_vhds_response(struct ads_node *n, const struct ads_response *m, struct ads_verdict *v)
 {
 	struct response x = { .n = n, .v = v };
 	struct err e;
 
-	x.changes = xcalloc(m->n_resources + m->n_removed_resources + 1, sizeof(*x.changes));
-	for (size_t i = 0; i < m->n_resources; i++)
-		resource_take(&x, m->resources[i]);
-	for (size_t i = 0; i < m->n_removed_resources; i++)
-		name_remove(&x, slice_str(m->removed_resources[i]));
+	x.changes = xcalloc(m->n + m->n_gone + 1, sizeof(*x.changes));
+	for (uint32_t i = 0; i < m->n; i++)
+		resource_take(&x, &m->v[i]);
+	for (uint32_t i = 0; i < m->n_gone; i++)
+		name_remove(&x, m->gone[i]);
 	/* Any answer is one to the first request, which names nothing. */
 	for (uint32_t i = 0; i < n->n_vhds; i++)
 		name_answered(n, xds_name_slice(n->vhds[i].base->name));

@@ -285,6 +285,7 @@ static int on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t
 {
 	struct grpc_stream *st = find(h2, id);
 	struct grpc_conn *c = arg;
+	bool was_full = c->held > GRPC_HELD_MAX;
 
 	(void)flags;
 	nghttp2_session_consume_connection(h2, n);
@@ -298,7 +299,10 @@ static int on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t
 	take_data(st, slice_of(p, n));
 	if (!st->over)
 		account(st);
-	grant_all(c);
+	if (was_full || c->held > GRPC_HELD_MAX)
+		grant_all(c);
+	else if (!st->over)
+		grant(st);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #define HELD_FIRST 4096
+#define HELD_FACTOR 8 /* copied seldom; what is not touched takes no memory */
 
 static void drop_held(struct grpc_reader *r)
 {
@@ -47,7 +48,7 @@ static int take_head(struct grpc_reader *r, struct slice *in, const char **ret_r
 	return 1;
 }
 
-/* Room for @n more bytes; doubles, but never beyond the message. */
+/* Room for @n more bytes, but never beyond the message. */
 static void grow(struct grpc_reader *r, size_t n)
 {
 	size_t cap = r->cap ? r->cap : HELD_FIRST;
@@ -55,7 +56,7 @@ static void grow(struct grpc_reader *r, size_t n)
 	if (r->cap - r->have >= n)
 		return;
 	while (cap - r->have < n)
-		cap *= 2;
+		cap *= HELD_FACTOR;
 	if (cap > r->len)
 		cap = r->len;
 	r->held = xrealloc(r->held, cap);

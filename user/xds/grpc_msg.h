@@ -33,7 +33,7 @@ static inline bool grpc_reader_is_partial(const struct grpc_reader *r)
 {
 	return r->n_head != 0;
 }
-/* Bytes that are kept of it; the memory may be twice as much, the rest of it untouched. */
+/* Bytes that are kept of it; the memory may be eight times as much, the rest of it untouched. */
 static inline size_t grpc_reader_held(const struct grpc_reader *r)
 {
 	return r->have;

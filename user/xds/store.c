@@ -202,6 +202,22 @@ static void resource_compile(struct xds_store *s, struct xds_resource *r)
 	}
 }
 
+static void needs_hold(struct xds_store *s, struct xds_resource *r)
+{
+	if (!r->part || !r->part->n_refs)
+		return;
+	r->needs = xmalloc(r->part->n_refs * sizeof(struct xds_name *));
+	for (uint32_t i = 0; i < r->part->n_refs; i++)
+		r->needs[i] = xds_name_get(s, r->part->refs[i].name);
+}
+
+static void needs_release(struct xds_store *s, struct xds_resource *r)
+{
+	for (uint32_t i = 0; r->needs && i < r->part->n_refs; i++)
+		xds_name_unref(s, r->needs[i]);
+	free(r->needs);
+}
+
 static struct xds_resource *resource_new(struct xds_store *s, enum mesh_part_kind kind,
 					 struct slice bytes, uint64_t hash)
 {
@@ -220,6 +236,7 @@ static struct xds_resource *resource_new(struct xds_store *s, enum mesh_part_kin
 	set_add(&s->resources, r);
 	s->totals.bytes += bytes.len;
 	resource_compile(s, r);
+	needs_hold(s, r);
 	return r;
 }
 
@@ -258,6 +275,15 @@ struct xds_resource *xds_store_get(struct xds_store *s, enum mesh_part_kind kind
 	return xds_resource_ref(r);
 }
 
+struct xds_resource *xds_store_get_like(struct xds_store *s, enum mesh_part_kind kind,
+					struct slice value, struct xds_resource *guess)
+{
+	if (!guess || guess->kind != kind || !slice_is_equal(guess->bytes, value))
+		return xds_store_get(s, kind, value);
+	s->totals.hits++;
+	return xds_resource_ref(guess);
+}
+
 struct xds_resource *xds_resource_ref(struct xds_resource *r)
 {
 	r->refs++;
@@ -270,6 +296,7 @@ void xds_resource_unref(struct xds_store *s, struct xds_resource *r)
 		return;
 	set_del(&s->resources, r);
 	s->totals.bytes -= r->bytes.len;
+	needs_release(s, r);
 	mesh_part_unref(r->part);
 	xds_name_unref(s, r->name);
 	xds_report_done(&r->report);

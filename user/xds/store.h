@@ -45,6 +45,7 @@ struct xds_resource {
 	struct xds_name *name;  /* as its content says */
 	struct slice bytes;     /* value of the Any, maps sorted */
 	struct mesh_part *part; /* NULL: refused, and error says why */
+	struct xds_name **needs; /* the names of part->refs; with references */
 	char *error;
 	struct xds_report report; /* what of it has no effect */
 };
@@ -65,6 +66,9 @@ void xds_store_free(struct xds_store *s);
  */
 struct xds_resource *xds_store_get(struct xds_store *s, enum mesh_part_kind kind,
 				   struct slice value);
+/* The same. @guess (may be NULL) is looked at first, which is cheap: most are what one has. */
+struct xds_resource *xds_store_get_like(struct xds_store *s, enum mesh_part_kind kind,
+					struct slice value, struct xds_resource *guess);
 struct xds_resource *xds_resource_ref(struct xds_resource *r);
 /* The last one frees it. NULL is allowed. */
 void xds_resource_unref(struct xds_store *s, struct xds_resource *r);
