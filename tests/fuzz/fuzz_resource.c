@@ -7,6 +7,7 @@
 #include "filter/rbac.h"
 #include "route/route.h"
 #include "xds/compile.h"
+#include "xds/store.h"
 
 static void use_rbac(const struct mesh_rbac *r)
 {
@@ -121,14 +122,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	kind = data[0] % MESH_PART_KINDS;
 	in = slice_of(data + 1, len - 1);
-	if (xds_compile(kind, in, &report, &p, &e) < 0) {
+	if (xds_compile(kind, in, NULL, &report, &p, &e) < 0) {
 		must(!p && e.text[0]);
 	} else {
+		struct xds_resource before = { .kind = kind, .bytes = in, .part = p };
+
 		use(p);
-		must(xds_compile(kind, in, NULL, &again, &e) == 0);
+		must(xds_compile(kind, in, &before, NULL, &again, &e) == 0);
 		must(mesh_part_is_same(p, again));
-		mesh_part_unref(again);
 		mesh_part_unref(p);
+		use(again);
+		mesh_part_unref(again);
 	}
 	xds_report_done(&report);
 	return 0;

@@ -46,6 +46,9 @@ static bool value_is_match(const struct mesh_header_match *h, struct slice v)
 void route_headers_resolve(struct mesh_header_match *h, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
+		/* What a table has from the version before it is read by workers already. */
+		if (h[i].is_resolved)
+			continue;
 		h[i].key = (uint16_t)l7_key_find(h[i].name);
 		h[i].joined_in_request = l7_name_is_joined(h[i].name, true);
 		h[i].joined_in_response = l7_name_is_joined(h[i].name, false);

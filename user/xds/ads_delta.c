@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "base/slice_set.h"
 #include "xds/ads_impl.h"
 
 #define PB_VERSION PB_DISCOVERY(DeltaDiscoveryRequest__InitialResourceVersionsEntry)
@@ -111,35 +112,15 @@ static void delta_ack(struct ads_node *n, struct ads_sub *s, const char *reasons
 
 /* ---- responses ------------------------------------------------------------------------------ */
 
-/* Names, each once, by open addressing; at most half full. */
-struct names {
-	struct slice *v; /* ptr NULL: free */
-	uint32_t mask;
-};
-
-static bool names_have(struct names *l, struct slice name)
-{
-	uint32_t i = mesh_name_hash(name) & l->mask;
-
-	for (; l->v[i].ptr; i = (i + 1) & l->mask)
-		if (slice_is_equal(l->v[i], name))
-			return true;
-	l->v[i] = name.ptr ? name : SLICE("");
-	return false;
-}
-
 /* Does a name come twice, among what is added and removed? */
 static bool name_is_twice(const struct ads_response *m, struct arena *a, struct slice *ret_name)
 {
-	uint32_t slots = 4;
-	struct names l;
+	struct slice_set names;
 
-	while (slots / 2 < m->n + m->n_gone)
-		slots *= 2;
-	l = (struct names){ arena_array(a, struct slice, slots), slots - 1 };
+	slice_set_init(&names, a, m->n + m->n_gone);
 	for (uint32_t i = 0; i < m->n + m->n_gone; i++) {
 		*ret_name = i < m->n ? m->v[i].name : m->gone[i - m->n];
-		if (names_have(&l, *ret_name))
+		if (!slice_set_add(&names, *ret_name))
 			return true;
 	}
 	return false;

@@ -337,6 +337,7 @@ static void content_take(struct ads_node *n, struct ads_sub *s, struct ads_entry
 void ads_update_apply(struct ads_node *n, struct ads_sub *s, const struct ads_update *u,
 		      struct ads_verdict *v)
 {
+	const struct xds_name *name;
 	struct xds_resource *r;
 	struct ads_entry *e;
 	const char *why;
@@ -350,8 +351,9 @@ void ads_update_apply(struct ads_node *n, struct ads_sub *s, const struct ads_up
 		return;
 	}
 	/* Most of what comes is there already. */
-	e = ads_table_find(&s->table, xds_name_find(ads_store(n), u->name));
-	r = xds_store_get_like(ads_store(n), s->kind, u->value, e ? e->next : NULL);
+	name = xds_name_find(ads_store(n), u->name);
+	e = ads_table_find(&s->table, name);
+	r = xds_store_get_like(ads_store(n), s->kind, u->value, name, e ? e->next : NULL);
 	why = update_fault(n, s, u, r);
 	if (why) {
 		ads_update_reject(n, s, u->name.len ? u->name : xds_name_slice(r->name), why, v);

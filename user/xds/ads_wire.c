@@ -17,6 +17,7 @@ struct reader {
 	const char *type; /* of the message that is being read */
 	ptrdiff_t at;     /* the resource that is being read; -1: the response itself */
 	size_t room;
+	struct slice any_type; /* of the resource before: mostly the same */
 };
 
 static int broken(const struct reader *r)
@@ -69,6 +70,16 @@ static size_t field_count(struct slice s, uint32_t number)
 
 /* ---- a resource ------------------------------------------------------------------------------ */
 
+static int type_read(struct reader *r, const struct wire_item *i, struct ads_update *u)
+{
+	int rc = 0;
+
+	if (i->type != WIRE_BYTES || !slice_is_equal(i->data, r->any_type))
+		rc = text_read(r, "resource.type_url", i, &r->any_type);
+	u->type = r->any_type;
+	return rc;
+}
+
 static int any_read(struct reader *r, struct slice s, struct ads_update *u)
 {
 	struct wire_item i;
@@ -79,7 +90,7 @@ static int any_read(struct reader *r, struct slice s, struct ads_update *u)
 		if (wire_item_next(s, &i) < 0)
 			return broken(r);
 		if (i.number == 1)
-			rc = text_read(r, "resource.type_url", &i, &u->type);
+			rc = type_read(r, &i, u);
 		else if (i.number == 2 && i.type != WIRE_BYTES)
 			rc = broken(r);
 		else if (i.number == 2)
@@ -141,7 +152,8 @@ static int resource_read(struct reader *r, struct slice envelope, struct ads_upd
 
 int ads_update_read(struct slice envelope, struct arena *a, struct ads_update *ret_u, struct err *e)
 {
-	struct reader r = { a, e, "envoy.service.discovery.v3.Resource", -1, MEMORY_MAX };
+	struct reader r = { a, e, "envoy.service.discovery.v3.Resource", -1, MEMORY_MAX,
+			    SLICE_NONE };
 	struct ads_update u = { .n_aliases = 0 };
 	int rc = resource_read(&r, envelope, &u);
 
@@ -174,7 +186,7 @@ int ads_response_read(struct slice s, bool is_delta, struct arena *a, struct ads
 	struct reader r = { a, e,
 			    is_delta ? "envoy.service.discovery.v3.DeltaDiscoveryResponse" :
 				       "envoy.service.discovery.v3.DiscoveryResponse",
-			    -1, MEMORY_MAX };
+			    -1, MEMORY_MAX, SLICE_NONE };
 	struct ads_response m = { .n = 0 };
 	struct wire_item i;
 	int rc = 0;

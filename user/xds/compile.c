@@ -110,14 +110,21 @@ static const struct {
 };
 
 static int compile_message(struct protojson *pj, enum mesh_part_kind kind, struct slice value,
-			   struct mesh_part **ret_part)
+			   const struct xds_resource *before, struct mesh_part **ret_part)
 {
 	struct translate t = { .pj = *pj, .is_xds = true };
+	struct tr_hosts hosts = { .before = before };
+	struct slice rest = value;
 	ProtobufCMessage *m = NULL;
 	struct mesh_part *p;
 	const char *name;
-	int rc = protojson_unpack(&t.pj, kinds[kind].type, value, &m);
+	int rc;
 
+	if (kind == MESH_PART_ROUTES) {
+		hosts.v = tr_hosts_split(value, pj->arena, &hosts.n, &rest);
+		t.hosts = &hosts;
+	}
+	rc = protojson_unpack(&t.pj, kinds[kind].type, rest, &m);
 	if (rc < 0)
 		return rc;
 	name = *(char *const *)(const void *)((const char *)m + kinds[kind].name_offset);
@@ -160,8 +167,8 @@ static int compile_secret(struct protojson *pj, struct slice value, struct mesh_
 	return 0;
 }
 
-int xds_compile(enum mesh_part_kind kind, struct slice value, struct xds_report *report,
-		struct mesh_part **ret_part, struct err *e)
+int xds_compile(enum mesh_part_kind kind, struct slice value, const struct xds_resource *before,
+		struct xds_report *report, struct mesh_part **ret_part, struct err *e)
 {
 	struct arena messages = { 0 };
 	struct protojson pj;
@@ -171,7 +178,7 @@ int xds_compile(enum mesh_part_kind kind, struct slice value, struct xds_report 
 	protojson_init(&pj, &messages, report, e);
 	pj.refuse = xds_refuse_unknown;
 	rc = kind == MESH_PART_SECRET ? compile_secret(&pj, value, ret_part) :
-					compile_message(&pj, kind, value, ret_part);
+					compile_message(&pj, kind, value, before, ret_part);
 	arena_done(&messages);
 	return rc;
 }

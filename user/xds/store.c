@@ -180,15 +180,18 @@ static struct xds_resource *resource_look(const struct xds_store *s, enum mesh_p
 /* Fills part, or error. */
 static void resource_compile(struct xds_store *s, struct xds_resource *r)
 {
+	const struct xds_resource *before = r->name->latest;
 	struct slice name = xds_name_slice(r->name);
 	struct err e = { "" };
 	int rc;
 
+	if (before && before->kind != r->kind)
+		before = NULL;
 	if (!name.len || name.len > XDS_NAME_MAX || memchr(name.ptr, '\0', name.len))
 		rc = err_set(&e, -EINVAL, "the %s has no name, or not a good one",
 			     mesh_part_kind_name(r->kind));
 	else
-		rc = s->compile(r->kind, r->bytes, &r->report, &r->part, &e);
+		rc = s->compile(r->kind, r->bytes, before, &r->report, &r->part, &e);
 	if (rc >= 0 && !slice_is_equal(r->part->name, name))
 		rc = err_set(&e, -EINVAL, "the name stands there twice");
 	if (rc >= 0 && s->check)
@@ -199,7 +202,9 @@ static void resource_compile(struct xds_store *s, struct xds_resource *r)
 		r->part = NULL;
 		r->error = xstrdup(e.text);
 		s->totals.refused++;
+		return;
 	}
+	r->name->latest = r;
 }
 
 static void needs_hold(struct xds_store *s, struct xds_resource *r)
@@ -272,16 +277,30 @@ struct xds_resource *xds_store_get(struct xds_store *s, enum mesh_part_kind kind
 	if (!r)
 		return resource_new(s, kind, bytes, hash);
 	s->totals.hits++;
+	if (r->part)
+		r->name->latest = r;
 	return xds_resource_ref(r);
 }
 
-struct xds_resource *xds_store_get_like(struct xds_store *s, enum mesh_part_kind kind,
-					struct slice value, struct xds_resource *guess)
+static bool resource_is(const struct xds_resource *r, enum mesh_part_kind kind, struct slice value)
 {
-	if (!guess || guess->kind != kind || !slice_is_equal(guess->bytes, value))
+	return r && r->kind == kind && slice_is_equal(r->bytes, value);
+}
+
+struct xds_resource *xds_store_get_like(struct xds_store *s, enum mesh_part_kind kind,
+					struct slice value, const struct xds_name *name,
+					struct xds_resource *has)
+{
+	struct xds_resource *latest = name ? name->latest : NULL, *r = NULL;
+
+	if (resource_is(latest, kind, value))
+		r = latest;
+	else if (has != latest && resource_is(has, kind, value))
+		r = has;
+	if (!r)
 		return xds_store_get(s, kind, value);
 	s->totals.hits++;
-	return xds_resource_ref(guess);
+	return xds_resource_ref(r);
 }
 
 struct xds_resource *xds_resource_ref(struct xds_resource *r)
@@ -295,6 +314,8 @@ void xds_resource_unref(struct xds_store *s, struct xds_resource *r)
 	if (!r || --r->refs)
 		return;
 	set_del(&s->resources, r);
+	if (r->name->latest == r)
+		r->name->latest = NULL;
 	s->totals.bytes -= r->bytes.len;
 	needs_release(s, r);
 	mesh_part_unref(r->part);

@@ -21,6 +21,7 @@ struct xds_store;
 /* A text that is held once: two equal names have the same address. */
 struct xds_name {
 	uint32_t refs, hash, len;
+	struct xds_resource *latest; /* the good one that came last under it; NULL: none is held */
 	char text[]; /* and a NUL */
 };
 
@@ -29,13 +30,16 @@ static inline struct slice xds_name_slice(const struct xds_name *n)
 	return n ? slice_of(n->text, n->len) : SLICE_NONE;
 }
 
+struct xds_resource;
+
 /*
- * Compiles the @value of an Any of this kind. 0 and a part with one reference, or a negative errno
+ * Compiles the @value of an Any of this kind. @before: the last good one of that name that is still
+ * held by somebody; NULL: none. 0 and a part with one reference, or a negative errno
  * with @e. xds_compile() in skiffd; tests give their own.
  */
 typedef int (*xds_compile_fn)(enum mesh_part_kind kind, struct slice value,
-			      struct xds_report *report, struct mesh_part **ret_part,
-			      struct err *e);
+			      const struct xds_resource *before, struct xds_report *report,
+			      struct mesh_part **ret_part, struct err *e);
 
 /* Immutable. */
 struct xds_resource {
@@ -66,9 +70,13 @@ void xds_store_free(struct xds_store *s);
  */
 struct xds_resource *xds_store_get(struct xds_store *s, enum mesh_part_kind kind,
 				   struct slice value);
-/* The same. @guess (may be NULL) is looked at first, which is cheap: most are what one has. */
+/*
+ * The same. What came last under @name (may be NULL) and @has (may be NULL) are looked at first,
+ * which is cheap: most contents are what the caller has, or what others got before it.
+ */
 struct xds_resource *xds_store_get_like(struct xds_store *s, enum mesh_part_kind kind,
-					struct slice value, struct xds_resource *guess);
+					struct slice value, const struct xds_name *name,
+					struct xds_resource *has);
 struct xds_resource *xds_resource_ref(struct xds_resource *r);
 /* The last one frees it. NULL is allowed. */
 void xds_resource_unref(struct xds_store *s, struct xds_resource *r);

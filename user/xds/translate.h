@@ -40,6 +40,7 @@ struct translate {
 	 * yet is taken where it fails closed. */
 	bool is_xds;
 	uint64_t hash_seed; /* of texts that the listener takes from files and the environment */
+	const struct tr_hosts *hosts; /* of the route table; NULL: they stand in its message */
 };
 
 /* Takes the field's name on the path while @call runs; returns from the function when it fails. */
@@ -220,6 +221,9 @@ int tr_filter_order(struct translate *t, const char *field, const struct mesh_fi
  */
 int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
 		   bool validate_by_default, const struct mesh_route_table **ret_table);
+/* A virtual host; @max_body: bytes of a direct response. */
+int tr_vhost_fill(struct translate *t, const PB_ROUTE(VirtualHost) * m, size_t max_body,
+		  struct mesh_vhost *v);
 /* One virtual host as a table without a name. */
 int tr_vhost(struct translate *t, PB_ROUTE(VirtualHost) * m,
 	     const struct mesh_route_table **ret_table);
@@ -297,6 +301,24 @@ int tr_mirrors(struct translate *t, PB_ROUTE(RouteAction__RequestMirrorPolicy) *
 int tr_hashes(struct translate *t, const PB_ROUTE(RouteAction) * m, struct mesh_route *r);
 int tr_regex_subst(struct translate *t, const PB_MATCHER(RegexMatchAndSubstitute) * m,
 		   const struct regex **ret_re, struct slice *ret_subst);
+
+/* ---- translate_vhosts.c ------------------------------------------------------------------------
+ */
+
+struct xds_resource;
+
+/* Virtual hosts of a route table in their packed form. */
+struct tr_hosts {
+	struct slice *v;
+	uint32_t n;
+	const struct xds_resource *before; /* the version before; NULL: none */
+};
+
+/* The bytes of the virtual hosts in a RouteConfiguration, in @a, and all the rest of it. */
+struct slice *tr_hosts_split(struct slice s, struct arena *a, uint32_t *ret_n,
+			     struct slice *ret_rest);
+/* Makes t->hosts those of @r: only those that the version before has not are compiled. */
+int tr_hosts_take(struct translate *t, size_t max_body, struct mesh_route_table *r);
 
 /* ---- refuse.c -------------------------------------------------------------------------------- */
 /* For protojson.refuse: fields that may not be ignored. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Route tables: virtual hosts, domains, what a route matches. */
+#include "base/slice_set.h"
 #include "envoy/extensions/path/match/uri_template/v3/uri_template_match.pb-c.h"
 #include "xds/translate.h"
 
@@ -285,26 +286,42 @@ static int vhost(struct translate *t, const PB_ROUTE(VirtualHost) * m, const str
 	return rc < 0 ? rc : vhost_lists(t, m, x, v);
 }
 
+int tr_vhost_fill(struct translate *t, const PB_ROUTE(VirtualHost) * m, size_t max_body,
+		  struct mesh_vhost *v)
+{
+	return vhost(t, m, &(struct table_ctx){ .max_body = max_body }, v);
+}
+
 /* A domain may stand in one virtual host only. */
 static int domains_unique(struct translate *t, const struct mesh_route_table *r)
 {
-	json_t *seen = json_object();
-	int rc = 0;
+	struct slice_set seen;
+	size_t n = 0;
 
-	for (uint32_t i = 0; rc == 0 && i < r->n_vhosts; i++)
-		for (uint32_t k = 0; rc == 0 && k < r->vhosts[i].n_domains; k++) {
-			const char *d = r->vhosts[i].domains[k].len ? r->vhosts[i].domains[k].ptr :
-								      "";
+	for (uint32_t i = 0; i < r->n_vhosts; i++)
+		n += r->vhosts[i].n_domains;
+	slice_set_init(&seen, t->pj.arena, n);
+	for (uint32_t i = 0; i < r->n_vhosts; i++)
+		for (uint32_t k = 0; k < r->vhosts[i].n_domains; k++)
+			if (!slice_set_add(&seen, r->vhosts[i].domains[k]))
+				return tr_fail(t,
+					       "domain \"%.*s\" stands twice in the virtual hosts "
+					       "of route configuration \"%.*s\"",
+					       SLICE_ARG(r->vhosts[i].domains[k]),
+					       SLICE_ARG(r->name));
+	return 0;
+}
 
-			if (json_object_get(seen, d))
-				rc = tr_fail(t,
-					     "domain \"%s\" stands twice in the virtual hosts of "
-					     "route configuration \"%.*s\"",
-					     d, SLICE_ARG(r->name));
-			json_object_set_new_nocheck(seen, d, json_true());
-		}
-	json_decref(seen);
-	return rc;
+static int vhosts(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
+		  const struct table_ctx *x, struct mesh_route_table *r)
+{
+	if (t->hosts)
+		return tr_hosts_take(t, x->max_body, r);
+	r->vhosts = TR_ARRAY(t, struct mesh_vhost, m->n_virtual_hosts);
+	r->n_vhosts = (uint32_t)m->n_virtual_hosts;
+	for (size_t i = 0; i < m->n_virtual_hosts; i++)
+		TR_IN_AT(t, "virtual_hosts", i, vhost(t, m->virtual_hosts[i], x, &r->vhosts[i]));
+	return 0;
 }
 
 /* Virtual hosts that come on their own (VHDS). */
@@ -358,12 +375,10 @@ int tr_route_table(struct translate *t, const PB_ROUTE(RouteConfiguration) * m,
 	if (rc == 0)
 		rc = tr_mirrors(t, m->request_mirror_policies, m->n_request_mirror_policies,
 				&r->mirrors, &r->n_mirrors);
+	if (rc == 0)
+		rc = vhosts(t, m, &x, r);
 	if (rc < 0)
 		return rc;
-	r->vhosts = TR_ARRAY(t, struct mesh_vhost, m->n_virtual_hosts);
-	r->n_vhosts = (uint32_t)m->n_virtual_hosts;
-	for (size_t i = 0; i < m->n_virtual_hosts; i++)
-		TR_IN_AT(t, "virtual_hosts", i, vhost(t, m->virtual_hosts[i], &x, &r->vhosts[i]));
 	*ret_table = r;
 	return domains_unique(t, r);
 }

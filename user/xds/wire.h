@@ -23,6 +23,10 @@ static inline size_t wire_varint(struct slice s, uint64_t *ret_v)
 {
 	uint64_t v = 0;
 
+	if (s.len && !((unsigned char)s.ptr[0] & 128)) {
+		*ret_v = (unsigned char)s.ptr[0];
+		return 1;
+	}
 	for (size_t i = 0; i < s.len && i < 10; i++) {
 		v |= (uint64_t)((unsigned char)s.ptr[i] & 127) << (7 * i);
 		if (!((unsigned char)s.ptr[i] & 128)) {

@@ -79,11 +79,11 @@ static void status(void)
 }
 
 /* xds_compile with a clock. */
-static int compile(enum mesh_part_kind kind, struct slice value, struct xds_report *report,
-		   struct mesh_part **ret_part, struct err *e)
+static int compile(enum mesh_part_kind kind, struct slice value, const struct xds_resource *before,
+		   struct xds_report *report, struct mesh_part **ret_part, struct err *e)
 {
 	uint64_t from = clock_mono_ns();
-	int rc = xds_compile(kind, value, report, ret_part, e);
+	int rc = xds_compile(kind, value, before, report, ret_part, e);
 
 	compiling += clock_mono_ns() - from;
 	return rc;

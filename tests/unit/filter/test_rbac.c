@@ -194,7 +194,7 @@ static int compile_unknown(uint8_t action, struct slice permission, struct xds_r
 	FIELD(&ext, 1, SLICE("f"));
 	FIELD(&ext, 2, buf_slice(&any));
 #undef FIELD
-	rc = xds_compile(MESH_PART_FILTER, buf_slice(&ext), report, ret_p, e);
+	rc = xds_compile(MESH_PART_FILTER, buf_slice(&ext), NULL, report, ret_p, e);
 	buf_done(&policy);
 	buf_done(&entry);
 	buf_done(&rules);

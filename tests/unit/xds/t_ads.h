@@ -67,7 +67,8 @@ static int t_kind(struct slice s)
 static unsigned int t_compiled;
 
 /* The fake of xds_compile. */
-static int t_compile(enum mesh_part_kind kind, struct slice value, struct xds_report *report,
+static int t_compile(enum mesh_part_kind kind, struct slice value,
+		     const struct xds_resource *before, struct xds_report *report,
 		     struct mesh_part **ret_part, struct err *e)
 {
 	struct mesh_part *p;
@@ -76,6 +77,7 @@ static int t_compile(enum mesh_part_kind kind, struct slice value, struct xds_re
 	bool is_weak;
 
 	(void)report;
+	(void)before;
 	t_compiled++;
 	if (wire_bytes(value, 1003).len)
 		return err_set(e, -EINVAL, "it is bad");

@@ -59,7 +59,7 @@ static inline int t_compile(enum mesh_part_kind kind, const char *json, struct x
 			    struct mesh_part **ret_part, struct err *e)
 {
 	struct arena a = { 0 };
-	int rc = xds_compile(kind, t_wire(t_types[kind], json, &a), report, ret_part, e);
+	int rc = xds_compile(kind, t_wire(t_types[kind], json, &a), NULL, report, ret_part, e);
 
 	arena_done(&a);
 	return rc;

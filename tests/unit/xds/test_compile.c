@@ -90,7 +90,7 @@ static void resource(const Google__Protobuf__Any *any, const char *file)
 	struct mesh_part *p = NULL;
 	struct err e = { "" };
 
-	if (xds_compile(kind, value, &report, &p, &e) < 0)
+	if (xds_compile(kind, value, NULL, &report, &p, &e) < 0)
 		fail_msg("%s: %s", file, e.text);
 	assert_int_equal(p->kind, kind);
 	assert_true(p->name.len && p->body);
@@ -441,12 +441,12 @@ static void secret(void **state)
 
 	(void)state;
 	assert_int_equal(
-		xds_compile(MESH_PART_SECRET, slice_of(wire, sizeof(wire)), &report, &p, &e), 0);
+		xds_compile(MESH_PART_SECRET, slice_of(wire, sizeof(wire)), NULL, &report, &p, &e), 0);
 	assert_true(slice_is_equal(p->name, SLICE("cert")));
 	assert_int_equal(report.n, 0);
 	assert_int_equal(((const struct xds_secret *)p->body)->bytes.len, sizeof(wire));
 	mesh_part_unref(p);
-	assert_int_equal(xds_compile(MESH_PART_SECRET, SLICE_NONE, &report, &p, &e), -EINVAL);
+	assert_int_equal(xds_compile(MESH_PART_SECRET, SLICE_NONE, NULL, &report, &p, &e), -EINVAL);
 	xds_report_done(&report);
 }
 
