@@ -225,7 +225,7 @@ void ads_response_done(struct ads_node *n, struct ads_sub *s, struct slice versi
 		       struct slice nonce, struct ads_verdict *v);
 void ads_sub_done(struct ads_node *n, struct ads_sub *s);
 
-/* ---- ads_wire.c: responses, in place ---------------------------------------------------------- */
+/* ---- ads_wire.c: responses, in place --------------------------------------------------------- */
 
 /* What a response says. */
 struct ads_response {

@@ -13,9 +13,9 @@ struct xds_resource;
  * Compiles @value, the value of an Any: a Cluster, ClusterLoadAssignment, Listener,
  * RouteConfiguration, MultipleRouteConfiguration, TypedExtensionConfig or Secret, by @kind. 0 and a
  * part with one reference that names what it needs, or a negative errno with the place and the
- * reason in @e. @before (may be NULL): the version of the same name until now; what of a route
- * table is in it is taken over. @report (may be NULL) gets what has no effect, also when the resource is refused.
- * Main thread only. An xds_compile_fn (xds/store.h).
+ * reason in @e. @before (may be NULL): the version of that name until now, of which an equal
+ * virtual host is taken over. @report (may be NULL) gets what has no effect, also when the resource
+ * is refused. Main thread only. An xds_compile_fn (xds/store.h).
  */
 int xds_compile(enum mesh_part_kind kind, struct slice value, const struct xds_resource *before,
 		struct xds_report *report, struct mesh_part **ret_part, struct err *e);

@@ -95,7 +95,7 @@ struct slice *tr_hosts_split(struct slice s, struct arena *a, uint32_t *ret_n,
 	return v;
 }
 
-/* ---- the version before ----------------------------------------------------------------------- */
+/* ---- the version before ---------------------------------------------------------------------- */
 
 /* Would the next one, of @n hosts, keep more that it does not use? Then all are made anew. */
 static bool is_wasteful(const struct own *was, uint32_t n)

@@ -441,7 +441,8 @@ static void secret(void **state)
 
 	(void)state;
 	assert_int_equal(
-		xds_compile(MESH_PART_SECRET, slice_of(wire, sizeof(wire)), NULL, &report, &p, &e), 0);
+		xds_compile(MESH_PART_SECRET, slice_of(wire, sizeof(wire)), NULL, &report, &p, &e),
+		0);
 	assert_true(slice_is_equal(p->name, SLICE("cert")));
 	assert_int_equal(report.n, 0);
 	assert_int_equal(((const struct xds_secret *)p->body)->bytes.len, sizeof(wire));

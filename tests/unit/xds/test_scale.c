@@ -2,7 +2,8 @@
 /*
  * What one push of a control plane costs in a node with many pods: istiod sends each of them all
  * endpoints, which are those that it has, and the whole route table, of which one virtual host is
- * another. What is equal must be made once. callgrind counts the instructions of ten pushes to 30 pods:
+ * another. What is equal must be made once. callgrind counts the instructions of ten pushes to
+ * 30 pods:
  *   valgrind --tool=callgrind --toggle-collect=push build/tests/unit/xds/test_scale 1000 test_rules
  */
 #include "t_ads.h"
