@@ -17,7 +17,7 @@
 #define PENALTY_MAX 1024                 /* short waits to see before the next guess */
 #define IMMEDIATE_NS 3000                /* no wait at all: says nothing */
 #define YIELD_EVERY_NS 8000              /* how often the others are let in */
-#define YIELD_LONG_NS 10000              /* somebody was there */
+#define YIELD_LONG_NS 80000              /* somebody with work: a peer that passes is shorter */
 
 static void busy_wrong(struct io_busy_guess *g)
 {
