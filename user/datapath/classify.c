@@ -165,7 +165,7 @@ static enum skiff_exec_verdict classify_libraries(uint32_t tgid)
 enum skiff_exec_verdict classify_process(uint32_t tgid)
 {
 	enum skiff_exec_verdict verdict;
-	char path[64];
+	char path[64], one;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%u/exe", tgid);
@@ -174,5 +174,9 @@ enum skiff_exec_verdict classify_process(uint32_t tgid)
 		return SKIFF_EXEC_UNKNOWN; /* gone: the next one of its kind is asked about */
 	verdict = classify_file(fd, false);
 	close(fd);
-	return verdict == SKIFF_EXEC_PLAIN ? classify_libraries(tgid) : verdict;
+	if (verdict != SKIFF_EXEC_PLAIN)
+		return verdict;
+	verdict = classify_libraries(tgid);
+	/* One that ended meanwhile had no libraries any more, or none that could be opened. */
+	return readlink(path, &one, 1) < 0 ? SKIFF_EXEC_UNKNOWN : verdict;
 }

@@ -12,6 +12,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "datapath/datapath_impl.h"
@@ -165,12 +166,45 @@ static void this_process_and_a_gone_one(void **state)
 	assert_int_equal(classify_process(0x7ffffff0), SKIFF_EXEC_UNKNOWN);
 }
 
+/* A child of this program that ends within @us. */
+static pid_t short_child(useconds_t us)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		usleep(us);
+		_exit(0);
+	}
+	return pid;
+}
+
+/* While it is looked at a process may end: then nothing is known, whatever had been seen. */
+static void one_that_ends_meanwhile(void **state)
+{
+	enum skiff_exec_verdict alive = classify_process((uint32_t)getpid()), v;
+	unsigned int gone = 0;
+
+	(void)state;
+	for (useconds_t us = 0; us < 1000; us++) {
+		pid_t pid = short_child(us);
+
+		v = classify_process((uint32_t)pid);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		if (v != alive && v != SKIFF_EXEC_UNKNOWN)
+			fail_msg("%d instead of %d, after %u us", v, alive, us);
+		gone += v == SKIFF_EXEC_UNKNOWN;
+	}
+	assert_in_range(gone, 1, 1000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(by_imports),
 		cmocka_unit_test(what_is_no_elf_counts_as_splicing),
 		cmocka_unit_test(this_process_and_a_gone_one),
+		cmocka_unit_test(one_that_ends_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
