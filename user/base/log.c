@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/slice.h"
+
 static _Atomic int level_in_force = LOG_INFO;
 
 static const char *const names[] = {
@@ -40,19 +42,11 @@ bool log_level_parse(const char *name, enum log_level *ret_level)
 	return false;
 }
 
-/* Control characters from a peer must not forge lines. */
-static void clean(char *s, int n)
-{
-	for (int i = 0; i < n; i++)
-		if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
-			s[i] = '?';
-}
-
 void log_line(enum log_level level, const char *room, const char *fmt, ...)
 {
 	struct timespec ts;
 	struct tm tm;
-	char line[2048];
+	char text[2048], line[2048];
 	size_t at;
 	va_list ap;
 	int n;
@@ -65,15 +59,14 @@ void log_line(enum log_level level, const char *room, const char *fmt, ...)
 	at += (size_t)snprintf(line + at, sizeof(line) - at,
 			       ".%03ldZ %s %s: ", ts.tv_nsec / 1000000, names[level], room);
 	va_start(ap, fmt);
-	n = vsnprintf(line + at, sizeof(line) - at - 1, fmt, ap);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	if (n < 0)
 		return;
-	if ((size_t)n > sizeof(line) - at - 2)
-		n = (int)(sizeof(line) - at - 2);
-	clean(line + at, n);
-	line[at + (size_t)n] = '\n';
+	/* What came from a peer must neither forge lines nor steer the terminal that shows them. */
+	at = slice_escape(slice_str(text), "", line, at, sizeof(line) - 1);
+	line[at++] = '\n';
 	/* Nothing can be done about a log that cannot be written. */
-	if (write(STDERR_FILENO, line, at + (size_t)n + 1) < 0)
+	if (write(STDERR_FILENO, line, at) < 0)
 		return;
 }

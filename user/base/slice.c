@@ -3,6 +3,7 @@
 #include "base/slice.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static bool is_blank(char c)
 {
@@ -96,4 +97,57 @@ bool slice_is_utf8(struct slice s)
 			return false;
 	}
 	return true;
+}
+
+/* Bytes of the UTF-8 character at the front; 0: there is none. */
+static size_t utf8_len(struct slice s)
+{
+	const unsigned char *p = (const unsigned char *)s.ptr;
+	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+
+	if (p[0] > 0xf4 || n > s.len)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	/* Longer than need be, a surrogate, past the last character. */
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+/* How the character of @n bytes (0: a stray byte) at the front is written; @text has room. */
+static struct slice escaped(struct slice s, size_t n, const char *keep, char text[8])
+{
+	unsigned char c = (unsigned char)s.ptr[0];
+	bool c1 = n == 2 && c == 0xc2 && (unsigned char)s.ptr[1] < 0xa0;
+	static const char names[] = "\n\r\t", letters[] = "nrt";
+	const char *name = memchr(names, c, sizeof(names) - 1);
+
+	if (n && !c1 && ((c >= 0x20 && c != 0x7f) || (c && strchr(keep, c))))
+		return slice_first(s, n);
+	if (name)
+		snprintf(text, 8, "\\%c", letters[name - names]);
+	else if (n)
+		snprintf(text, 8, "\\u%04x", c1 ? (unsigned char)s.ptr[1] : c);
+	else
+		snprintf(text, 8, "\\x%02x", c);
+	return slice_str(text);
+}
+
+size_t slice_escape(struct slice s, const char *keep, char *out, size_t at, size_t cap)
+{
+	while (s.len) {
+		char text[8];
+		size_t n = utf8_len(s);
+		struct slice piece = escaped(s, n, keep, text);
+
+		if (piece.len > cap - at)
+			break;
+		memcpy(out + at, piece.ptr, piece.len);
+		at += piece.len;
+		s = slice_skip(s, n ? n : 1);
+	}
+	return at;
 }

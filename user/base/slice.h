@@ -99,4 +99,13 @@ bool slice_is_utf8(struct slice s);
 /* A NUL-terminated heap copy. */
 char *slice_dup(struct slice s);
 
+/*
+ * Appends @s to the @cap bytes at @out from @at on as text that a terminal and a reader of lines
+ * can be given: control characters (C0, DEL, C1) but those in @keep become \n, \r, \t or \u00NN,
+ * which JSON reads too, bytes that are no UTF-8 become \xNN. Returns the new end; what does not fit
+ * is left out whole. SLICE_ESCAPED bytes for each of @s always suffice.
+ */
+#define SLICE_ESCAPED 6
+size_t slice_escape(struct slice s, const char *keep, char *out, size_t at, size_t cap);
+
 #endif

@@ -29,13 +29,25 @@ static const char about_end[] =
 	"Colours are used on a terminal unless NO_COLOR is set.\n"
 	"Exit status: 0 done, 1 it failed and said why, 2 the command was not understood.\n";
 
+static void say(const struct cli *c, const char *fmt, va_list ap)
+{
+	char *raw = NULL, *text;
+
+	if (vasprintf(&raw, fmt, ap) < 0)
+		return;
+	text = cli_text(slice_str(raw), "");
+	fputs(text, c->env->err);
+	free(text);
+	free(raw);
+}
+
 int cli_fail(const struct cli *c, int status, const char *fmt, ...)
 {
 	va_list ap;
 
 	fputs("skiffctl: ", c->env->err);
 	va_start(ap, fmt);
-	vfprintf(c->env->err, fmt, ap);
+	say(c, fmt, ap);
 	va_end(ap);
 	fputc('\n', c->env->err);
 	return status;
@@ -47,7 +59,7 @@ int cli_misused(const struct cli *c, const struct cli_verb *v, const char *fmt, 
 
 	fprintf(c->env->err, "skiffctl %s: ", v->name);
 	va_start(ap, fmt);
-	vfprintf(c->env->err, fmt, ap);
+	say(c, fmt, ap);
 	va_end(ap);
 	fprintf(c->env->err, "; see skiffctl %s --help\n", v->name);
 	return CLI_USAGE;

@@ -71,6 +71,14 @@ enum cli_colour { CLI_PLAIN, CLI_BOLD, CLI_RED, CLI_GREEN, CLI_YELLOW };
 /* Prints @text in @colour when the output takes colours, padded with blanks to @width columns. */
 void cli_paint(const struct cli *c, enum cli_colour colour, int width, const char *text);
 
+/* @s with all control characters but those in @keep escaped; free(3). */
+char *cli_text(struct slice s, const char *keep);
+/*
+ * Escapes them in all strings and keys of @j, whoever made it: names and reasons come from control
+ * planes and pods. Takes @j over, NULL too; what comes back is instead of it.
+ */
+json_t *cli_json_clean(json_t *j);
+
 #define CLI_COLUMNS_MAX 12
 
 /* Rows of text, printed in columns as wide as their widest cell; the first row is the heading. */

@@ -126,16 +126,19 @@ json_t *cli_ask_json(struct cli *c, const char *method, const char *target, stru
 		o = NULL;
 	}
 	buf_done(&answer);
-	return o;
+	return cli_json_clean(o);
 }
 
 int cli_print_answer(struct cli *c, const char *method, const char *target)
 {
 	struct buf answer = { 0 };
+	char *text;
 
 	if (cli_ask(c, method, target, SLICE_NONE, &answer))
 		return CLI_FAILED;
-	fwrite(buf_ptr(&answer), 1, buf_len(&answer), c->env->out);
+	text = cli_text(buf_slice(&answer), "\n\t");
+	fputs(text, c->env->out);
+	free(text);
 	buf_done(&answer);
 	return CLI_OK;
 }

@@ -36,7 +36,7 @@ static json_t *dump_of(struct cli *c, const char *what)
 		j = strcmp(what, "-") ? json_load_file(what, 0, &why) : json_loadf(stdin, 0, &why);
 		if (!j)
 			cli_fail(c, CLI_FAILED, "%s: %s (line %d)", what, why.text, why.line);
-		return j;
+		return cli_json_clean(j);
 	}
 	buf_add_slice(&target, slice_str(SKIFF_PATH_CONFIG_DUMP));
 	cli_add_query(&target, "pod", what);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Colours and columns. */
+/* Colours, columns, and text that a terminal can be given. */
 #include "cli/cli_impl.h"
 
 #define GAP 2 /* blanks between columns */
@@ -55,4 +55,44 @@ void cli_table_done(struct cli_table *t)
 		free(t->cells[i]);
 	free(t->cells);
 	*t = (struct cli_table){ 0 };
+}
+
+char *cli_text(struct slice s, const char *keep)
+{
+	char *text = xmalloc(s.len * SLICE_ESCAPED + 1);
+
+	text[slice_escape(s, keep, text, 0, s.len * SLICE_ESCAPED)] = '\0';
+	return text;
+}
+
+static json_t *object_clean(json_t *o)
+{
+	json_t *clean = json_object(), *v;
+	const char *key;
+
+	json_object_foreach(o, key, v)
+	{
+		char *text = cli_text(slice_str(key), "");
+
+		json_object_set_new_nocheck(clean, text, cli_json_clean(json_incref(v)));
+		free(text);
+	}
+	json_decref(o);
+	return clean;
+}
+
+json_t *cli_json_clean(json_t *j)
+{
+	if (json_is_object(j))
+		return object_clean(j);
+	if (json_is_string(j)) {
+		struct slice s = slice_of(json_string_value(j), json_string_length(j));
+		char *text = cli_text(s, "");
+
+		json_string_set_nocheck(j, text);
+		free(text);
+	}
+	for (size_t i = 0; json_is_array(j) && i < json_array_size(j); i++)
+		json_array_set_new(j, i, cli_json_clean(json_incref(json_array_get(j, i))));
+	return j;
 }

@@ -21,6 +21,7 @@ struct fixture {
 	char seen[1024]; /* what the routes saw, in order */
 	unsigned int status;
 	bool colour, bare; /* a terminal; without what other rooms give */
+	bool hostile;	   /* answers hold control characters */
 	char *out, *err;
 };
 
@@ -33,9 +34,14 @@ static void note(struct fixture *f, const struct admin_request *req, const char 
 
 static unsigned int pods_list(void *ctx, const struct admin_request *req, struct admin_reply *reply)
 {
-	(void)ctx;
+	const struct fixture *f = ctx;
+
 	(void)req;
 	reply->type = ADMIN_JSON;
+	if (f->hostile)
+		return admin_text(reply, 200,
+				  "{\"pods\": [{\"namespace\": \"b\\u001b[2J\\r\\nprod\", "
+				  "\"name\": \"c\xc2\x9b" "31m\x7f\"}]}\n");
 	return admin_text(reply, 200,
 			  "{\"pods\": [{\"name\": \"shop\", \"namespace\": \"prod\", \"id\": 7, "
 			  "\"addresses\": [\"10.0.0.1\", \"fd00::1\"], \"accelerate\": \"auto\","
@@ -53,6 +59,8 @@ static unsigned int pods_change(void *ctx, const struct admin_request *req,
 	snprintf(text, sizeof(text), "%s/%s %.*s", ns ? ns : "-", name ? name : "-",
 		 SLICE_ARG(req->body));
 	note(f, req, text);
+	if (f->hostile)
+		return admin_error(reply, f->status, "no\033]0;title\a way");
 	if (f->status != 200)
 		return admin_error(reply, f->status, "pod b is there already");
 	return admin_text(reply, 200, "OK");
@@ -165,6 +173,15 @@ static void expect(struct fixture *f, const char *words, int status, const char 
 		fail_msg("%s: status %d, out: %s, err: %s", words, got, f->out, f->err);
 	if (!*err)
 		assert_string_equal(f->err, "");
+}
+
+static int lines(const char *text)
+{
+	int n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
 }
 
 static void help_pages_exist_for_every_verb(void **state)
@@ -338,6 +355,23 @@ static void bpf_show_needs_no_skiffd(void **state)
 	expect(f, "bpf show", CLI_FAILED, "", "no skiffd answers");
 }
 
+/* Bytes that a terminal would obey, as a name, a reason or a refusal from outside. */
+static void terminals_are_not_steered(void **state)
+{
+	struct fixture *f = *state;
+
+	f->hostile = true;
+	expect(f, "pod list", CLI_OK, "b\\u001b[2J\\r\\nprod ", "");
+	expect(f, "pod list", CLI_OK, " c\\u009b31m\\u007f ", "");
+	assert_int_equal(lines(f->out), 2);
+	/* What is printed as it came is still the same JSON. */
+	expect(f, "pod list --json", CLI_OK, "\"c\\u009b31m\\u007f\"", "");
+	f->status = 409;
+	expect(f, "pod remove b", CLI_FAILED, "", "(409): no\\u001b]0;title\\u0007 way\n");
+	assert_int_equal(lines(f->err), 1);
+	expect(f, "pod\033[2J fly", CLI_USAGE, "", "'pod\\u001b[2J fly'");
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -355,6 +389,7 @@ int main(void)
 		CASE(stats_are_filtered),
 		CASE(doctor_says_what_lacks),
 		CASE(bpf_show_needs_no_skiffd),
+		CASE(terminals_are_not_steered),
 	};
 
 	log_level_set(LOG_WARN);
