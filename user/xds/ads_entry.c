@@ -130,7 +130,12 @@ static void entry_expire(struct ads_node *n, struct ads_sub *s, struct ads_entry
 		if (s->kind == MESH_PART_VHOST && ads_vhds_is_table(n, e->name))
 			e->flags |= ADS_ANSWERED; /* nothing came: there is nothing */
 		break;
-	case ADS_CLOCK_TTL: ads_entry_remove(n, s, e); break;
+	case ADS_CLOCK_TTL:
+		if (s->kind == MESH_PART_VHOST)
+			ads_vhds_time_out(n, e);
+		else
+			ads_entry_remove(n, s, e);
+		break;
 	case ADS_CLOCK_LINGER:
 		if (s->kind == MESH_PART_VHOST)
 			ads_vhds_expire(n, e);

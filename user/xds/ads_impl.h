@@ -263,6 +263,8 @@ int ads_vhds_base(struct ads_node *n, struct xds_resource *base, struct err *e);
 void ads_vhds_forget(struct ads_node *n, const struct xds_name *table);
 /* An entry that led to nothing is forgotten. */
 void ads_vhds_expire(struct ads_node *n, struct ads_entry *e);
+/* The time to live of a virtual host is over: as if it had been removed. */
+void ads_vhds_time_out(struct ads_node *n, struct ads_entry *e);
 void ads_vhds_response(struct ads_node *n, const struct ads_response *m, struct ads_verdict *v);
 /* Tells of hosts that were asked for and are answered, after what they changed is published. */
 void ads_vhds_tell(struct ads_node *n);

@@ -260,8 +260,8 @@ struct response {
 	size_t n_changes;
 };
 
-/* A subscribed name was answered, with or without content. */
-static void name_answered(struct ads_node *n, struct slice text)
+/* A subscribed name was answered, with or without content; @ttl_ms: how long that holds (0: on). */
+static void name_answered(struct ads_node *n, struct slice text, uint64_t ttl_ms)
 {
 	struct ads_entry *e =
 		ads_table_find(&vhosts(n)->table, xds_name_find(ads_store(n), text));
@@ -270,7 +270,9 @@ static void name_answered(struct ads_node *n, struct slice text)
 		return;
 	e->flags = (uint8_t)((e->flags | ADS_ANSWERED) & ~ADS_EXPIRED);
 	/* One that leads to nothing, or to a host of another name, may be asked for again later. */
-	if (e->next || ads_vhds_is_table(n, e->name))
+	if (e->next && ttl_ms)
+		ads_entry_clock(n, e, ADS_CLOCK_TTL, ttl_ms);
+	else if (e->next || ads_vhds_is_table(n, e->name))
 		ads_entry_clock(n, e, ADS_CLOCK_NONE, 0);
 	else
 		ads_entry_clock(n, e, ADS_CLOCK_LINGER, n->ads->opts.linger_ms);
@@ -294,13 +296,13 @@ static void resource_take(struct response *x, const struct ads_update *u)
 	const char *why = NULL;
 
 	for (uint32_t i = 0; i < u->n_aliases; i++)
-		name_answered(n, u->aliases[i]);
+		name_answered(n, u->aliases[i], 0);
 	if (!vhds_find(n, table_of(u->name))) {
 		vhosts(n)->ignored++;
 		return;
 	}
 	if (!u->has_content) {
-		name_answered(n, u->name);
+		name_answered(n, u->name, u->ttl_ms);
 		return;
 	}
 	r = xds_store_get(ads_store(n), MESH_PART_VHOST, u->value);
@@ -319,7 +321,7 @@ static void resource_take(struct response *x, const struct ads_update *u)
 	content_set(x, u->name, r);
 	ads_entry_version(n, ads_table_find(&vhosts(n)->table, x->changes[x->n_changes - 1].name),
 			  u->version);
-	name_answered(n, u->name);
+	name_answered(n, u->name, u->ttl_ms);
 }
 
 static void name_remove(struct response *x, struct slice text)
@@ -330,7 +332,7 @@ static void name_remove(struct response *x, struct slice text)
 	ads_rejected_forget(x->n, vhosts(x->n), text);
 	if (e && e->next)
 		content_set(x, text, NULL);
-	name_answered(x->n, text);
+	name_answered(x->n, text, 0);
 }
 
 /* Every table that the response touches, joined anew. */
@@ -400,11 +402,26 @@ void ads_vhds_response(struct ads_node *n, const struct ads_response *m, struct 
 		name_remove(&x, m->gone[i]);
 	/* Any answer is one to the first request, which names nothing. */
 	for (uint32_t i = 0; i < n->n_vhds; i++)
-		name_answered(n, xds_name_slice(n->vhds[i].base->name));
+		name_answered(n, xds_name_slice(n->vhds[i].base->name), 0);
 	if (tables_update(&x, &e) < 0)
 		revert(&x, e.text);
 	changes_done(&x);
 	n->subs[MESH_PART_ROUTES].changed = true; /* tables may have waited for it */
+}
+
+void ads_vhds_time_out(struct ads_node *n, struct ads_entry *e)
+{
+	struct ads_verdict nobody = { 0 };
+	struct response x = { .n = n, .v = &nobody };
+	struct err err;
+
+	x.changes = xcalloc(1, sizeof(*x.changes));
+	name_remove(&x, xds_name_slice(e->name));
+	if (tables_update(&x, &err) < 0)
+		revert(&x, err.text);
+	changes_done(&x);
+	n->subs[MESH_PART_ROUTES].changed = true;
+	buf_done(&nobody.reasons);
 }
 
 void ads_vhds_done(struct ads_node *n)

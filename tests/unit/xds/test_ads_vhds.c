@@ -167,6 +167,32 @@ static void test_moved(void **state)
 	t_end();
 }
 
+static void test_time_to_live(void **state)
+{
+	(void)state;
+	start(0);
+	t_delta(MESH_PART_VHOST, "n", "r/a as=a ttl=80 =one, r/b as=b =two", "");
+	assert_events("ready");
+	for (int i = 0; i < 4; i++) {
+		t_wait(40);
+		t_delta(MESH_PART_VHOST, "n", "r/a ttl=80 empty", "");
+	}
+	assert_true(table_has("one"));
+	assert_events("");
+	t_wait(120);
+	assert_events("ready");
+	assert_false(table_has("one"));
+	assert_true(table_has("two"));
+	t_delta(MESH_PART_VHOST, "n", "r/a as=a ttl=40 =three", "");
+	assert_events("ready");
+	assert_true(table_has("three"));
+	/* Sent again without one, it stays. */
+	t_delta(MESH_PART_VHOST, "n", "r/a as=a =three", "");
+	t_wait(80);
+	assert_true(table_has("three"));
+	t_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +204,7 @@ int main(void)
 		cmocka_unit_test(test_table_goes),
 		cmocka_unit_test(test_too_many_wait),
 		cmocka_unit_test(test_moved),
+		cmocka_unit_test(test_time_to_live),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
