@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names of DNS clusters, resolved by libc in a thread of its own: it may block there as long as the
+ * Names of DNS clusters, resolved by libc in a few threads: it may block there as long as the
  * resolver likes, and uses what the machine uses (/etc/hosts, nsswitch). Answers go to the cells of
  * the views through the main thread; a failed look-up keeps the last addresses. The same cluster of
- * many views is looked up once, and what a configuration leaves as it is keeps its answer.
+ * many views is looked up once, and what a configuration leaves as it is keeps its answer. Names
+ * whose server was silent take half of the threads at most: they do not delay the others.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -16,23 +17,28 @@
 
 #define DNS_HOSTS_MAX 1024 /* addresses taken from one cluster's names */
 #define DNS_END_MS 300     /* so long skiffd's end waits for a look-up */
+#define DNS_THREADS 8
+#define DNS_SLOW_THREADS (DNS_THREADS / 2)
+#define DNS_SLOW_MS 500 /* a look-up that takes longer is slow, until it is faster again */
 
 struct dns_job {
 	UT_hash_handle hh;        /* by the hash of its part */
 	struct mesh_part *part;   /* the cluster; referenced */
 	struct mesh_part *answer; /* endpoints; NULL: none yet. Written by the main thread */
 	uint64_t due;             /* monotonic ns */
-	bool tried, wanted;
+	bool tried, wanted, slow;
 	bool running, gone; /* gone: freed when it has run */
 };
 
 struct dns {
 	struct agent *a;
-	pthread_t thread;
+	pthread_t threads[DNS_THREADS];
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	struct dns_job *jobs; /* all but those that are gone; under lock */
-	bool stop, ended;
+	unsigned int slow;    /* that run now */
+	unsigned int n_threads; /* that have not ended */
+	bool stop;
 };
 
 /* ---- one look-up ----------------------------------------------------------------------------- */
@@ -97,10 +103,16 @@ static void deliver(struct agent *a, void *arg)
 {
 	const struct answer *ans = arg;
 	struct mesh_part *was = ans->job->answer;
+	bool gone;
 
 	pthread_mutex_lock(&ans->d->lock);
-	ans->job->answer = mesh_part_ref(ans->endpoints);
+	gone = ans->job->gone;
+	if (!gone)
+		ans->job->answer = mesh_part_ref(ans->endpoints);
 	pthread_mutex_unlock(&ans->d->lock);
+	/* A new job of the same cluster may know more by now. */
+	if (gone)
+		return;
 	mesh_part_unref(was);
 	view_answer(a, a->snap->host, ans);
 	for (uint32_t i = 0; i < a->snap->n_pods; i++)
@@ -134,7 +146,7 @@ static void take_answer(struct dns *d, struct dns_job *j, const struct mesh_endp
 {
 	struct answer ans = { d, j, NULL };
 
-	/* Only deliver writes it, and only on behalf of this thread. */
+	/* Only deliver writes it, and only on behalf of the thread that runs the job. */
 	if (is_same(j->answer, eps, n))
 		return;
 	ans.endpoints = mesh_part_endpoints_copy(j->part->name, eps, n);
@@ -170,13 +182,15 @@ static void run_job(struct dns *d, struct dns_job *j)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
+/* The first that is due and that nobody runs; the wait is 0 when it is to be run now. */
 static struct dns_job *next_job(struct dns *d, uint64_t *ret_wait_ns)
 {
 	struct dns_job *best = NULL, *j, *tmp;
 	uint64_t now = clock_mono_ns();
 
 	HASH_ITER(hh, d->jobs, j, tmp)
-		if (!best || j->due < best->due)
+		if (!j->running && !(j->slow && d->slow >= DNS_SLOW_THREADS) &&
+		    (!best || j->due < best->due))
 			best = j;
 	*ret_wait_ns = !best ? NSEC_PER_SEC * 3600 : best->due > now ? best->due - now : 0;
 	return best;
@@ -209,6 +223,29 @@ static void wait_ns(struct dns *d, uint64_t ns)
 	pthread_cond_timedwait(&d->cond, &d->lock, &ts);
 }
 
+/* Under the lock, which it leaves meanwhile. */
+static void job_turn(struct dns *d, struct dns_job *j)
+{
+	uint64_t began = clock_mono_ns();
+	bool was_slow = j->slow;
+
+	j->running = true;
+	d->slow += was_slow;
+	pthread_mutex_unlock(&d->lock);
+	run_job(d, j);
+	pthread_mutex_lock(&d->lock);
+	j->running = false;
+	j->tried = true;
+	d->slow -= was_slow;
+	j->slow = clock_mono_ns() - began > DNS_SLOW_MS * NSEC_PER_MSEC;
+	j->due = clock_mono_ns() +
+		 (uint64_t)mesh_part_cluster(j->part)->dns_refresh_ms * NSEC_PER_MSEC;
+	if (j->gone)
+		job_free(j);
+	/* Others may sleep longer than until @j is due, or for a place among the slow ones. */
+	pthread_cond_broadcast(&d->cond);
+}
+
 static void *dns_main(void *arg)
 {
 	struct dns *d = arg;
@@ -220,22 +257,12 @@ static void *dns_main(void *arg)
 		uint64_t wait;
 
 		j = next_job(d, &wait);
-		if (wait) {
+		if (wait)
 			wait_ns(d, wait);
-			continue;
-		}
-		j->running = true;
-		pthread_mutex_unlock(&d->lock);
-		run_job(d, j);
-		pthread_mutex_lock(&d->lock);
-		j->running = false;
-		j->tried = true;
-		j->due = clock_mono_ns() +
-			 (uint64_t)mesh_part_cluster(j->part)->dns_refresh_ms * NSEC_PER_MSEC;
-		if (j->gone)
-			job_free(j);
+		else
+			job_turn(d, j);
 	}
-	d->ended = true;
+	d->n_threads--;
 	pthread_cond_broadcast(&d->cond);
 	pthread_mutex_unlock(&d->lock);
 	return NULL;
@@ -254,7 +281,9 @@ struct dns *dns_new(struct agent *a)
 	pthread_cond_init(&d->cond, &attr);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	must(pthread_create(&d->thread, NULL, dns_main, d) == 0);
+	d->n_threads = DNS_THREADS;
+	for (unsigned int i = 0; i < DNS_THREADS; i++)
+		must(pthread_create(&d->threads[i], NULL, dns_main, d) == 0);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return d;
 }
@@ -278,17 +307,19 @@ void dns_free(struct dns *d)
 	d->stop = true;
 	drop_jobs(d);
 	pthread_cond_broadcast(&d->cond);
-	for (uint64_t now = clock_mono_ns(); !d->ended && now < end; now = clock_mono_ns())
+	for (uint64_t now = clock_mono_ns(); d->n_threads && now < end; now = clock_mono_ns())
 		wait_ns(d, end - now);
-	ended = d->ended;
+	ended = d->n_threads == 0;
 	pthread_mutex_unlock(&d->lock);
 	if (!ended) {
 		/* libc may wait minutes for a silent name server, and cannot be called off. The
-		 * thread keeps @d, touches nothing else, and ends with the process. */
-		pthread_detach(d->thread);
+		 * threads keep @d, touch nothing else, and end with the process. */
+		for (unsigned int i = 0; i < DNS_THREADS; i++)
+			pthread_detach(d->threads[i]);
 		return;
 	}
-	pthread_join(d->thread, NULL);
+	for (unsigned int i = 0; i < DNS_THREADS; i++)
+		pthread_join(d->threads[i], NULL);
 	free(d);
 }
 
@@ -330,7 +361,7 @@ void dns_set(struct dns *d, const struct mesh_snapshot *s)
 	HASH_ITER(hh, d->jobs, j, tmp)
 		if (!j->wanted)
 			job_drop(d, j);
-	pthread_cond_signal(&d->cond);
+	pthread_cond_broadcast(&d->cond);
 	pthread_mutex_unlock(&d->lock);
 }
 
